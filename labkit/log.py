@@ -1,0 +1,86 @@
+"""What is going on, as events: one dictionary each, to whoever listens.
+
+Nothing here prints. The host side listens with a progress display, ``labkit run --explain`` with a list of
+operations, and ``LABKIT_LOG=FILE`` with JSON lines, so that one description of the work serves all of them.
+
+Every event has ``event`` (its kind), ``time`` (seconds since the epoch) and the fields of its kind:
+
+==============  ==========================================================================
+``step-start``  ``step`` (a number), ``title``
+``step-note``   ``step``, ``text``: how far it is
+``step-end``    ``step``, ``title``, ``ok``, ``seconds``
+anything else   the caller's own
+==============  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Event = dict[str, Any]
+Listener = Callable[[Event], None]
+
+_listeners: list[Listener] = []
+_numbers = itertools.count(1)
+
+
+def listen(listener: Listener) -> Callable[[], None]:
+    """Send every later event to ``listener``; the function that is returned ends that."""
+    _listeners.append(listener)
+    return lambda: _listeners.remove(listener)
+
+
+def emit(event: str, **fields: Any) -> None:
+    """Tell all listeners."""
+    record: Event = {"event": event, "time": time.time(), **fields}
+    for listener in tuple(_listeners):
+        listener(record)
+
+
+class Step:
+    """One piece of work that takes long enough to be shown."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.number = next(_numbers)
+
+    def note(self, text: str) -> None:
+        """Say how far the step is."""
+        emit("step-note", step=self.number, text=text)
+
+
+@contextmanager
+def step(title: str) -> Iterator[Step]:
+    """Announce a piece of work, and its end: ``with step("Booting the machine") as booting: …``."""
+    this = Step(title)
+    emit("step-start", step=this.number, title=title)
+    started = time.monotonic()
+    ok = False
+    try:
+        yield this
+        ok = True
+    finally:
+        emit("step-end", step=this.number, title=title, ok=ok, seconds=time.monotonic() - started)
+
+
+def write_json_lines(path: str) -> Callable[[], None]:
+    """Append every event to ``path``, one JSON object a line. One write a line, so that processes can share the file."""
+
+    def listener(record: Event) -> None:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record, default=str) + "\n")
+
+    return listen(listener)
+
+
+def listen_as_environment_says() -> None:
+    """``LABKIT_LOG=FILE`` asks for JSON lines in FILE."""
+    path = os.environ.get("LABKIT_LOG")
+    if path:
+        write_json_lines(path)
