@@ -93,7 +93,7 @@ def test_command_writes_whole_files_only(tmp_path: Path) -> None:
 def test_missing_program_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(script.shutil, "which", lambda name, path=None: None)
+    monkeypatch.setattr(shutil, "which", lambda name, path=None: None)
     assert script.main([str(tmp_path / "out")]) == 1
     assert "busybox-static" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
