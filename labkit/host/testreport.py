@@ -1,0 +1,132 @@
+"""What became of each stage of ``invoke test``: read from pytest's reports, shown as a table at the end."""
+
+from __future__ import annotations
+
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+Verdict = Literal["passed", "failed", "not run", "unreachable"]
+"""``unreachable``: the machine could not be brought up or was lost, which says nothing about what was to be tested."""
+
+_COLOURS: dict[Verdict, str] = {"passed": "green", "failed": "bold red", "not run": "yellow", "unreachable": "magenta"}
+
+LONGEST_REASON = 200
+"""Characters of one reason that the table shows; a skipped test's reason may hold a whole message."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A row of the table."""
+
+    title: str
+    verdict: Verdict
+    passed: int = 0
+    failed: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    """Reason -> number of tests that could not run for it."""
+    seconds: float = 0.0
+    why: str = ""
+    """What is to be said of a stage that did not simply pass."""
+
+    def after(self, seconds: float) -> Outcome:
+        """The same, with the time it took."""
+        return replace(self, seconds=seconds)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a JUnit report says."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    def outcome(self, title: str, verdict: Verdict, why: str = "") -> Outcome:
+        """These counts as a row. A stage in which no test passed has not passed, whatever pytest's status."""
+        if verdict == "passed" and not self.passed and self.skipped:
+            verdict, why = "not run", "every test was skipped"
+        elif verdict == "passed" and not self.passed:
+            verdict, why = "failed", "pytest was content, and its report holds no test"
+        return Outcome(title, verdict, self.passed, self.failed, self.skipped, why=why)
+
+
+def read_junit(report: bytes) -> Counts:
+    """Count the test cases of pytest's ``--junitxml`` report. An empty or torn one (a killed run) counts nothing.
+
+    One case may hold both a failure and an error (a test that failed and whose tear-down did): it failed once.
+    """
+    try:
+        root = ElementTree.fromstring(report)  # noqa: S314 (written by our own pytest a moment ago)
+    except ElementTree.ParseError:
+        return Counts()
+    passed = failed = 0
+    reasons: Counter[str] = Counter()
+    for case in root.iter("testcase"):
+        skipped = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed += 1
+        elif skipped is not None:
+            reasons[skipped.get("message") or "without a reason"] += 1
+        else:
+            passed += 1
+    return Counts(passed, failed, dict(reasons))
+
+
+def exit_status(outcomes: Iterable[Outcome]) -> int:
+    """1 where a test failed or nothing ran at all, 7 where the machine was not to be had, else 0."""
+    outcomes = list(outcomes)
+    if any(outcome.verdict == "failed" for outcome in outcomes) or not any(outcome.passed for outcome in outcomes):
+        return 1
+    return 7 if any(outcome.verdict == "unreachable" for outcome in outcomes) else 0
+
+
+def headline(title: str) -> None:
+    """Announce a stage, on standard error as all progress."""
+    Console(file=sys.stderr).rule(f"[bold]{title}", align="left")
+
+
+def show(outcomes: Sequence[Outcome]) -> None:
+    """The table, then what could not run and why."""
+    console = Console(soft_wrap=False)
+    table = Table(box=box.SIMPLE, title="What ran", title_justify="left")
+    table.add_column("stage")
+    table.add_column("verdict")
+    for heading in ("passed", "failed", "skipped", "seconds"):
+        table.add_column(heading, justify="right")
+    for outcome in outcomes:
+        table.add_row(
+            outcome.title,
+            f"[{_COLOURS[outcome.verdict]}]{outcome.verdict}[/]",
+            str(outcome.passed),
+            str(outcome.failed),
+            str(sum(outcome.skipped.values())),
+            f"{outcome.seconds:.1f}",
+        )
+    console.print(table)
+    for line in explanations(outcomes):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def explanations(outcomes: Iterable[Outcome]) -> list[str]:
+    """One line for everything that did not run or did not pass, with its reason."""
+    lines = []
+    for outcome in outcomes:
+        if outcome.why:
+            lines.append(f"{outcome.title}, {outcome.verdict}: {_short(outcome.why)}")
+        lines += [
+            f"{outcome.title}, {number} skipped: {_short(reason)}" for reason, number in sorted(outcome.skipped.items())
+        ]
+    return ["What could not run, or failed, and why:", *lines] if lines else ["Everything ran."]
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 1] + "…"
