@@ -1,0 +1,66 @@
+"""Reads what the machine's console said: the last lines, and those that come."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labkit.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from labkit.host.machines.base import Machine
+
+_TAIL = 256 * 1024
+"""Bytes at the end of the file that are looked at for the last lines: a whole boot is about 40 KiB."""
+
+_POLL = 0.2
+
+
+def show(machine: Machine, count: int, *, follow: bool) -> None:
+    """Print the last ``count`` lines of the machine's console; with ``follow`` go on until Ctrl-C."""
+    file = machine.console_log()
+    if file is None or not file.is_file():
+        raise NotFoundError(f"The machine “{machine.name}” has no console log yet.", "`invoke up` starts the machine.")
+    for line in last_lines(file, count):
+        print(line)
+    sys.stdout.flush()
+    for text in additions(file) if follow else ():
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def last_lines(file: Path, count: int) -> list[str]:
+    """At most the ``count`` last lines, without line ends."""
+    if count <= 0:
+        return []
+    with file.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - _TAIL))
+        return _text(stream.read()).splitlines()[-count:]
+
+
+def additions(file: Path, deadline: float | None = None) -> Iterator[str]:
+    """Text that is added from now on, as it comes, until ``deadline`` (a ``time.monotonic()``; None: until Ctrl-C).
+
+    A file that became shorter was begun anew by the next boot, and is read from its beginning.
+    """
+    position = file.stat().st_size
+    while deadline is None or time.monotonic() < deadline:
+        size = file.stat().st_size if file.exists() else 0
+        if size < position:
+            position = 0
+        if size > position:
+            with file.open("rb") as stream:
+                stream.seek(position)
+                new = stream.read(size - position)
+            position += len(new)
+            yield _text(new)
+        time.sleep(_POLL)
+
+
+def _text(console: bytes) -> str:
+    """A serial line ends its lines with CR LF, and may be cut inside a character."""
+    return console.decode("utf-8", "replace").replace("\r", "")

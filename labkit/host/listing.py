@@ -1,0 +1,91 @@
+"""Tables for people and JSON for programs: what ``invoke status`` and ``invoke scenarios`` print on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:  # Importing the back ends or the lessons' player takes longer than printing a table.
+    from labkit.host.machines.base import Status
+    from labkit.host.scenario import Scenario
+
+
+def show_statuses(statuses: Sequence[Status], as_json: bool) -> None:
+    """Print machines.
+
+    As JSON: ``{"machines": [{"name": str, "provider": str, "state": "absent"|"stopped"|"running"|"broken",
+    "detail": str, "facts": {str: str|int|null}}]}``, in lab.yaml's order.
+    """
+    if as_json:
+        write_json(
+            {
+                "machines": [
+                    {"name": s.name, "provider": s.provider, "state": s.state, "detail": s.detail, "facts": s.facts}
+                    for s in statuses
+                ]
+            }
+        )
+        return
+    rows = [
+        (s.name, s.provider, f"[{_COLOURS.get(s.state, 'red')}]{s.state}[/]", "\n".join([*_facts(s), s.detail]).strip())
+        for s in statuses
+    ]
+    print_table(("machine", "provider", "state", ""), rows)
+
+
+def show_scenarios(scenarios: Iterable[Scenario], as_json: bool) -> None:
+    """Print lessons.
+
+    As JSON: ``{"scenarios": [{"name": str, "title": str, "minutes": int, "claims": [str], "needs": [str],
+    "path": str}]}``, by name.
+    """
+    lessons = sorted(scenarios, key=lambda lesson: lesson.name)
+    if as_json:
+        write_json(
+            {
+                "scenarios": [
+                    {
+                        "name": lesson.name,
+                        "title": lesson.title,
+                        "minutes": lesson.minutes,
+                        "claims": list(lesson.claims),
+                        "needs": list(lesson.needs),
+                        "path": str(lesson.path),
+                    }
+                    for lesson in lessons
+                ]
+            }
+        )
+        return
+    rows = [(s.name, f"{s.minutes} min", s.title, " ".join(s.claims)) for s in lessons]
+    print_table(("lesson", "takes", "what it shows", "claims"), rows)
+
+
+_COLOURS = {"running": "green", "stopped": "yellow", "absent": "dim"}
+
+
+def _facts(status: Status) -> list[str]:
+    """One line per fact that is known."""
+    return [f"{name.replace('_', ' ')}: {value}" for name, value in status.facts.items() if value is not None]
+
+
+def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table on standard output; into a pipe without colours, and without cutting long lines."""
+    table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def write_json(value: Any) -> None:
+    """Print ``value`` on standard output, indented, with a newline at the end."""
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, default=str)
+    sys.stdout.write("\n")

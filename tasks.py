@@ -1,0 +1,254 @@
+"""The lab's commands: ``invoke --list`` shows them, ``invoke --help TASK`` explains one.
+
+Each task is a few lines over ``labkit.host``, which does the work. The modules are imported inside the tasks, since
+a machine's back end (fabric, QMP) and the lessons' player (pytest) take longer to load than most tasks need to run.
+"""
+
+# ruff: noqa: PT028  (the task called "test" is not pytest's)
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from invoke.context import Context
+from invoke.tasks import Task
+from invoke.tasks import task as invoke_task
+
+from labkit.host import boundary
+from labkit.host.taskargs import LessonTask
+
+if TYPE_CHECKING:
+    from labkit.host.machines.base import Machine
+
+# invoke switches Python's byte-code cache off for all that it loads. Compiling labkit anew costs 0.2 s each time.
+sys.dont_write_bytecode = False
+
+MACHINE = "which machine of lab.yaml (without it: the default one)"
+JSON = "print JSON, for programs"
+JUNIT = "also write the results to this file, as JUnit XML"
+NAME = "a lesson; `invoke scenarios` lists them"
+
+
+def task(klass: Any = Task, **help_texts: str) -> Callable[[Callable[..., int | None]], Any]:
+    """An invoke task with its arguments' help, whose errors end at labkit's one boundary."""
+    return lambda body: invoke_task(help=help_texts, klass=klass)(boundary.task_body(body))
+
+
+def the_machine(name: str | None) -> Machine:
+    """The machine called ``name`` in lab.yaml, or the default one."""
+    from labkit.host import config, machines
+
+    return machines.open_machine(config.load().machine(name))
+
+
+def the_running_machine(name: str | None) -> Machine:
+    """The same, if it is running. ConflictError where it is not."""
+    from labkit.errors import ConflictError
+
+    machine = the_machine(name)
+    state = machine.status().state
+    if state != "running":
+        option = f" --machine {name}" if name else ""
+        raise ConflictError(f"The machine “{machine.name}” is {state}.", f"Start it with `invoke up{option}`.")
+    return machine
+
+
+@task(machine=MACHINE)
+def up(context: Context, machine: str | None = None) -> None:
+    """Start the machine; a no-op where it runs already.
+
+    The first time ever this builds the guest image (a few minutes), the first time of a machine it boots and takes a
+    snapshot, and from then on it loads the snapshot (seconds).
+
+        invoke up
+        invoke up scenario redis-nat
+        invoke up --machine second
+    """
+    the_machine(machine).up()
+
+
+@task(machine=MACHINE)
+def down(context: Context, machine: str | None = None) -> None:
+    """Stop the machine. The next `up` starts it from its snapshot.
+
+    invoke down
+    """
+    the_machine(machine).down()
+
+
+@task(machine=MACHINE)
+def destroy(context: Context, machine: str | None = None) -> None:
+    """Stop the machine and remove all of its files.
+
+    The guest image stays, so that the next `up` takes no more than a boot.
+
+        invoke destroy --machine second
+    """
+    the_machine(machine).destroy()
+
+
+@task(machine=MACHINE)
+def reset(context: Context, machine: str | None = None) -> None:
+    """Give back a fresh machine: as at the end of its first `up`.
+
+    Works whatever was broken in it, also when it hangs.
+
+        invoke reset
+    """
+    the_machine(machine).reset()
+
+
+@task(machine="only this machine of lab.yaml", json=JSON)
+def status(context: Context, machine: str | None = None, json: bool = False) -> None:
+    """Show the machines and what they are doing.
+
+    invoke status
+    invoke status --json | jq -r '.machines[].state'
+    """
+    from labkit.host import config, listing, machines
+
+    lab = config.load()
+    chosen = [lab.machine(machine)] if machine else lab.machines.values()
+    listing.show_statuses([machines.open_machine(one).status() for one in chosen], as_json=json)
+
+
+@task(machine=MACHINE, command="run this and end with its exit status")
+def ssh(context: Context, machine: str | None = None, command: str | None = None) -> int:
+    """Log in to the machine as root, or run one command in it.
+
+    invoke ssh
+    invoke ssh -c 'iptables -t nat -S'
+    echo hello | invoke ssh -c cat
+    """
+    from labkit.host import shell
+
+    return shell.run(the_running_machine(machine).connection(), command)
+
+
+@task(machine=MACHINE)
+def deploy(context: Context, machine: str | None = None) -> None:
+    """Put this checkout's labkit into the running machine.
+
+    Only what changed is sent. `up`, `reset` and `scenario` do this by themselves.
+
+        invoke deploy
+    """
+    from labkit.host import deploy as deployment
+
+    print(deployment.deploy(the_running_machine(machine).connection()))
+
+
+@task(klass=LessonTask, name=NAME, machine=MACHINE, step="wait for Enter before each command", junit=JUNIT)
+def scenario(
+    context: Context, name: str, machine: str | None = None, step: bool = False, junit: str | None = None
+) -> int:
+    """Play a lesson on a fresh machine, and prove it.
+
+    invoke scenario redis-nat
+    invoke scenario redis-nat --step
+    invoke scenario redis-nat --junit results.xml
+    """
+    return play(name, machine, step=step, junit=junit)
+
+
+@task(klass=LessonTask, name=NAME, machine=MACHINE, junit=JUNIT)
+def check(context: Context, name: str, machine: str | None = None, junit: str | None = None) -> int:
+    """Run a lesson's checks on what you did by hand.
+
+    invoke ssh
+    invoke check redis-nat
+    """
+    return play(name, machine, junit=junit, checks_only=True)
+
+
+def play(name: str, machine: str | None, *, junit: str | None, step: bool = False, checks_only: bool = False) -> int:
+    """Run a lesson, or only its checks. Its name is looked up first: that needs no machine."""
+    from pathlib import Path
+
+    from labkit.host import scenario as lessons
+
+    lesson = lessons.find(name)
+    report = Path(junit) if junit else None
+    return lessons.run(lesson.name, the_machine(machine), step=step, junit=report, checks_only=checks_only)
+
+
+@task(json=JSON)
+def scenarios(context: Context, json: bool = False) -> None:
+    """List the lessons: how long they take and what they show.
+
+    invoke scenarios
+    invoke scenarios --json | jq -r '.scenarios[].name'
+    """
+    from labkit.host import listing
+    from labkit.host import scenario as lessons
+
+    listing.show_scenarios(lessons.catalogue(), as_json=json)
+
+
+@task(json=JSON)
+def doctor(context: Context, json: bool = False) -> int:
+    """Examine this computer: has it all that the lab needs?
+
+    invoke doctor
+    """
+    from labkit.host import doctor as examination
+
+    return examination.show(examination.examine(), as_json=json)
+
+
+@task(machine=MACHINE, follow="go on until Ctrl-C", lines="how many of the last lines (default: 50)")
+def logs(context: Context, machine: str | None = None, follow: bool = False, lines: int = 50) -> None:
+    """Show what the machine's console said.
+
+    invoke logs
+    invoke logs --lines 500
+    invoke logs --follow
+    """
+    from labkit.host import consolelog
+
+    consolelog.show(the_machine(machine), lines, follow=follow)
+
+
+@task(only="one stage: lint, unit, guest or e2e", keyword="pytest's -k expression", machine=MACHINE)
+def test(
+    context: Context,
+    only: str | None = None,
+    keyword: str | None = None,
+    machine: str | None = None,
+) -> int:
+    """Run all the tests that can run here, and say which cannot.
+
+    The tests boot a machine of their own; yours is not touched.
+
+        invoke test
+        invoke test --only unit
+    """
+    from labkit.host import testing
+
+    return testing.run_tests(only=only, keyword=keyword, machine=machine)
+
+
+@task()
+def lint(context: Context) -> int:
+    """Check style, types and who imports whom.
+
+    invoke lint
+    """
+    from labkit.host import testing
+
+    return testing.lint()
+
+
+@task(yes="do not ask")
+def clean(context: Context, yes: bool = False) -> int:
+    """Remove all that labkit keeps: image, machines, reports.
+
+    It is shown first, with its size, and you are asked.
+
+        invoke clean
+    """
+    from labkit.host import cleaning
+
+    return cleaning.clean(ask=not yes)
