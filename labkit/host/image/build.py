@@ -1,0 +1,280 @@
+"""Building the guest image: one run of mmdebstrap with hooks, as root or in a user namespace of an ordinary user.
+
+Nothing of it needs root's rights or loop devices: mmdebstrap makes the root filesystem in a directory, ``mke2fs -d``
+makes a disk of that directory, and special hooks of mmdebstrap bring the results out of its user namespace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import secrets
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from labkit import log
+from labkit.errors import BuildError, MissingToolError
+from labkit.host import payload
+from labkit.host.image import inputs, keys
+from labkit.host.image.guestfiles import guest_files
+from labkit.host.image.inputs import Inputs
+from labkit.host.image.sources import apt_settings, sources
+
+TOOLS = {
+    "mmdebstrap": "mmdebstrap",
+    "mke2fs": "e2fsprogs",
+    "qemu-img": "qemu-utils",
+}
+"""Program -> Debian's package."""
+
+SPACE_NEEDED = 2_500_000_000
+"""Bytes that a build uses at its height in the temporary directory: the root filesystem, the disk, its compressed copy."""
+
+_SCRATCH_PREFIX = "labkit-build-"
+
+
+def build(wanted: Inputs, directory: Path, log_file: Path) -> None:
+    """Make ``disk.qcow2``, ``vmlinuz``, ``initrd``, ``facts.json``, ``client_key`` and ``host_key.pub`` in ``directory``.
+
+    The directory exists and is the caller's to delete if this raises: MissingToolError, BuildError (with the last lines of
+    ``log_file``), KeyboardInterrupt (mmdebstrap was ended first and has cleaned up).
+    """
+    _check_tools()
+    client, host = keys.generate(), keys.generate()
+    _write_private(directory / "client_key", client.private)
+    (directory / "host_key.pub").write_text(host.public + "\n", encoding="utf-8")
+    configuration = guest_files(client.public, host.private, host.public, secrets.token_hex(16))
+    configuration |= {f"{payload.PREFIX}/{path}": contents for path, contents in wanted.payload.items()}
+    configuration |= {f"/labkit-build/{name}": text.encode() for name, text in wanted.scripts.items()}
+    _write_private(directory / "guest.tar", _tar(configuration))
+    with scratch_directory() as scratch:
+        command = mmdebstrap_command(directory, wanted)
+        environment = {
+            **os.environ,
+            "TMPDIR": str(scratch),
+            "LABKIT_SUITE": inputs.SUITE,
+            "LABKIT_KERNEL_SUITE": wanted.kernel.suite,
+            "LABKIT_KERNEL_PACKAGE": wanted.kernel.package,
+        }
+        _run(command, environment, log_file)
+    (directory / "guest.tar").unlink()
+
+
+def mmdebstrap_command(directory: Path, wanted: Inputs) -> list[str]:
+    """The command line; its results go to ``directory``."""
+    outside = lambda name: shlex.quote(str(directory / name))  # noqa: E731 - special hooks are parsed as a shell would
+    return [
+        "mmdebstrap",
+        "--verbose",
+        f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
+        f"--architectures={inputs.ARCHITECTURE}",
+        "--variant=essential",
+        "--format=null",
+        "--skip=cleanup",  # finish_guest.py deletes more, and before the disk is made
+        f"--include={','.join(inputs.PACKAGES)}",
+        *[f"--aptopt={setting}" for setting in apt_settings()],
+        '--aptopt=Acquire::Languages "none"',
+        "--dpkgopt=force-unsafe-io",
+        *[f"--dpkgopt=path-exclude={pattern}" for pattern in inputs.EXCLUDED],
+        f"--customize-hook=tar-in {outside('guest.tar')} /",
+        f"--customize-hook={wanted.scripts['fetch_kernel.sh']}",
+        '--customize-hook=chroot "$1" python3 /labkit-build/finish_guest.py',
+        *[f"--customize-hook=download /labkit-out/{name} {outside(name)}" for name in ("vmlinuz", "initrd", "facts.json")],
+        '--customize-hook=rm -r "$1/labkit-out"',
+        f"--customize-hook={wanted.scripts['make_disk.sh']}",
+        f"--customize-hook=download /labkit-out/disk.qcow2 {outside('disk.qcow2')}",
+        inputs.SUITE,
+        "-",
+        *sources(inputs.SUITE),
+    ]
+
+
+def _check_tools() -> None:
+    if not sys.platform.startswith("linux"):
+        raise MissingToolError(
+            "The guest image can only be built on Linux, and there is none in the cache.",
+            "Run `invoke up` once on a Linux computer (or in WSL) and copy its image directory, which `invoke doctor` names.",
+        )
+    missing = [package for program, package in TOOLS.items() if not shutil.which(program, path=_search_path())]
+    if missing:
+        raise MissingToolError(
+            f"The guest image cannot be built without {', '.join(missing)}.",
+            f"Run `python3 bootstrap.py`, or install them: `sudo apt-get install {' '.join(missing)}`.",
+        )
+    machine = os.uname().machine
+    if machine != "x86_64":
+        raise MissingToolError(
+            f"The guest image is for x86-64 and cannot be built on {machine}.",
+            "Build it on an x86-64 Linux computer and copy its image directory, which `invoke doctor` names.",
+        )
+
+
+def _search_path() -> str:
+    """An ordinary user's PATH on Debian has no /sbin, where mke2fs is."""
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
+
+def _write_private(path: Path, contents: bytes) -> None:
+    """A file that no other user can read, not even for a moment."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(contents)
+
+
+def _tar(files: dict[str, bytes]) -> bytes:
+    """An archive of files that belong to root. Directories above them come first and are as everywhere: 0755."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for path, contents in files.items():
+            member = tarfile.TarInfo(path.lstrip("/"))
+            member.mode, member.size = 0o644, len(contents)
+            tar.addfile(member, io.BytesIO(contents))
+    return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """A directory for mmdebstrap, with room; deleted at the end, and so is one that a killed build left.
+
+    mmdebstrap's namespace must be able to write to it and to search all directories above, so it cannot be in a home
+    directory. Files in it belong to the namespace's users, whom only another such namespace can delete.
+    """
+    candidates = [Path(path) for path in (os.environ.get("TMPDIR"), "/var/tmp", tempfile.gettempdir()) if path]
+    free = {path: shutil.disk_usage(path).free for path in candidates if path.is_dir() and os.access(path, os.W_OK)}
+    base = next((path for path in free if free[path] >= SPACE_NEEDED), None)
+    if base is None:
+        where = ", ".join(f"{path} has {size / 1e9:.1f} GB" for path, size in free.items()) or "there is none"
+        raise BuildError(
+            f"There is no temporary directory with the {SPACE_NEEDED / 1e9:.1f} GB that building the guest image takes ({where}).",
+            "Free some space, or name a directory on another disk in TMPDIR.",
+        )
+    for candidate in free:
+        _delete_left_behind(candidate)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{os.getuid()}-{os.getpid()}-", dir=base))
+    scratch.chmod(0o1777)
+    try:
+        yield scratch
+    finally:
+        _delete(scratch)
+
+
+def _delete_left_behind(base: Path) -> None:
+    """Scratch directories of this user's builds whose process is gone."""
+    for path in base.glob(f"{_SCRATCH_PREFIX}{os.getuid()}-*"):
+        pid = path.name.removeprefix(_SCRATCH_PREFIX).split("-")[1]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            _delete(path)
+
+
+def _delete(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists() and os.geteuid() != 0:
+        subprocess.run(["mmdebstrap", "--unshare-helper", "rm", "-rf", str(path)], check=False, capture_output=True)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _run(command: list[str], environment: dict[str, str], log_file: Path) -> None:
+    """Run mmdebstrap, with its output in ``log_file`` and what it is doing as notes."""
+    environment["PATH"] = _search_path()
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    with log.step("Building the guest image") as step, open(log_file, "wb") as logged:
+        # A session of its own: Ctrl-C reaches us alone, and we pass it on once, so that it can unmount and delete in peace.
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            assert process.stdout is not None
+            _follow(process.stdout, logged, step)
+            status = process.wait()
+        except BaseException:
+            _end(process)
+            raise
+    if status != 0:
+        raise _failure(log_file)
+
+
+def _follow(output: IO[bytes], logged: IO[bytes], step: log.Step) -> None:
+    """Copy the output to the log, and note each new phase."""
+    progress = Progress()
+    for line in output:
+        logged.write(line)
+        logged.flush()
+        note = progress.note(line.decode(errors="replace"))
+        if note:
+            step.note(note)
+
+
+class Progress:
+    """mmdebstrap's, apt's and dpkg's lines -> notes, of which there shall be few."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._count = 0
+
+    def note(self, line: str) -> str | None:
+        """What is new in this line, or None."""
+        if re.match(r"Get:\d+ ", line):
+            text = "downloading packages"
+        elif line.startswith(("Unpacking ", "Preparing to unpack ")):
+            text = "unpacking packages"
+        elif line.startswith("Setting up "):
+            text = "configuring packages"
+        elif line.startswith("I: "):
+            text = self._own_words(line[3:].strip())
+        else:
+            return None
+        if text == self._last:
+            return None
+        self._last = text
+        return text
+
+    @staticmethod
+    def _own_words(text: str) -> str:
+        """mmdebstrap quotes whole scripts of hooks and temporary paths; the reader wants neither."""
+        if "fetch" in text or "LABKIT_KERNEL" in text:
+            return "fetching the kernel"
+        if "finish_guest" in text:
+            return "compiling, making base images and the initrd"
+        if "mke2fs" in text:
+            return "making the disk"
+        return text.split("\n")[0][:70]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt mmdebstrap, which then unmounts and deletes, and wait; not for ever."""
+    for number, seconds in ((signal.SIGINT, 30), (signal.SIGTERM, 10), (signal.SIGKILL, 10)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        try:
+            process.wait(seconds)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _failure(log_file: Path) -> BuildError:
+    """The error that shows what mmdebstrap said last."""
+    lines = log_file.read_text(errors="replace").splitlines()
+    errors = [line for line in lines if line.startswith(("E: ", "mke2fs:", "qemu-img:"))]
+    last = "\n".join(lines[-12:])
+    if any("No space left on device" in line for line in lines):
+        return BuildError(
+            f"There was no space left while the guest image was built (it takes {SPACE_NEEDED / 1e9:.1f} GB).",
+            f"Free some space, or name a directory on another disk in TMPDIR. The whole log: {log_file}",
+        )
+    summary = errors[0][3:] if errors and errors[0].startswith("E: ") else "mmdebstrap failed."
+    return BuildError(f"The guest image could not be built: {summary}", f"The log ends with\n{last}\nThe whole log: {log_file}")

@@ -1,0 +1,68 @@
+"""Where mmdebstrap takes packages from: a setting, the host's own apt sources, or its default. No mirror is named here."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from labkit.errors import BuildError, MissingToolError
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+"""From the package debian-archive-keyring, which Debian, Ubuntu, Fedora and Arch all have under this path."""
+
+# Proxies, and what a snapshot or a cache of the archive needs. Everything else of a host's apt is its own business.
+_APT_SETTINGS = re.compile(
+    r"Acquire::(https?::(Proxy|Timeout|CAInfo|Verify-Peer)\S*|Check-(Valid-Until|Date)|Retries|ForceIPv[46]) "
+)
+
+
+def sources(suite: str) -> list[str]:
+    """mmdebstrap's MIRROR arguments for ``suite``: lines of a sources.list, or nothing for its default.
+
+    ``LABKIT_MIRROR`` (the address of a mirror of Debian's archive, e.g. ``http://mirror.example/debian``) comes first.
+    A host with the same suite lends its own sources, which are known to work here.
+    MissingToolError where the archive's signatures could not be verified.
+    """
+    if not KEYRING.exists():
+        raise MissingToolError(
+            "The keys that sign Debian's packages are not on this computer.",
+            "Install the package debian-archive-keyring (or run `python3 bootstrap.py`, which does).",
+        )
+    mirror = os.environ.get("LABKIT_MIRROR")
+    if mirror:
+        if not re.fullmatch(r"[a-z]+:/\S+", mirror):
+            raise BuildError(f"LABKIT_MIRROR is no address: {mirror}", "It looks like http://mirror.example/debian")
+        return [_line(mirror, suite)]
+    return [_line(*source) for source in _host_sources() if re.fullmatch(rf"{suite}(-updates|-security)?", source[1])]
+
+
+def _line(address: str, suite: str) -> str:
+    return f"deb [signed-by={KEYRING}] {address} {suite} main"
+
+
+def _host_sources() -> list[tuple[str, str]]:
+    """(address, suite) of every source of Debian's main component that apt of this host uses, whatever file names it."""
+    if not shutil.which("apt-get") or "ID=debian" not in _os_release():
+        return []
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    entries = [line.split() for line in output.splitlines()]
+    return sorted({(entry[0], entry[1]) for entry in entries if len(entry) == 3 and entry[2] == "main"})
+
+
+def _os_release() -> list[str]:
+    try:
+        return Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
+def apt_settings() -> list[str]:
+    """The host's apt settings that concern how it reaches its archive, as mmdebstrap's ``--aptopt`` values."""
+    if not shutil.which("apt-config"):
+        return []
+    output = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False).stdout
+    return [line for line in output.splitlines() if _APT_SETTINGS.match(line)]
