@@ -1,0 +1,168 @@
+"""The computer itself: processor, memory, disk, Python, terminal."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+from labkit.errors import LabkitError
+from labkit.host import config, paths
+from labkit.host.checks.finding import Finding, first_line, gib, nearest_existing
+
+MIB = 2**20
+GIB = 2**30
+
+IMAGE_BUILD_BYTES = 3 * GIB
+"""Root filesystem, tar, raw disk and compressed disk lie side by side for a moment while the image is built."""
+
+RUNNING_BYTES = 1 * GIB
+"""A built image and one machine's snapshot."""
+
+BESIDE_THE_MACHINE_BYTES = 512 * MIB
+"""What QEMU itself and the lab need beside the guest's memory."""
+
+OLDEST_PYTHON = (3, 11)
+
+
+def architecture() -> Finding:
+    """The guest is x86-64: elsewhere its every instruction is translated."""
+    machine, system = platform.machine(), f"{platform.system()} {platform.release()}"
+    if machine.lower() in ("x86_64", "amd64"):
+        return Finding("architecture", "ok", f"{machine}, {system}, {os.cpu_count()} processors")
+    if machine.lower() in ("arm64", "aarch64"):
+        return Finding(
+            "architecture",
+            "warning",
+            f"{machine}, {system}: the lab's machine is x86-64 and has to be emulated here",
+            "Nothing needs to be done: everything works, and takes several times as long.",
+        )
+    return Finding(
+        "architecture",
+        "problem",
+        f"{machine}, {system}: the lab was never tried on such a processor",
+        "Use a computer with an x86-64 or a 64-bit ARM processor.",
+    )
+
+
+def python() -> Finding:
+    """Which Python runs this."""
+    what = f"{platform.python_version()} ({sys.executable})"
+    if sys.version_info[:2] >= OLDEST_PYTHON:
+        return Finding("python", "ok", what)
+    return Finding("python", "problem", what, "Install Python 3.11 or newer and run bootstrap.py with it.")
+
+
+def memory() -> Finding:
+    """Enough for the default machine?"""
+    total, available = memory_bytes()
+    if total is None:
+        return Finding("memory", "info", "this system does not say how much memory it has")
+    wanted = _default_machine_mib() * MIB + BESIDE_THE_MACHINE_BYTES
+    free = "" if available is None else f", {gib(available)} of it free"
+    what = f"{gib(total)}{free}; the default machine needs {gib(wanted)}"
+    if total < wanted:
+        return Finding("memory", "problem", what, "Lower `memory:` of the machine in lab.yaml (512 MiB is enough).")
+    if available is not None and available < wanted:
+        return Finding("memory", "warning", what, "Close other programs, or lower `memory:` in lab.yaml.")
+    return Finding("memory", "ok", what)
+
+
+def _default_machine_mib() -> int:
+    try:
+        return config.load().machine(None).memory_mib
+    except LabkitError:
+        return config.MachineConfig("default").memory_mib  # What is wrong with lab.yaml is another's finding.
+
+
+def memory_bytes() -> tuple[int | None, int | None]:
+    """Physical memory and what is free of it, in bytes; None for what the system does not tell."""
+    if sys.platform == "win32":
+        return _windows_memory()
+    if sys.platform == "darwin":
+        # macOS keeps little memory free on purpose, so only the total says something (sysctl(3), hw.memsize).
+        total = first_line(["sysctl", "-n", "hw.memsize"])
+        return (int(total) if total and total.isdigit() else None), None
+    return parse_meminfo(Path("/proc/meminfo").read_text(encoding="ascii"))
+
+
+def parse_meminfo(text: str) -> tuple[int | None, int | None]:
+    """MemTotal and MemAvailable of /proc/meminfo (proc_meminfo(5)), in bytes; its "kB" are KiB."""
+    table = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    total, available = (table.get(key) for key in ("MemTotal", "MemAvailable"))
+    return (
+        int(total.split()[0]) * 1024 if total else None,
+        int(available.split()[0]) * 1024 if available else None,
+    )
+
+
+def _windows_memory() -> tuple[int | None, int | None]:
+    """GlobalMemoryStatusEx fills a MEMORYSTATUSEX (Windows API, sysinfoapi.h)."""
+    if sys.platform != "win32":
+        return None, None
+    import ctypes  # (not needed elsewhere)
+
+    class MemoryStatus(ctypes.Structure):
+        _fields_ = [
+            ("length", ctypes.c_ulong),
+            ("load", ctypes.c_ulong),
+            ("total", ctypes.c_ulonglong),
+            ("available", ctypes.c_ulonglong),
+            ("total_page_file", ctypes.c_ulonglong),
+            ("available_page_file", ctypes.c_ulonglong),
+            ("total_virtual", ctypes.c_ulonglong),
+            ("available_virtual", ctypes.c_ulonglong),
+            ("available_extended", ctypes.c_ulonglong),
+        ]
+
+    status = MemoryStatus(length=ctypes.sizeof(MemoryStatus))
+    if not ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+        return None, None
+    return int(status.total), int(status.available)
+
+
+def disk() -> list[Finding]:
+    """Room for the image (cache) and the machines (state), each where it would be, and the right to write there."""
+    return [
+        _disk("disk for images", paths.cache_dir(), "LABKIT_CACHE", IMAGE_BUILD_BYTES),
+        _disk("disk for machines", paths.state_dir(), "LABKIT_STATE", RUNNING_BYTES),
+    ]
+
+
+def _disk(name: str, directory: Path, variable: str, wanted: int) -> Finding:
+    existing = nearest_existing(directory)
+    elsewhere = f"set {variable} to a directory elsewhere."
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return Finding(
+            name, "problem", f"{existing} cannot be written by this user", f"Change its rights, or {elsewhere}"
+        )
+    free = shutil.disk_usage(existing).free
+    what = f"{gib(free)} free in {directory}"
+    if free < RUNNING_BYTES:
+        return Finding(name, "problem", f"{what}; {gib(RUNNING_BYTES)} are needed", f"Make room, or {elsewhere}")
+    if free < wanted:
+        return Finding(
+            name, "warning", f"{what}; building the image takes up to {gib(wanted)}", f"Make room, or {elsewhere}"
+        )
+    return Finding(name, "ok", what)
+
+
+def terminal() -> Finding:
+    """Can the lesson's ticks and frames be shown?"""
+    encoding = sys.stdout.encoding or "unknown"
+    what = f"{encoding}, {'a terminal' if sys.stdout.isatty() else 'not a terminal'}"
+    if sys.stdout.isatty():
+        what += f" of {shutil.get_terminal_size().columns} columns"
+    what += ", no colour" if _no_colour() else ", colour"
+    try:
+        "✓│…—".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        remedy = "Set PYTHONUTF8=1 (and on Linux a UTF-8 locale, such as LANG=C.UTF-8)."
+        return Finding("terminal", "warning", f"{what}: not every character of the lessons can be shown", remedy)
+    return Finding("terminal", "ok", what)
+
+
+def _no_colour() -> bool:
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()

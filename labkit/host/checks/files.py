@@ -1,0 +1,98 @@
+"""The checkout and the directories: what a file is named and how its lines end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from labkit.errors import ConfigError
+from labkit.host import config, paths
+from labkit.host.checks.finding import Finding
+
+READ_BY_THE_GUEST = ("labkit", "scenarios", "tests/guest")
+"""Directories of the checkout whose files Linux reads, in the machine."""
+
+NO_TEXT = {".png", ".gif", ".tar", ".gz", ".pyc"}
+
+LONGEST_SOCKET_PATH = 103
+"""Bytes. unix(7): 108 with the final zero; macOS' sys/un.h: 104."""
+
+ROOM_FOR_NAMES = len("/machines/") + 32 + len("/monitor.sock")
+"""What is appended to the state directory for a machine's socket."""
+
+
+def line_endings() -> Finding:
+    """Git for Windows may turn LF into CRLF; ``#!/bin/sh`` followed by a CR names a program that does not exist."""
+    converted = sorted(with_crlf(paths.checkout()))
+    if not converted:
+        return Finding("line endings", "ok", "LF in all files that the machine reads")
+    scripts = [name for name, is_script in converted if is_script]
+    some = ", ".join(name for name, _ in converted[:3]) + (", …" if len(converted) > 3 else "")
+    return Finding(
+        "line endings",
+        "problem" if scripts else "warning",
+        f"CRLF in {len(converted)} of the files that the machine reads ({some})",
+        "Clone again with `git clone -c core.autocrlf=false …`; no editor should convert line endings either.",
+    )
+
+
+def with_crlf(root: Path) -> Iterator[tuple[str, bool]]:
+    """Files that hold CRLF: path below ``root``, and whether it is a script (begins with ``#!``)."""
+    for directory in READ_BY_THE_GUEST:
+        for path in (root / directory).rglob("*"):
+            if path.suffix in NO_TEXT or "__pycache__" in path.parts or not path.is_file():
+                continue
+            contents = path.read_bytes()
+            if b"\r\n" in contents and b"\0" not in contents:
+                yield path.relative_to(root).as_posix(), contents.startswith(b"#!")
+
+
+def directory_names() -> list[Finding]:
+    """Characters that some program on the way does not bear, in each directory that the lab uses."""
+    places = {"home": Path.home(), "checkout": paths.checkout(), "cache": paths.cache_dir(), "state": paths.state_dir()}
+    remarks = [remark for name, path in places.items() if (remark := _remark(name, path))]
+    if remarks:
+        remedy = "Set LABKIT_CACHE and LABKIT_STATE to short directories with plain names, such as /var/tmp/labkit."
+        findings = [Finding("directory names", "warning", "; ".join(remarks), remedy)]
+    else:
+        findings = [Finding("directory names", "ok", "plain letters only")]
+    return [*findings, *_socket_path(paths.state_dir())]
+
+
+def _remark(name: str, path: Path) -> str:
+    text = str(path)
+    if not text.isascii():
+        return f"{name} ({text}) has letters beyond ASCII, which QEMU on Windows cannot open"
+    if "," in text:
+        return f"{name} ({text}) has a comma, which separates QEMU's options"
+    if " " in text:
+        return f"{name} ({text}) has a space, which breaks what is typed without quotes"
+    return ""
+
+
+def _socket_path(state: Path) -> list[Finding]:
+    """QEMU's monitor is a UNIX socket beside the machine's disk (on Windows a TCP port instead)."""
+    if sys.platform == "win32":
+        return []
+    length = len(os.fsencode(state)) + ROOM_FOR_NAMES
+    if length <= LONGEST_SOCKET_PATH:
+        return [Finding("socket path", "ok", f"up to {length} of {LONGEST_SOCKET_PATH} bytes")]
+    return [
+        Finding(
+            "socket path",
+            "warning",
+            f"a socket below {state} may have {length} bytes; the system allows {LONGEST_SOCKET_PATH}",
+            "Set LABKIT_STATE to a shorter directory, such as /var/tmp/labkit.",
+        )
+    ]
+
+
+def lab_file() -> Finding:
+    """Does lab.yaml say what it must?"""
+    try:
+        lab = config.load()
+    except ConfigError as error:
+        return Finding("lab.yaml", "problem", error.message, error.hint or "Compare it with the one of the checkout.")
+    return Finding("lab.yaml", "ok", f"machines {', '.join(lab.machines)}; kernels {', '.join(lab.kernels)}")
