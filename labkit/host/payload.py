@@ -26,9 +26,10 @@ MANIFEST = f"{PREFIX}/manifest.json"
 
 LAUNCHER = b"""#!/usr/bin/python3 -IS
 # -I and -S: no environment variable and no site-packages of the machine's can change what runs (and it starts sooner).
+import os
 import sys
 
-sys.path.insert(0, "/opt/labkit/lib")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "lib"))
 from labkit.cli import main
 
 sys.exit(main())

@@ -1,0 +1,254 @@
+"""Puts labkit into a running machine: compares manifests, sends what changed, over the one SSH connection.
+
+An SSH command costs 0.2 s in an emulated machine and a Python start 0.5 s, so there is one command to ask what is
+there, and at most one more, which receives (``receiver.py``), compiles and loads the base images. The machine needs no
+network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shlex
+import tarfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import fabric
+import paramiko
+
+from labkit import log
+from labkit.errors import BuildError, InfrastructureError
+from labkit.host import payload
+
+TIMEOUT = 120.0
+"""Seconds without a byte from the machine after which it counts as lost. All of pyroute2 is compiled in 12."""
+
+_RECEIVER = Path(__file__).with_name("receiver.py")
+_ATTEMPTS = 3
+
+# Statuses that the one command ends with: receiver.py's, and one that it, Python and the shell do not use.
+NOT_COMPILED, OVERTAKEN, LOADING_FAILED = 65, 75, 100
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where things are in the machine. Tests have another."""
+
+    prefix: str = payload.PREFIX
+    link: str = "/usr/local/bin/labkit"
+    archives: tuple[str, ...] = ("/usr/share/labkit/images/busybox.tar", "/usr/share/labkit/images/redis.tar")
+    """The base images, as the guest image's build made them."""
+
+    @property
+    def manifest(self) -> str:
+        """What is deployed."""
+        return f"{self.prefix}/manifest.json"
+
+    @property
+    def loaded(self) -> str:
+        """Holds the digest of the manifest with which the base images were loaded last."""
+        return f"{self.prefix}/images-loaded"
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What a deploy did."""
+
+    sent: int
+    """Files that were new or changed."""
+    deleted: int
+    loaded: bool
+    """Whether ``labkit load`` was run."""
+    seconds: float
+
+    def __str__(self) -> str:
+        if not (self.sent or self.deleted):
+            return f"Nothing to send ({self.seconds:.1f} s)."
+        gone = f", {self.deleted} deleted" if self.deleted else ""
+        return f"{self.sent} file{'' if self.sent == 1 else 's'} sent{gone} ({self.seconds:.1f} s)."
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is in the machine now."""
+
+    manifest: bytes
+    loaded_for: str
+    archives: list[str]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Path -> digest. A manifest that cannot be read vouches for nothing."""
+        try:
+            files = json.loads(self.manifest or b"{}")
+        except ValueError:
+            return {}
+        return files if isinstance(files, dict) else {}
+
+    @property
+    def base(self) -> str:
+        """The digest by which the receiver recognises it."""
+        return hashlib.sha256(self.manifest).hexdigest() if self.manifest else ""
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """What has to be done, and what it leads to."""
+
+    send: dict[str, bytes]
+    delete: list[str]
+    load: list[str]
+    """Archives."""
+    wanted: dict[str, str]
+    """The manifest afterwards."""
+
+
+def deploy(connection: fabric.Connection, target: Target | None = None) -> Deployed:
+    """Make the machine's labkit the same as this checkout's, and its base images loaded.
+
+    BuildError where the machine's Python cannot compile a file, InfrastructureError where the machine does not answer;
+    in both cases what was there works as before.
+    """
+    target = target or Target()
+    started = time.monotonic()
+    files = payload.everything()
+    for _ in range(_ATTEMPTS):
+        found = _ask(connection, target)
+        difference = _compare(files, found)
+        if _apply(connection, target, found, difference):
+            seconds = time.monotonic() - started
+            return Deployed(len(difference.send), len(difference.delete), bool(difference.load), seconds)
+    raise InfrastructureError("Somebody else deploys to this machine all the time.", "Try again when they have ended.")
+
+
+def _ask(connection: fabric.Connection, target: Target) -> _Found:
+    """One command: the manifest, for which manifest the images are loaded, and which archives there are."""
+    archives = shlex.join(target.archives) or "/dev/null/none"
+    command = (
+        f"cat {shlex.quote(target.manifest)} 2>/dev/null; printf '\\0'; "
+        f"cat {shlex.quote(target.loaded)} 2>/dev/null; printf '\\0'; ls -d {archives} 2>/dev/null; true"
+    )
+    status, stdout, stderr = execute(connection, command)
+    parts = stdout.split(b"\0")
+    if status != 0 or len(parts) != 3:
+        raise InfrastructureError(
+            f"The machine did not say what is deployed there (status {status}): {_last_line(stderr)}",
+            "`invoke reset` gives back a fresh machine.",
+        )
+    return _Found(parts[0], parts[1].decode().strip(), parts[2].decode().splitlines())
+
+
+def _compare(files: dict[str, bytes], found: _Found) -> _Difference:
+    """What is missing or different there, and what is there and should not be."""
+    wanted = payload.manifest(files)
+    return _Difference(
+        send={path: files[path] for path, digest in wanted.items() if found.files.get(path) != digest},
+        delete=sorted(set(found.files) - set(wanted)),
+        load=found.archives if found.loaded_for != _digest(wanted) else [],
+        wanted=wanted,
+    )
+
+
+def _apply(connection: fabric.Connection, target: Target, found: _Found, difference: _Difference) -> bool:
+    """At most one command. False where another deploy was quicker, so that the comparison is no longer true."""
+    commands, message = [], b""
+    if difference.send or difference.delete:
+        commands.append(f"python3 -IS -c {shlex.quote(_RECEIVER.read_text(encoding='utf-8'))}")
+        message = _message(target, found, difference)
+    if difference.load:
+        commands.append(_load_command(target, difference))
+    if not commands:
+        return True
+    with log.step("Deploying labkit" if message else "Loading the base images") as step:
+        if message:
+            step.note(f"{len(difference.send)} files to send, {len(difference.delete)} to delete")
+        status, _, stderr = execute(connection, " && ".join(commands), message)
+        if status not in (0, OVERTAKEN):
+            raise _failure(status, stderr)
+    return status == 0
+
+
+def _message(target: Target, found: _Found, difference: _Difference) -> bytes:
+    """The receiver's standard input: its header and the tar."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1, format=tarfile.USTAR_FORMAT) as tar:
+        for path, contents in difference.send.items():
+            member = tarfile.TarInfo(path)
+            member.size = len(contents)
+            member.mode = 0o755 if path.startswith("bin/") else 0o644
+            tar.addfile(member, io.BytesIO(contents))
+    archive = buffer.getvalue()
+    header = {
+        "prefix": target.prefix,
+        "base": found.base,
+        "delete": difference.delete,
+        "manifest": difference.wanted,
+        "link": target.link,
+        "size": len(archive),
+        "digest": hashlib.sha256(archive).hexdigest(),
+    }
+    return json.dumps(header).encode() + b"\n" + archive
+
+
+def _load_command(target: Target, difference: _Difference) -> str:
+    """``labkit load`` (which skips what it has already), and the note for which manifest that was done."""
+    load = [target.link, "load", "-q"]
+    for archive in difference.load:
+        load += ["-i", archive]
+    note = f"echo {_digest(difference.wanted)} > {shlex.quote(target.loaded)}"
+    return f"{{ {shlex.join(load)} </dev/null || exit {LOADING_FAILED}; {note}; }}"
+
+
+def _failure(status: int, stderr: bytes) -> BuildError | InfrastructureError:
+    """What a status other than 0 means."""
+    last = _last_line(stderr)
+    if status == NOT_COMPILED:
+        return BuildError(
+            f"The machine's Python cannot compile what was to be deployed: {last}",
+            "Nothing was changed there. Mend the file, then `invoke deploy`.",
+        )
+    if status == LOADING_FAILED:
+        return InfrastructureError(
+            f"labkit is deployed, but cannot load the base images: {last}",
+            "`invoke ssh -c 'labkit images'` shows what is there; `invoke reset` gives back a fresh machine.",
+        )
+    return InfrastructureError(
+        f"Deploying failed in the machine (status {status}): {last}",
+        "Nothing may be left there to work with: `invoke reset` gives back a fresh machine.",
+    )
+
+
+def execute(connection: fabric.Connection, command: str, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
+    """Run ``command`` with ``stdin``; its exit status, standard output and standard error, all as bytes.
+
+    fabric's own ``run`` decodes what passes; here a tar does. InfrastructureError where the machine goes silent.
+    """
+    try:
+        connection.open()
+        channel = connection.transport.open_session(timeout=TIMEOUT)
+        channel.settimeout(TIMEOUT)
+        with channel:
+            channel.exec_command(command)
+            channel.sendall(stdin)
+            channel.shutdown_write()
+            stdout, stderr = channel.makefile("rb").read(), channel.makefile_stderr("rb").read()
+            if not channel.status_event.wait(TIMEOUT):
+                raise TimeoutError("no exit status")
+            return channel.recv_exit_status(), stdout, stderr
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        raise InfrastructureError(
+            f"The connection to the machine was lost: {error or type(error).__name__}.",
+            "`invoke status` says whether it runs; `invoke reset` gives back a fresh one.",
+        ) from error
+
+
+def _digest(manifest: dict[str, str]) -> str:
+    return hashlib.sha256(payload.encode_manifest(manifest)).hexdigest()
+
+
+def _last_line(stderr: bytes) -> str:
+    lines = stderr.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing."
