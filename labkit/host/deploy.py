@@ -235,8 +235,9 @@ def execute(connection: fabric.Connection, command: str, stdin: bytes = b"") -> 
             channel.sendall(stdin)
             channel.shutdown_write()
             stdout, stderr = channel.makefile("rb").read(), channel.makefile_stderr("rb").read()
-            if not channel.status_event.wait(TIMEOUT):
-                raise TimeoutError("no exit status")
+            if not channel.status_event.wait(TIMEOUT) or channel.recv_exit_status() < 0:
+                # paramiko reports a connection that broke as an end of both streams and a status of -1.
+                raise EOFError("it ended before the command did")
             return channel.recv_exit_status(), stdout, stderr
     except (OSError, EOFError, paramiko.SSHException) as error:
         raise InfrastructureError(
