@@ -10,6 +10,7 @@ pure Python, and the machine has no network.
 
 from __future__ import annotations
 
+import codecs
 import importlib.metadata
 import io
 import os
@@ -22,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import fabric
+import paramiko
 
 from labkit.errors import InfrastructureError, MissingToolError
 from labkit.host import paths, payload
@@ -39,8 +41,8 @@ CARRIED = ("pytest", "pluggy", "iniconfig", "packaging", "pygments", "pytest-tim
 LEXERS = ("__init__.py", "_mapping.py", "diff.py", "python.py")
 """Of pygments' 250 lexers pytest uses two; the others are three quarters of all that would be carried."""
 
-LONGEST_SECONDS = 2400
-"""For all guest tests in the machine. A single test has pytest's own ``timeout`` (pyproject.toml)."""
+LONGEST_SILENCE = 900.0
+"""Seconds in which the machine's pytest says nothing. A single test has its own limit (``timeout`` in pyproject.toml)."""
 
 _ENTER = """
 ip link set lo up
@@ -150,45 +152,58 @@ def _packages() -> Iterator[tuple[str, Path]]:
 def send(connection: fabric.Connection) -> None:
     """Unpack the archive in the machine, in place of an earlier one."""
     where = DIRECTORY_IN_MACHINE
-    status, said = feed(connection, f"rm -rf {where} && mkdir -p {where} && tar -xzf - -C {where}", archive())
+    status, said = _remotely(connection, f"rm -rf {where} && mkdir -p {where} && tar -xzf - -C {where}", archive())
     if status != 0:
+        reason = said.decode(errors="replace").strip()
         raise InfrastructureError(
-            f"The tests could not be carried into the machine (status {status}): {said.strip()}",
+            f"The tests could not be carried into the machine (status {status}): {reason}",
             "Look whether its disk is full: `invoke ssh -c 'df -h'`.",
         )
 
 
-def feed(connection: fabric.Connection, command: str, contents: bytes) -> tuple[int, str]:
-    """Run ``command`` with ``contents`` as its standard input: exit status, and what it said on standard error.
-
-    Through a channel of its own, since ``connection.run`` takes text only.
-    """
-    connection.open()
-    with connection.transport.open_session(timeout=60) as channel:
-        channel.settimeout(300)
-        channel.exec_command(command)
-        try:
-            channel.sendall(contents)
-        except OSError as error:
-            return 255, f"the connection ended while sending: {error}"
-        channel.shutdown_write()
-        said = channel.makefile_stderr("rb").read()
-        return channel.recv_exit_status(), said.decode("utf-8", "replace")
-
-
 def run_in_machine(connection: fabric.Connection, pytest_arguments: Sequence[str]) -> tuple[int, bytes]:
-    """Run the tests that ``send`` put there: pytest's exit status, and its JUnit report (empty if it wrote none)."""
+    """Run the tests that ``send`` put there: pytest's exit status, and its JUnit report (empty if it wrote none).
+
+    What pytest says is passed on to standard output as it comes.
+    """
     where = DIRECTORY_IN_MACHINE
-    command = (
-        f"cd {where} && rm -f report.xml && PYTHONPATH={where}/site:{payload.PREFIX}/lib"
-        f" python3 -m pytest -p no:cacheprovider --junitxml=report.xml %s {TESTS}"
-    )
-    # fabric's run() shows the output as it comes. Without in_stream=False it would wait for our own standard input.
-    done = connection.run(
-        command % shlex.join(pytest_arguments),
-        warn=True,
-        in_stream=False,
-        timeout=LONGEST_SECONDS,
-    )
-    report = connection.run(f"cat {where}/report.xml", warn=True, hide=True, in_stream=False)
-    return int(done.exited), report.stdout.encode() if report.ok else b""
+    environment = f"PYTHONPATH={where}/site:{payload.PREFIX}/lib"
+    arguments = shlex.join(["-p", "no:cacheprovider", "--junitxml=report.xml", *pytest_arguments, TESTS])
+    command = f"cd {where} && rm -f report.xml && {environment} python3 -m pytest {arguments}"
+    status, _ = _remotely(connection, command, show=True)
+    missing, report = _remotely(connection, f"cat {where}/report.xml")
+    return status, b"" if missing else report
+
+
+def _remotely(
+    connection: fabric.Connection, command: str, given: bytes = b"", *, show: bool = False
+) -> tuple[int, bytes]:
+    """Run ``command`` in the machine: its exit status, and what it said on standard output and error.
+
+    ``given`` is its standard input, which ends then. Through a channel of its own, since fabric's ``run`` takes text
+    only and leaves standard input open.
+    """
+    heard = bytearray()
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")  # A chunk may end within a character.
+    try:
+        connection.open()
+        with connection.transport.open_session(timeout=60) as channel:
+            channel.settimeout(LONGEST_SILENCE)
+            channel.set_combine_stderr(True)
+            channel.exec_command(command)
+            channel.sendall(given)
+            channel.shutdown_write()
+            while chunk := channel.recv(65536):
+                heard += chunk
+                if show:
+                    sys.stdout.write(decoder.decode(chunk))
+                    sys.stdout.flush()
+            status = channel.recv_exit_status()
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        raise InfrastructureError(
+            f"The connection to the machine ended while `{command.split()[0]} …` ran: {error or type(error).__name__}.",
+            "Look at its console: `invoke logs`.",
+        ) from error
+    if status < 0:  # paramiko's way to say that none came
+        raise InfrastructureError("The machine was lost while its tests ran.", "Look at its console: `invoke logs`.")
+    return status, bytes(heard)
