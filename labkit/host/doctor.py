@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from labkit import log
-from labkit.errors import MissingToolError
+from labkit.errors import LabkitError, MissingToolError
 from labkit.host.checks import computer, files, imagebuild, network, vagrant, virtualisation
 from labkit.host.checks.finding import Finding, Verdict
 
@@ -27,7 +27,7 @@ EXAMINATIONS: dict[str, Examination] = {
     "disk": computer.disk,
     "qemu": virtualisation.qemu,
     "accelerator": virtualisation.accelerator,
-    "image build": imagebuild.programs,
+    "image": imagebuild.programs,
     "build rights": imagebuild.rights,
     "ports": network.ports,
     "name resolution": network.names,
@@ -61,6 +61,8 @@ def examine() -> list[Finding]:
 def _examine_one(name: str, examination: Examination) -> list[Finding]:
     try:
         found = examination()
+    except LabkitError as error:  # Such as a lab.yaml that does not parse, which several examinations need.
+        return [Finding(name, "warning", error.message, error.hint or "Mend that first.")]
     except Exception as error:  # (whatever a strange computer makes it raise: the other findings matter more)
         return [
             Finding(

@@ -42,7 +42,7 @@ LEXERS = ("__init__.py", "_mapping.py", "diff.py", "python.py")
 """Of pygments' 250 lexers pytest uses two; the others are three quarters of all that would be carried."""
 
 LONGEST_SILENCE = 900.0
-"""Seconds in which the machine's pytest says nothing. A single test has its own limit (``timeout`` in pyproject.toml)."""
+"""Seconds in which the machine's pytest says nothing. A single test has a limit too: pyproject.toml's ``timeout``."""
 
 _ENTER = """
 ip link set lo up

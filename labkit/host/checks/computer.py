@@ -9,17 +9,14 @@ import sys
 from pathlib import Path
 
 from labkit.errors import LabkitError
-from labkit.host import config, paths
+from labkit.host import config, guestimage, paths
 from labkit.host.checks.finding import Finding, first_line, gib, nearest_existing
 
 MIB = 2**20
 GIB = 2**30
 
-IMAGE_BUILD_BYTES = 3 * GIB
-"""Root filesystem, tar, raw disk and compressed disk lie side by side for a moment while the image is built."""
-
-RUNNING_BYTES = 1 * GIB
-"""A built image and one machine's snapshot."""
+MACHINE_BYTES = GIB // 2
+"""One machine: its snapshot with memory (about 220 MB), and what a participant writes to its disk."""
 
 BESIDE_THE_MACHINE_BYTES = 512 * MIB
 """What QEMU itself and the lab need beside the guest's memory."""
@@ -124,10 +121,10 @@ def _windows_memory() -> tuple[int | None, int | None]:
 
 
 def disk() -> list[Finding]:
-    """Room for the image (cache) and the machines (state), each where it would be, and the right to write there."""
+    """Room for images (cache) and machines (state), each where it would be, and the right to write there."""
     return [
-        _disk("disk for images", paths.cache_dir(), "LABKIT_CACHE", IMAGE_BUILD_BYTES),
-        _disk("disk for machines", paths.state_dir(), "LABKIT_STATE", RUNNING_BYTES),
+        _disk("disk for images", paths.cache_dir(), "LABKIT_CACHE", guestimage.SPACE_NEEDED),
+        _disk("disk for machines", paths.state_dir(), "LABKIT_STATE", MACHINE_BYTES),
     ]
 
 
@@ -140,12 +137,10 @@ def _disk(name: str, directory: Path, variable: str, wanted: int) -> Finding:
         )
     free = shutil.disk_usage(existing).free
     what = f"{gib(free)} free in {directory}"
-    if free < RUNNING_BYTES:
-        return Finding(name, "problem", f"{what}; {gib(RUNNING_BYTES)} are needed", f"Make room, or {elsewhere}")
     if free < wanted:
-        return Finding(
-            name, "warning", f"{what}; building the image takes up to {gib(wanted)}", f"Make room, or {elsewhere}"
-        )
+        return Finding(name, "problem", f"{what}; {gib(wanted)} are needed", f"Make room, or {elsewhere}")
+    if free < 2 * wanted:
+        return Finding(name, "warning", f"{what}; {gib(wanted)} are needed", f"Make room soon, or {elsewhere}")
     return Finding(name, "ok", what)
 
 

@@ -4,30 +4,55 @@ from __future__ import annotations
 
 import getpass
 import os
+import platform
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
-from labkit.host import paths
-from labkit.host.checks.finding import Finding, first_line, program
+from labkit.host import config, guestimage
+from labkit.host.checks.finding import Finding, first_line, gib, program
+from labkit.host.guestimage import GuestImage
+from labkit.host.image import build
 
-BRING_IT = "Build it on a Linux computer (`invoke up` there) and copy that one's cache directory, or set LABKIT_CACHE."
+BRING_IT = "Run `invoke up` once on an x86-64 Linux computer (or in WSL), and copy that directory of its cache here."
+
+
+def image() -> GuestImage | None:
+    """The image that the default machine needs, if it is in the cache and whole."""
+    lab = config.load()
+    return guestimage.find(guestimage.key_for(lab.kernels[lab.machine(None).kernel]))
 
 
 def programs() -> Finding:
-    """The programs of the build."""
-    if _an_image_is_there():
-        return Finding("image build", "ok", f"an image is there already, in {paths.cache_dir() / 'images'}")
-    if sys.platform != "linux":
-        return Finding("image build", "problem", f"the image cannot be built on {sys.platform}", BRING_IT)
-    missing = [name for name in ("mmdebstrap", "mke2fs") if program(name) is None]
+    """The image is there, or what makes it."""
+    found = image()
+    if found:
+        return Finding("image", "ok", f"built already: {found.directory}")
+    lab = config.load()
+    place = guestimage.images_dir() / guestimage.key_for(lab.kernels[lab.machine(None).kernel])
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        here = f"{platform.system()} on {platform.machine()}"
+        return Finding("image", "problem", f"there is none in {place}, and it cannot be built on {here}", BRING_IT)
+    missing = [name for name in build.TOOLS if program(name) is None]
     if missing:
+        what = f"not built yet, and not installed: {', '.join(missing)}"
+        return Finding("image", "problem", what, "Run `python3 bootstrap.py`: it installs them.")
+    scratch = max(_free_scratch(), default=0)
+    if scratch < build.SPACE_NEEDED:
         return Finding(
-            "image build",
+            "image",
             "problem",
-            f"not installed: {', '.join(missing)}",
-            "Run `python3 bootstrap.py`: it installs them.",
+            f"building takes {gib(build.SPACE_NEEDED)} of temporary space, and {gib(scratch)} are free",
+            "Make room in /var/tmp, or name a directory on another disk in TMPDIR.",
         )
-    return Finding("image build", "ok", f"{program('mmdebstrap')}, {program('mke2fs')}")
+    return Finding("image", "ok", f"not built yet; {', '.join(build.TOOLS)} are there, {gib(scratch)} to work in")
+
+
+def _free_scratch() -> list[int]:
+    """Free bytes of the directories in which the build would work."""
+    places = [os.environ.get("TMPDIR"), "/var/tmp", tempfile.gettempdir()]  # noqa: S108 (only looked at)
+    return [shutil.disk_usage(place).free for place in places if place and Path(place).is_dir()]
 
 
 def rights() -> Finding:
@@ -41,7 +66,7 @@ def rights() -> Finding:
     if not lacking:
         return Finding(name, "ok", "an ordinary user with subordinate ids and user namespaces")
     what, remedy = lacking
-    if _an_image_is_there():
+    if image():
         return Finding(name, "info", f"{what}; an image is there already, so nothing has to be built")
     return Finding(name, "problem", what, remedy)
 
@@ -78,8 +103,3 @@ def has_range(table: Path, user: str, uid: int) -> bool:
         if len(parts) == 3 and parts[0] in (user, str(uid)) and parts[2].strip().isdigit() and int(parts[2]) >= 65536:
             return True
     return False
-
-
-def _an_image_is_there() -> bool:
-    images = paths.cache_dir() / "images"
-    return images.is_dir() and any((entry / "manifest.json").is_file() for entry in images.iterdir())
