@@ -1,0 +1,34 @@
+"""Which lessons there are: every directory of ``scenarios`` with a README.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from labkit.host.names import not_found
+from labkit.host.paths import checkout
+from labkit.host.scenario import parser
+from labkit.host.scenario.model import Scenario
+from labkit.host.scenario.needs import NEEDS
+
+
+def directory() -> Path:
+    """Where the lessons are."""
+    return checkout() / "scenarios"
+
+
+def catalogue(place: Path | None = None) -> list[Scenario]:
+    """All lessons, by name. ConfigError where one does not parse."""
+    return [load(readme) for readme in sorted((place or directory()).glob("*/README.md"))]
+
+
+def find(name: str, place: Path | None = None) -> Scenario:
+    """The lesson called ``name``. NotFoundError with the nearest names."""
+    readmes = {readme.parent.name: readme for readme in (place or directory()).glob("*/README.md")}
+    if name not in readmes:
+        raise not_found("scenario", name, readmes)
+    return load(readmes[name])
+
+
+def load(readme: Path) -> Scenario:
+    """The lesson in ``readme``."""
+    return parser.read(readme, tuple(NEEDS))

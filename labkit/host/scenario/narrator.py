@@ -1,0 +1,222 @@
+"""Tells a lesson as it happens: what ``invoke scenario`` shows instead of pytest's own report.
+
+It listens to the player (text, commands, output) and to pytest (a check's verdict). All of it goes to standard output,
+plain where that is no terminal or NO_COLOR is set, which rich sees to.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.text import Text
+
+from labkit.host.scenario.compare import diff
+from labkit.host.scenario.model import Answer, Command, Prose, Scenario, Step
+from labkit.host.scenario.player import Audience, LessonLeftError, StepFailedError
+from labkit.host.scenario.plugin import INFRASTRUCTURE, LACKING, NOT_RUN, StepItem
+from labkit.host.scenario.shell import Result
+
+_WIDTH = 100
+"""Prose in longer lines is hard to read. Output is never wrapped."""
+
+_SHOWN_LINES = 14
+"""Lines of a failed check's own words."""
+
+_MARKS = {"good": "✓", "bad": "✗", "none": "∅", "rule": "─"}
+_PLAIN_MARKS = {"good": "ok", "bad": "XX", "none": "--", "rule": "-"}
+
+
+class Narrator(Audience):
+    """Shows a lesson on ``console``; with ``step`` it waits for the reader before each command and each answer."""
+
+    def __init__(self, console: Console, *, step: bool = False) -> None:
+        self._console = console
+        self._step = step
+        self._started = time.monotonic()
+        self._machine = ""
+        self._steps = 0
+        self._in_step = ""
+        self.counts: dict[str, int] = {}
+        # An old Windows console, or a pipe in its code page, has no tick.
+        self._marks = _MARKS if (console.encoding or "").lower().startswith("utf") else _PLAIN_MARKS
+
+    # ---- what the player tells
+
+    def lesson_begins(self, scenario: Scenario, machine: str, kernel: str) -> None:
+        """Title and introduction."""
+        self._started = time.monotonic()
+        self._machine = f"{machine} (Linux {kernel})"
+        title = Text.assemble((scenario.title, "bold"), (f"  {scenario.name}", "cyan"))
+        self._console.print(Rule(title, align="left", style="bold", characters=self._marks["rule"]))
+        claims = f" It proves {', '.join(scenario.claims)} of the article." if scenario.claims else ""
+        minutes = _count(scenario.minutes, "minute")
+        self._console.print(Text(f"About {minutes} to read; on {self._machine}.{claims}", "dim"))
+        for part in scenario.introduction:
+            if isinstance(part, Prose | Answer):
+                self.says(part)
+
+    def step_begins(self, step: Step, number: int, total: int) -> None:
+        """A rule with the step's number and title."""
+        self._steps += 1
+        self._in_step = step.id
+        self._console.print()
+        title = Text.assemble((f"{number}/{total} ", "cyan"), (step.title, "bold"))
+        self._console.print(Rule(title, align="left", style="cyan", characters=self._marks["rule"]))
+
+    def says(self, part: Prose | Answer) -> None:
+        """Prose; an answer is set apart, and comes when the reader has asked for it."""
+        if isinstance(part, Answer):
+            self._wait(f"  [Enter: {part.summary}] ")
+            self._console.print()
+            self._console.print(Text(f"  {part.summary}", "italic cyan"))
+            self._console.print(Padding(Markdown(part.markdown), (0, 0, 0, 2)), width=_WIDTH)
+            return
+        text = "\n".join(line for line in part.markdown.split("\n") if not line.startswith("# "))
+        if text.strip():
+            self._console.print()
+            self._console.print(Markdown(text), width=min(_WIDTH, self._console.width))
+
+    def runs(self, command: Command) -> None:
+        """The prompt and what is typed."""
+        self._console.print()
+        first, *more = command.text.split("\n")
+        self._line("  # ", first, "bold green")
+        for line in more:
+            self._line("  > ", line, "bold green")
+        self._wait("    [Enter: run it, q: leave] ")
+
+    def printed(self, command: Command, result: Result, seconds: float) -> None:
+        """What came out, as it came."""
+        for line in result.output.rstrip("\n").split("\n") if result.output.strip() else ():
+            self._line("  ", line, "")
+
+    def step_failed(self, failure: StepFailedError) -> None:
+        """What was expected and what came, with the first difference marked."""
+        self._line(f"\n  {self._marks['bad']} ", failure.reason, "bold red")
+        if failure.mismatch is None:
+            for line in failure.output.splitlines():
+                self._line("    ", line, "")
+            return
+        self._line("    ", "- is what the lesson says, + is what came", "dim")
+        styles = {" ": "", "-": "red", "+": "green", "?": "bold yellow"}
+        for sign, text in diff(failure.mismatch):
+            self._line(f"    {'>>>' if sign == '?' else sign} ", text, styles[sign])
+
+    # ---- what pytest tells
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """One line for a check; steps have shown themselves."""
+        if report.when != "call" and report.passed:
+            return
+        item: pytest.Item | None = getattr(report, "lesson_item", None)
+        verdict: str = getattr(report, "lesson_verdict", report.outcome)
+        is_step = isinstance(item, StepItem)
+        self.counts[verdict] = self.counts.get(verdict, 0) + 1
+        if not is_step and verdict == "passed":
+            self.counts["checks"] = self.counts.get("checks", 0) + 1
+        if verdict == INFRASTRUCTURE or (is_step and verdict in ("passed", "failed")):
+            return
+        mark, style = {"passed": ("good", "green"), "failed": ("bad", "bold red")}.get(verdict, ("none", "yellow"))
+        self._console.print()
+        self._console.print(self._check_line(item, report, mark, style), soft_wrap=True)
+        for line in _words(report, verdict):
+            self._line("      ", line, style)
+
+    def _check_line(self, item: pytest.Item | None, report: pytest.TestReport, mark: str, style: str) -> Text:
+        """Tick, claims, the statement, time."""
+        claims = " ".join(str(value) for name, value in report.user_properties if name == "claim")
+        return Text.assemble(
+            ("  " + self._marks[mark] + " ", style),
+            (f"{claims:<3} " if claims else "", "cyan"),
+            statement(item) if item else report.nodeid,
+            (f"  {report.duration:.1f} s" if report.when == "call" else "", "dim"),
+        )
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file of checks that cannot be loaded is shown with its traceback: it is a mistake in that file."""
+        if report.failed:
+            self.counts["failed"] = self.counts.get("failed", 0) + 1
+            self._console.print(Text(f"{report.nodeid} cannot be loaded:\n{report.longreprtext}", "red"))
+
+    def pytest_internalerror(self, excrepr: object) -> None:
+        """A mistake of the plugin's or of pytest's."""
+        self._console.print(Text(str(excrepr), "red"))
+
+    # ---- the end
+
+    def farewell(self, what: str, *, left: bool = False) -> None:
+        """The summary lines: what ``what`` (the lesson, its checks) came to."""
+        counts = dict(self.counts)
+        checks, bad = counts.pop("checks", 0), counts.get("failed", 0)
+        verdict = "failed" if bad else "left" if left else "done"
+        steps = f"{_count(self._steps, 'step')}, " if self._steps else ""
+        on = f" on {self._machine}" if self._machine else ""
+        seconds = time.monotonic() - self._started
+        summary = f"{what} {verdict}: {steps}{_count(checks, 'check')} passed in {seconds:.1f} s{on}."
+        self._console.print()
+        self._console.print(Text(summary, "bold red" if bad else "bold green"), soft_wrap=True)
+        if left:
+            self._console.print(Text("The machine stays as it is: `invoke ssh` takes you there.", "dim"))
+        order = ("passed", "failed", LACKING, NOT_RUN, "skipped", INFRASTRUCTURE)
+        told = ", ".join(f"{counts[name]} {name}" for name in order if counts.get(name))
+        self._console.print(Text(f"pytest: {told or 'nothing was run'}", "dim"))
+
+    def quote(self, line: str) -> None:
+        """A line that the machine's console said last."""
+        self._line("  console: ", line, "yellow")
+
+    def _line(self, before: str, text: str, style: str) -> None:
+        """One line, never wrapped and never read as markup."""
+        self._console.print(Text.assemble((before, "dim"), (text, style)), soft_wrap=True)
+
+    def _wait(self, prompt: str) -> None:
+        """With ``step``: until the reader presses Enter. Ends the lesson where they type q, or are gone."""
+        if not self._step:
+            return
+        self._console.print(Text(prompt, "dim"), end="")
+        self._console.file.flush()
+        line = sys.stdin.readline()
+        if not sys.stdin.isatty():
+            self._console.print()
+        if not line or line.strip().lower() in ("q", "quit"):
+            raise LessonLeftError
+
+
+def _count(number: int, what: str) -> str:
+    """``1 step``, ``2 steps``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def statement(item: pytest.Item) -> str:
+    """What a check states: the first line of its docstring; else its name as words."""
+    if isinstance(item, StepItem):
+        return f"step: {item.step.title}"
+    documentation = getattr(getattr(item, "obj", None), "__doc__", None) or ""
+    first = documentation.strip().split("\n\n")[0]
+    return " ".join(first.split()) or item.name.removeprefix("test_").replace("_", " ")
+
+
+def _words(report: pytest.TestReport, verdict: str) -> list[str]:
+    """Why it did not pass: a check's own words, or a traceback where it has none."""
+    if verdict == "passed":
+        return []
+    error = getattr(report, "lesson_error", None)
+    if isinstance(error, AssertionError) or report.skipped:
+        words = str(error).removeprefix(f"{verdict}: ").splitlines()
+    else:
+        words = report.longreprtext.splitlines()
+    return words if len(words) <= _SHOWN_LINES else [*words[:_SHOWN_LINES], "…"]
+
+
+def make_console() -> Console:
+    """Standard output. What it cannot encode (a pipe on Windows) is replaced and ends no lesson."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDTH)

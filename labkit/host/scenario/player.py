@@ -1,0 +1,220 @@
+"""Plays a lesson on a machine: resets it, opens the shell, runs the steps and compares what they print."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from testinfra.host import Host
+
+from labkit.errors import InfrastructureError
+from labkit.host.consolelog import last_lines
+from labkit.host.machines import Machine
+from labkit.host.scenario import backend, needs
+from labkit.host.scenario.compare import Mismatch, compare
+from labkit.host.scenario.model import Answer, Command, Prose, Scenario, Step
+from labkit.host.scenario.shell import CommandHangsError, Result, Shell, ShellEndedError
+
+_LAST_LINES = 8
+"""How much of the console's log an unreachable machine is shown with."""
+
+
+class StepFailedError(Exception):
+    """A command of the lesson did not do what the lesson says."""
+
+    def __init__(self, step: Step, command: Command, reason: str, output: str, mismatch: Mismatch | None) -> None:
+        super().__init__(reason)
+        self.step = step
+        self.command = command
+        self.reason = reason
+        """One sentence."""
+        self.output = output
+        self.mismatch = mismatch
+        """None where the output is not what is wrong."""
+
+
+class LessonLeftError(Exception):
+    """The reader has seen enough. An audience may raise it whenever it is told something."""
+
+
+class Audience:
+    """Whoever is told what happens, as it happens. This one does not listen; ``narrator.Narrator`` does."""
+
+    def lesson_begins(self, scenario: Scenario, machine: str, kernel: str) -> None:
+        """The machine is ready. ``kernel`` is what ``uname -r`` says there."""
+
+    def step_begins(self, step: Step, number: int, total: int) -> None:
+        """``number`` counts from 1."""
+
+    def says(self, part: Prose | Answer) -> None:
+        """The next piece of text."""
+
+    def runs(self, command: Command) -> None:
+        """The command will be run when this returns."""
+
+    def printed(self, command: Command, result: Result, seconds: float) -> None:
+        """It ended, and it did what it should."""
+
+    def step_failed(self, failure: StepFailedError) -> None:
+        """The rest of the lesson is not run."""
+
+
+@dataclass
+class _Played:
+    """What is known of a step that was run."""
+
+    output: str = ""
+    failure: StepFailedError | None = None
+
+
+class Lesson:
+    """A scenario being played on a machine. Checks get it as the fixture ``lesson``."""
+
+    def __init__(
+        self, scenario: Scenario, machine: Machine, audience: Audience | None = None, *, checks_only: bool = False
+    ) -> None:
+        self.scenario = scenario
+        self.machine = machine
+        self.checks_only = checks_only
+        self._audience = audience or Audience()
+        self._shell: Shell | None = None
+        self._host: Host | None = None
+        self._played: list[_Played] = []
+        self._lacks: dict[str, str | None] = {}
+
+    # ---- what checks may ask
+
+    def output(self, step_id: str) -> str:
+        """What the step's commands printed, one after the other."""
+        position = self.scenario.position(step_id)
+        if position >= len(self._played):
+            raise ValueError(f"the step {step_id} has not been played yet: put the check @after it")
+        return self._played[position].output
+
+    def variable(self, name: str) -> str:
+        """The value of a variable of the lesson's shell."""
+        return self._open_shell().variable(name)
+
+    # ---- what the plugin asks
+
+    def open(self) -> Host:
+        """The machine as testinfra sees it, made ready first. InfrastructureError where it cannot be reached.
+
+        Checks alone look at what is there; a lesson that is played gets a fresh machine.
+        """
+        if self._host is None:
+            if not self.checks_only:
+                self.machine.reset()
+            self._host = backend.host(self.machine.name, self.machine.connection())
+            if not self.checks_only:
+                shell = self._open_shell()
+                kernel = shell.run("uname -r").output.strip()
+                shell.enter(f"/root/lessons/{self.scenario.name}", _archive(self.scenario.path.parent))
+                self._audience.lesson_begins(self.scenario, self.machine.name, kernel)
+        return self._host
+
+    def close(self) -> None:
+        """End the lesson's shell. What it did to the machine stays, to be looked at."""
+        if self._shell is not None:
+            self._shell.close()
+            self._shell = None
+
+    def lacking(self, names: tuple[str, ...]) -> str | None:
+        """Why the machine's kernel lacks one of these needs; None where it has all. Each is probed once."""
+        host = self.open()
+        for name in names:
+            if name not in self._lacks:
+                self._lacks[name] = needs.lacking(name, host)
+            reason = self._lacks[name]
+            if reason is not None:
+                return reason
+        return None
+
+    def reach(self, position: int) -> StepFailedError | None:
+        """Play whatever is missing up to the step at ``position`` (from 0), itself included.
+
+        Returns the failure that the lesson has run into, there or before; after one nothing more is played.
+        """
+        self.open()
+        while len(self._played) <= position:
+            if self._played and self._played[-1].failure:
+                break
+            self._play(len(self._played))
+        return self._played[-1].failure if self._played else None
+
+    # ---- playing
+
+    def _play(self, position: int) -> None:
+        """One step. A machine that is gone leaves it unplayed."""
+        step = self.scenario.steps[position]
+        played = _Played()
+        self._audience.step_begins(step, position + 1, len(self.scenario.steps))
+        try:
+            for part in step.parts:
+                if isinstance(part, Command):
+                    self._audience.runs(part)
+                    played.output += self._run(step, part)
+                else:
+                    self._audience.says(part)
+        except StepFailedError as failure:
+            played.failure = failure
+            self._audience.step_failed(failure)
+        self._played.append(played)
+
+    def _run(self, step: Step, command: Command) -> str:
+        """One command; StepFailedError where it is not as the lesson says."""
+        started = time.monotonic()
+        try:
+            result = self._open_shell().run(command.text, command.timeout)
+        except CommandHangsError as hangs:
+            raise StepFailedError(step, command, f"It hangs: {hangs.reason}.", hangs.output, None) from None
+        except ShellEndedError as ended:
+            raise StepFailedError(step, command, "It ended the lesson's shell.", ended.output, None) from None
+        if result.exit_status != command.exit_status:
+            reason = f"Its exit status is {result.exit_status}, and the lesson says {command.exit_status}."
+            raise StepFailedError(step, command, reason, result.output, compare(command.expected, result.output))
+        mismatch = compare(command.expected, result.output)
+        if mismatch:
+            reason = "The output is not what the lesson says."
+            raise StepFailedError(step, command, reason, result.output, mismatch)
+        self._audience.printed(command, result, time.monotonic() - started)
+        return result.output
+
+    def _open_shell(self) -> Shell:
+        if self._shell is None:
+            self._shell = Shell(self.machine.connection())
+        return self._shell
+
+
+def _archive(directory: Path) -> bytes:
+    """The lesson's own files as a tar: what lies beside README.md and the checks."""
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w") as tar:
+        for path in sorted(directory.iterdir()):
+            if path.is_file() and path.name != "README.md" and path.suffix not in {".py", ".pyc"}:
+                member = tarfile.TarInfo(path.name)
+                # Line endings as the machine needs them, should the checkout have been made on Windows.
+                content = path.read_bytes().replace(b"\r\n", b"\n")
+                member.size, member.mode, member.mtime = len(content), 0o644, int(path.stat().st_mtime)
+                tar.addfile(member, io.BytesIO(content))
+    return memory.getvalue()
+
+
+def last_words(machine: Machine) -> list[str]:
+    """What the machine's console said last, without control characters; nothing where that is not kept."""
+    log = machine.console_log()
+    try:
+        lines = last_lines(log, _LAST_LINES) if log else []
+    except OSError:
+        return []
+    return ["".join(char for char in line if char.isprintable()) for line in lines]
+
+
+def explain(error: InfrastructureError, machine: Machine) -> str:
+    """The error as a reader of a report needs it: sentence, hint, and what the machine said last."""
+    words = last_words(machine)
+    console = ["The last lines of its console:", *(f"    {line}" for line in words)] if words else []
+    return "\n".join([error.message, *([error.hint] if error.hint else []), *console])

@@ -1,0 +1,90 @@
+"""Plays a lesson by pytest, in this very process: what ``invoke scenario`` and ``invoke check`` do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import ConfigError, LabkitError, UsageError
+from labkit.host.machines import Machine
+from labkit.host.scenario import library
+from labkit.host.scenario.narrator import Narrator, make_console
+from labkit.host.scenario.player import last_words
+from labkit.host.scenario.plugin import Setting, Stage
+
+INTERRUPTED = 130
+
+
+class _Session:
+    """What pytest says only to plugins: its stage, and whether Ctrl-C ended it."""
+
+    def __init__(self) -> None:
+        self.stage: Stage | None = None
+        self.interrupted = False
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """The narrator tells the lesson; pytest's own reporter stays silent."""
+        self.stage = config.stash[Stage.KEY]
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            config.pluginmanager.unregister(reporter)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """pytest calls this for its own ways of stopping early, too."""
+        self.interrupted = type(excinfo.value) is KeyboardInterrupt
+
+
+def run(
+    name: str,
+    machine: Machine,
+    *,
+    step: bool = False,
+    junit: Path | None = None,
+    checks_only: bool = False,
+    place: Path | None = None,
+) -> int:
+    """Play the lesson ``name`` on ``machine`` and prove it; returns the exit status, 0 or 1, or 130 after Ctrl-C.
+
+    ``step`` waits for the reader before each command; ``junit`` is where pytest writes a test case for each step and
+    check; ``checks_only`` neither resets the machine nor plays a step. ``place`` holds the lessons (default:
+    the checkout's). Raises InfrastructureError where the machine cannot be reached, also in the middle of the lesson.
+    """
+    scenario = library.find(name, place)
+    if junit is not None and junit.is_dir():
+        raise UsageError(f"{junit} is a directory, and the report is a file.", "Name a file: `--junit results.xml`.")
+    narrator = Narrator(make_console(), step=step)
+    session = _Session()
+    arguments = [
+        str(scenario.path.parent),
+        f"--config-file={library.directory() / 'pytest.ini'}",
+        f"--rootdir={scenario.path.parent.parent}",
+        "--capture=no",  # the narrator writes while tests run, and reads Enter
+        "-p",
+        "no:cacheprovider",
+        *([f"--junitxml={junit.absolute()}"] if junit else []),
+    ]
+    status = int(pytest.main(arguments, plugins=[Setting(machine, narrator, checks_only), narrator, session]))
+    lost = session.stage.lost if session.stage else None
+    if lost is not None:
+        for line in last_words(machine):
+            narrator.quote(line)
+        raise lost
+    if session.interrupted:
+        return INTERRUPTED
+    _refuse(status, scenario.name)
+    left = session.stage is not None and session.stage.left
+    narrator.farewell(f"The checks of {name}" if checks_only else name, left=left)
+    return 0 if status == 0 else LabkitError.exit_status
+
+
+def _refuse(status: int, name: str) -> None:
+    """Raise for those of pytest's statuses that are no verdict about the lesson."""
+    if status == pytest.ExitCode.USAGE_ERROR:
+        # pytest has said what it is, on standard error: a check names a step or a need that there is not.
+        raise ConfigError(f"The checks of {name} do not fit their lesson.", "See the line above.")
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        raise ConfigError(f"{name} has no checks.", f"They belong in scenarios/{name}/test_*.py.")
+    if status == pytest.ExitCode.INTERNAL_ERROR:
+        raise RuntimeError("pytest ended with an internal error; it is shown above")
