@@ -65,6 +65,10 @@ class BuildError(LabkitError):
 
 
 class KernelError(LabkitError):
-    """The kernel refused an operation; the message holds the call and errno's own words."""
+    """The kernel refused an operation; the message holds the call and errno's own words, ``errno`` the number."""
 
     exit_status = 9
+
+    def __init__(self, message: str, hint: str = "", errno: int = 0) -> None:
+        super().__init__(message, hint)
+        self.errno = errno

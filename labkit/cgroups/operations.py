@@ -1,0 +1,162 @@
+"""Operations on the cgroup trees: a group is a directory, a limit is a line in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from labkit.errors import KernelError, NotFoundError
+from labkit.operations import Operation
+from labkit.operations.files import write_kernel_file
+
+
+@dataclass(frozen=True)
+class MakeParentGroup(Operation):
+    """The group under which all containers' groups lie. It is shared: who comes first makes it, who goes last removes
+    it.
+    """
+
+    path: str
+
+    def describe(self) -> str:
+        """As mkdir(1)."""
+        return f"mkdir -p {quote(self.path)}"
+
+    def do(self) -> None:
+        """mkdir(2)."""
+        os.makedirs(self.path, exist_ok=True)
+
+    def undo(self) -> None:
+        """rmdir(2), which refuses as long as another container's group is in it."""
+        with contextlib.suppress(OSError):
+            os.rmdir(self.path)
+
+
+@dataclass(frozen=True)
+class MakeGroup(Operation):
+    """``mkdir`` under a controller makes a group; its files appear by themselves."""
+
+    path: str
+
+    def describe(self) -> str:
+        """As mkdir(1)."""
+        return f"mkdir -p {quote(self.path)}"
+
+    def do(self) -> None:
+        """mkdir(2). The end of another container may remove the shared parent just now, hence the bounded repetition.
+        """
+        for _ in range(50):
+            try:
+                os.makedirs(self.path, exist_ok=True)
+            except FileNotFoundError:
+                continue
+            return
+        raise KernelError(f"mkdir({self.path}): another process removes its parent again and again", errno=errno.ENOENT)
+
+    def undo(self) -> None:
+        """rmdir(2), the groups that the container made below it first."""
+        for place, _, _ in os.walk(self.path, topdown=False):
+            _remove_group(place)
+
+
+def _remove_group(place: str, seconds: float = 5.0) -> None:
+    # A process that has just died keeps its group busy for a moment.
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            os.rmdir(place)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise KernelError(
+                    f"the cgroup {place} cannot be removed: {error.strerror}",
+                    "a process still runs in it",
+                    error.errno or 0,
+                ) from error
+            time.sleep(0.01)
+        else:
+            return
+
+
+@dataclass(frozen=True)
+class EnableControllers(Operation):
+    """v2: hand controllers to the groups below ``path`` (cgroup.subtree_control). They stay on: others may use them,
+    too.
+    """
+
+    path: str
+    controllers: tuple[str, ...]
+
+    def describe(self) -> str:
+        """As a shell writes it."""
+        words = " ".join(f"+{name}" for name in self.controllers)
+        return f"echo {quote(words)} > {quote(self.path + '/cgroup.subtree_control')}"
+
+    def do(self) -> None:
+        """One write; a controller that is on already is no error."""
+        with contextlib.suppress(FileNotFoundError):
+            write_kernel_file(f"{self.path}/cgroup.subtree_control", " ".join(f"+{name}" for name in self.controllers))
+
+    def undo(self) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class InheritCpuset(Operation):
+    """v1: a new cpuset group has neither processors nor memory nodes and takes no process; it gets its parent's."""
+
+    path: str
+
+    def describe(self) -> str:
+        """As a shell writes it, from the top of the tree down."""
+        copies = [
+            f"cat {quote(os.path.dirname(place))}/{name} > {quote(place)}/{name}"
+            for place in self._places()
+            for name in ("cpuset.cpus", "cpuset.mems")
+        ]
+        return " && ".join(copies)
+
+    def _places(self) -> list[str]:
+        return [os.path.dirname(self.path), self.path]
+
+    def do(self) -> None:
+        """Copy where nothing is set yet."""
+        for place in self._places():
+            for name in ("cpuset.cpus", "cpuset.mems"):
+                if not Path(place, name).read_text(encoding="ascii").strip():
+                    write_kernel_file(f"{place}/{name}", Path(os.path.dirname(place), name).read_text(encoding="ascii"))
+
+    def undo(self) -> None:
+        """Nothing: the values go with the group."""
+
+
+@dataclass(frozen=True)
+class SetLimit(Operation):
+    """A value into one of the group's files."""
+
+    path: str
+    name: str
+    value: str
+
+    def describe(self) -> str:
+        """As a shell writes it."""
+        return f"echo {quote(self.value)} > {quote(self.path)}/{self.name}"
+
+    def do(self) -> None:
+        """One write."""
+        try:
+            write_kernel_file(f"{self.path}/{self.name}", self.value)
+        except FileNotFoundError:
+            raise NotFoundError(
+                f"this machine's cgroups have no {self.name}, so that limit cannot be set",
+                "the controller is not in this kernel, or not handed down (cgroup.subtree_control)",
+            ) from None
+
+    def undo(self) -> None:
+        """Nothing: the value goes with the group."""

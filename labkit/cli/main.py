@@ -1,0 +1,128 @@
+"""Parse, call the verb, answer for its errors.
+
+A verb is a module with ``arguments(parser)``, which describes its command line, and ``main(options) -> int``. Only the
+module of the verb that was called is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from importlib import import_module
+
+from labkit import __version__, log
+from labkit.errors import LabkitError
+
+#: Verb -> what it does, in the order of the help.
+VERBS = {
+    "run": "make a container from an image and start it",
+    "ps": "list containers",
+    "stop": "stop containers",
+    "rm": "remove containers",
+    "exec": "run a program in a running container",
+    "logs": "show what a container wrote",
+    "inspect": "show all that is known of a container or an image, as JSON",
+    "images": "list images",
+    "load": "load images from an archive",
+    "gc": "take back what killed commands and containers left behind",
+}
+
+#: docker's status for "labkit itself failed", where the status is otherwise the container's own.
+FAILED = 125
+_PASSES_STATUS_ON = ("run", "exec")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse's own, but an error is one sentence and a hint."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        from labkit.errors import UsageError
+
+        raise UsageError(f"{self.prog}: {message}", f"see '{self.prog} --help'")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line (``sys.argv`` by default); the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    verb = words[0] if words else ""
+    log.listen_as_environment_says()
+    try:
+        if verb in VERBS:
+            module = import_module(f"labkit.cli.verb_{verb}")
+            parser = _Parser(
+                prog=f"labkit {verb}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+            )
+            module.arguments(parser)
+            options = parser.parse_args(words[1:])
+            options.typed = words
+            status: int = module.main(options)
+            sys.stdout.flush()
+            return status
+        return _without_verb(verb)
+    except LabkitError as error:
+        return _explain(error, verb)
+    except KeyboardInterrupt:
+        print("labkit: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has enough: head(1), less(1). Nothing may be flushed to it any more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except Exception:
+        return _own_bug(words)
+
+
+def _without_verb(word: str) -> int:
+    if word in ("--version", "-V"):
+        print(f"labkit {__version__}")
+        return 0
+    if word in ("", "--help", "-h", "help"):
+        print(_help())
+        return 0
+    from difflib import get_close_matches
+
+    from labkit.errors import UsageError
+
+    near = get_close_matches(word, VERBS, 3)
+    raise UsageError(
+        f"labkit has no command '{word}'", f"did you mean {' or '.join(near)}?" if near else "see 'labkit --help'"
+    )
+
+
+def _help() -> str:
+    rows = [f"  {verb:<10}{words}" for verb, words in VERBS.items()]
+    return "\n".join(
+        [
+            "labkit makes containers and explains how. Usage: labkit COMMAND [OPTION …]",
+            "",
+            *rows,
+            "",
+            "labkit COMMAND --help tells more of each, with examples. --version shows the version.",
+        ]
+    )
+
+
+def _explain(error: LabkitError, verb: str) -> int:
+    print(f"labkit: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+    own_status = type(error).__name__ == "StartError"
+    return FAILED if verb in _PASSES_STATUS_ON and not own_status else error.exit_status
+
+
+def _own_bug(words: list[str]) -> int:
+    """A traceback for us, the place of it for the user."""
+    import traceback
+
+    text = traceback.format_exc()
+    path = f"/var/log/labkit-bug-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"labkit {__version__}, arguments {words!r}\n{text}")
+    except OSError:
+        path = "(the log could not be written)"
+    print(f"{text}\nlabkit: this is a bug of labkit, not yours. Please report it with {path}", file=sys.stderr)
+    return FAILED

@@ -1,0 +1,55 @@
+"""Show all that is known of containers or images, as a JSON list.
+
+Examples:
+  labkit inspect redis
+  labkit inspect busybox:latest
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from labkit.engine import bundle, lifecycle, record
+from labkit.errors import NotFoundError
+from labkit.images import store
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument("names", nargs="+", metavar="NAME", help="a container's name or id, or an image's name")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print them."""
+    print(json.dumps([_inspect(name) for name in options.names], indent=2))
+    return 0
+
+
+def _inspect(name: str) -> dict[str, Any]:
+    try:
+        container = record.find(name)
+    except NotFoundError:
+        try:
+            image = store.find(name)
+        except NotFoundError:
+            raise NotFoundError(
+                f"there is no container and no image '{name}'", "see 'labkit ps -a' and 'labkit images'"
+            ) from None
+        return {**asdict(image), "layer_directories": image.lowers()}
+    specification = Path(container.directory, "config.json")
+    return {
+        **asdict(container),
+        "state": asdict(container.state()),
+        "processes": lifecycle.processes(container),
+        "network_namespace": "" if container.network == "host" else bundle.sandbox_of(container).path,
+        "rootfs": container.rootfs,
+        "upper": f"{container.directory}/upper",
+        "layers": store.find(container.image).lowers(),
+        "cgroup": container.cgroups_path,
+        "log": container.log_path,
+        "specification": json.loads(specification.read_text(encoding="utf-8")) if specification.exists() else None,
+    }

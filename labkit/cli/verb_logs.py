@@ -1,0 +1,28 @@
+"""Show what a container wrote to its standard output and error.
+
+Examples:
+  labkit logs redis
+  labkit logs -f --tail 10 redis
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from labkit.engine import logs, record
+from labkit.errors import UsageError
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until the container has ended")
+    parser.add_argument("--tail", type=int, metavar="N", help="the last N lines only")
+    parser.add_argument("container", help="name, id or the beginning of an id")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print them."""
+    if options.tail is not None and options.tail < 0:
+        raise UsageError("--tail must not be negative", "0 shows only what comes from now on, with -f")
+    logs.show(record.find(options.container), options.follow, options.tail)
+    return 0

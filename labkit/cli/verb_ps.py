@@ -1,0 +1,66 @@
+"""List containers: those that run, or all with -a.
+
+Examples:
+  labkit ps
+  labkit ps -a --json
+  labkit rm $(labkit ps -aq)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+
+from labkit.cli import table
+from labkit.engine import gc, record
+from labkit.engine.record import Container, State
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument("-a", "--all", action="store_true", help="those that have ended, too")
+    parser.add_argument("-q", "--quiet", action="store_true", help="ids only")
+    parser.add_argument("--json", action="store_true", help="a JSON list of objects")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print them."""
+    if gc.is_needed():
+        gc.collect()
+    found = [(container, container.state()) for container in record.everything()]
+    shown = [(container, state) for container, state in found if options.all or state.status == "running"]
+    if options.json:
+        print(json.dumps([{**asdict(container), "state": asdict(state)} for container, state in shown], indent=1))
+    elif options.quiet:
+        for container, _ in shown:
+            print(container.short_id)
+    else:
+        head = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "ADDRESS", "PORTS", "NAMES"]
+        print(table.render(head, [_row(container, state) for container, state in shown]))
+    return 0
+
+
+def _row(container: Container, state: State) -> list[str]:
+    command = " ".join(container.command)
+    status = {
+        "created": "Created",
+        "running": f"Up {table.duration(_since(state.started_at))}",
+        "exited": f"Exited ({state.exit_code}) {table.duration(_since(state.finished_at))} ago",
+    }[state.status]
+    return [
+        container.short_id,
+        container.image,
+        command if len(command) <= 24 else command[:23] + "…",
+        table.ago(container.created),
+        status,
+        container.address if state.status == "running" else "",
+        ", ".join(container.ports),
+        container.name,
+    ]
+
+
+def _since(moment: float) -> float:
+    import time
+
+    return time.time() - moment

@@ -1,0 +1,144 @@
+"""From what a user asks for to a specification (config.json), as dockerd's createSpec does."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from labkit.engine.record import Container
+from labkit.errors import UsageError
+from labkit.images.store import Image
+from labkit.network.model import DEFAULT, Sandbox
+from labkit.network.portmap import PortMapping
+from labkit.oci import defaults
+
+NETWORKS = ("bridge", "host", "none")
+_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``labkit run`` was asked for, checked."""
+
+    image: str
+    command: list[str] = field(default_factory=list)
+    name: str = ""
+    ports: list[PortMapping] = field(default_factory=list)
+    env: list[str] = field(default_factory=list)
+    network: str = "bridge"
+    memory: int | None = None
+    """Bytes."""
+    cpus: float | None = None
+    pids_limit: int | None = None
+    auto_remove: bool = False
+    detach: bool = False
+    interactive: bool = False
+
+
+def command_of(image: Image, options: Options) -> list[str]:
+    """The image's entry point, then the command given, or else the image's. UsageError if both are empty."""
+    entrypoint = image.config.get("Entrypoint") or []
+    command = [*entrypoint, *(options.command or image.config.get("Cmd") or [])]
+    if not command:
+        raise UsageError(f"the image {image.reference} names no program", "give one after the image's name")
+    return command
+
+
+def environment_of(image: Image, options: Options, hostname: str) -> list[str]:
+    """PATH and HOSTNAME, the image's, then those given; a later one wins."""
+    variables: dict[str, str] = {}
+    for entry in [_PATH, f"HOSTNAME={hostname}", "HOME=/root", *(image.config.get("Env") or []), *options.env]:
+        name, _, value = entry.partition("=")
+        variables[name] = value
+    return [f"{name}={value}" for name, value in variables.items()]
+
+
+def sandbox_of(container: Container) -> Sandbox:
+    """The container's own network namespace, by the name that ``ip netns list`` shows."""
+    return Sandbox(f"labkit-{container.short_id}")
+
+
+def specification(container: Container, image: Image, options: Options) -> dict[str, Any]:
+    """The config.json of a container. Namespaces are new ones, except the network's, which is joined by its path."""
+    capabilities = dict.fromkeys(("bounding", "effective", "permitted"), defaults.CAPABILITIES)
+    namespaces: list[dict[str, str]] = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "cgroup")]
+    if options.network != "host":
+        namespaces.append({"type": "network", "path": sandbox_of(container).path})
+    return {
+        "ociVersion": "1.2.0",
+        "process": {
+            "args": container.command,
+            "env": environment_of(image, options, container.short_id),
+            "cwd": image.config.get("WorkingDir") or "/",
+            "user": {"uid": 0, "gid": 0},
+            "capabilities": capabilities,
+        },
+        "root": {"path": container.rootfs},
+        "hostname": container.short_id,
+        "mounts": defaults.mounts() + _name_files(container, options),
+        "linux": {
+            "namespaces": namespaces,
+            "cgroupsPath": container.cgroups_path,
+            "resources": _resources(options),
+            "maskedPaths": defaults.MASKED_PATHS,
+            "readonlyPaths": defaults.READONLY_PATHS,
+        },
+    }
+
+
+def _name_files(container: Container, options: Options) -> list[dict[str, Any]]:
+    if options.network == "host":
+        return []
+    return [
+        {
+            "destination": f"/etc/{name}",
+            "type": "bind",
+            "source": f"{container.directory}/{name}",
+            "options": ["bind", "rprivate"],
+        }
+        for name in ("hostname", "hosts", "resolv.conf")
+    ]
+
+
+def name_files(container: Container, resolver: str) -> dict[str, str]:
+    """The contents of /etc/hostname, /etc/hosts and /etc/resolv.conf; ``resolver`` is the host's own resolv.conf."""
+    own = f"{container.address}\t{container.short_id} {container.name}\n" if container.address else ""
+    return {
+        "hostname": f"{container.short_id}\n",
+        "hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost\n{own}",
+        "resolv.conf": resolver,
+    }
+
+
+def _resources(options: Options) -> dict[str, Any]:
+    resources: dict[str, Any] = {}
+    if options.memory is not None:
+        resources["memory"] = {"limit": options.memory}
+    if options.cpus is not None:
+        resources["cpu"] = {"quota": int(options.cpus * 100000), "period": 100000}
+    if options.pids_limit is not None:
+        resources["pids"] = {"limit": options.pids_limit}
+    return resources
+
+
+def parse_size(text: str) -> int:
+    """``512m`` in bytes, as docker reads it: b, k, m, g, powers of 1024. UsageError for anything else."""
+    match = re.fullmatch(r"(\d+)([bkmg]?)b?", text.lower())
+    if not match:
+        raise UsageError(f"'{text}' is no size", "write a number and b, k, m or g, as --memory 64m")
+    return int(match[1]) << (10 * "bkmg".index(match[2] or "b"))
+
+
+def check_environment(entry: str) -> str:
+    """UsageError for a ``-e`` without a name."""
+    if not entry.partition("=")[0] or "\0" in entry:
+        raise UsageError(f"-e '{entry}' names no variable", "write NAME=VALUE")
+    return entry
+
+
+def check_network(name: str) -> str:
+    """UsageError for a network mode that there is not."""
+    if name not in NETWORKS:
+        raise UsageError(f"there is no network '{name}'", f"one of {', '.join(NETWORKS)}; bridge is {DEFAULT.name}")
+    return name

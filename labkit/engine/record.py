@@ -1,0 +1,168 @@
+"""What is known of a container: one JSON file that never changes, one for its state, a link for its name.
+
+/var/lib/labkit/containers/ID/container.json, state.json, config.json, container.log, upper, work
+/var/lib/labkit/names/NAME -> ID
+/var/lib/labkit/journals/ID     what made the above
+/run/labkit/journals/ID         what its run consists of: mounts, links, rules, cgroups
+/run/labkit/containers/ID/rootfs
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from labkit.errors import ConflictError, NotFoundError, UsageError
+from labkit.kernel import process
+from labkit.operations import Journal
+
+DATA = "/var/lib/labkit"
+RUN = "/run/labkit"
+NAMES = f"{DATA}/names"
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a container is in its life. Times are seconds since the epoch, 0 for not yet."""
+
+    status: str = "created"
+    """``created``, ``running`` or ``exited``."""
+    pid: int = 0
+    pid_started: int = 0
+    """The first process, and its start time in clock ticks; see kernel/process.py."""
+    exit_code: int = 0
+    started_at: float = 0.0
+    finished_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Container:
+    """What was asked for. ``id`` is 64 hex digits; its first 12 name it, too."""
+
+    id: str
+    name: str
+    image: str
+    image_id: str
+    command: list[str]
+    created: float
+    network: str
+    address: str = ""
+    ports: list[str] = field(default_factory=list)
+    auto_remove: bool = False
+
+    @property
+    def short_id(self) -> str:
+        """The first 12 digits."""
+        return self.id[:12]
+
+    @property
+    def directory(self) -> str:
+        """Where it keeps what outlives its run; it is the bundle, too."""
+        return f"{DATA}/containers/{self.id}"
+
+    @property
+    def run_directory(self) -> str:
+        """What goes when it stops."""
+        return f"{RUN}/containers/{self.id}"
+
+    @property
+    def rootfs(self) -> str:
+        """The union mount."""
+        return f"{self.run_directory}/rootfs"
+
+    @property
+    def cgroups_path(self) -> str:
+        """As the specification's cgroupsPath."""
+        return f"/labkit/{self.id}"
+
+    @property
+    def log_path(self) -> str:
+        """What it wrote, as JSON lines."""
+        return f"{self.directory}/container.log"
+
+    def save(self) -> None:
+        """Write it, for others to find."""
+        _write(Path(self.directory, "container.json"), json.dumps(asdict(self), indent=1))
+
+    def state(self) -> State:
+        """Read anew each time: its shim writes it. A first process that is gone without a word means that its shim
+        died.
+        """
+        try:
+            state = State(**json.loads(Path(self.directory, "state.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return State()
+        if state.status == "running" and not process.is_alive(state.pid, state.pid_started):
+            return State("exited", exit_code=137, started_at=state.started_at)
+        return state
+
+    def save_state(self, state: State) -> None:
+        """Write it in one step."""
+        _write(Path(self.directory, "state.json"), json.dumps(asdict(state)))
+
+
+def _write(path: Path, text: str) -> None:
+    beside = path.with_suffix(f".{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+def creation_journal(container_id: str) -> Journal:
+    """What ``rm`` takes back."""
+    return Journal(f"{DATA}/journals/{container_id}")
+
+
+def run_journal(container_id: str) -> Journal:
+    """What ``stop`` takes back."""
+    return Journal(f"{RUN}/journals/{container_id}")
+
+
+def check_name(name: str) -> str:
+    """UsageError for what cannot be a container's name (it becomes a file's name and a host's)."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"'{name}' is no container name", "up to 63 letters, digits, and _ . - after the first, as --name redis-1"
+        )
+    return name
+
+
+def everything() -> list[Container]:
+    """All containers, the oldest first."""
+    found = []
+    try:
+        ids = os.listdir(f"{DATA}/containers")
+    except FileNotFoundError:
+        return []
+    for container_id in ids:
+        try:
+            text = Path(DATA, "containers", container_id, "container.json").read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # being made, or being removed
+        found.append(Container(**json.loads(text)))
+    return sorted(found, key=lambda container: container.created)
+
+
+def find(text: str) -> Container:
+    """By name, id or an unambiguous beginning of the id. NotFoundError lists the names there are."""
+    if _NAME.fullmatch(text):
+        try:
+            container_id = os.readlink(f"{NAMES}/{text}")
+        except (FileNotFoundError, OSError):
+            container_id = ""
+        for container in everything():
+            if container.id == container_id:
+                return container
+    matches = [container for container in everything() if len(text) >= 2 and container.id.startswith(text)]
+    if len(matches) > 1:
+        raise ConflictError(
+            f"'{text}' is the beginning of {len(matches)} containers' ids", "give more of it, or the name"
+        )
+    if not matches:
+        names = ", ".join(container.name for container in everything()) or "none"
+        raise NotFoundError(f"there is no container '{text}'", f"containers here: {names} (labkit ps -a)")
+    return matches[0]

@@ -1,0 +1,68 @@
+"""``labkit run --dry-run``: the whole start as a shell script. Nothing is done and nothing is reserved."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+
+from labkit import __version__
+from labkit.cgroups.detect import detect
+from labkit.engine import bundle, plan
+from labkit.engine.bundle import Options
+from labkit.engine.record import Container
+from labkit.engine.run import new_container
+from labkit.images import store as images
+from labkit.network import store as networks
+from labkit.network.model import DEFAULT
+from labkit.oci import plan as oci_plan
+from labkit.oci import script, spec
+from labkit.operations import Operation
+
+
+def render(options: Options, typed: list[str]) -> str:
+    """``typed`` is the command line, for the first lines. Raises what ``run`` would raise for the same options."""
+    image = images.find(options.image)
+    container = new_container(options, image)
+    sections: list[tuple[str, list[Operation]]] = [
+        ("The name, and a writable layer of its own", plan.creation(container))
+    ]
+    if options.network == "bridge":
+        address, reserved = networks.reservations(DEFAULT, container.id, options.ports)
+        container = replace(container, address=address)
+        if not networks.is_up(DEFAULT.name):
+            sections.append((f"The network {DEFAULT.name}, which its first container brings up", DEFAULT.operations()))
+        sections.append(("An address, and the ports to publish", reserved))
+    sections.append(
+        (
+            "The root file system: the image's layers, and the writable one on top",
+            plan.root_filesystem(container, image),
+        )
+    )
+    sections.append(("What names the container inside", plan.name_file_operations(container)))
+    network = plan.network(container, options.network, options.ports)
+    if network:
+        sections.append(("The network namespace, and the cable into it", network))
+    lines = _head(container, typed)
+    for title, operations in sections:
+        lines += [f"# {title}", *[operation.describe() for operation in operations], ""]
+    return "\n".join(lines) + "\n" + _process(container, image, options)
+
+
+def _head(container: Container, typed: list[str]) -> list[str]:
+    return [
+        "#!/bin/bash",
+        f"# labkit {__version__}: {shlex.join(['labkit', *typed])}",
+        f"# makes the container {container.name} ({container.short_id}) with bash, util-linux, iproute2, iptables alone.",
+        "# Run it as root.",
+        "set -euo pipefail",
+        "",
+    ]
+
+
+def _process(container: Container, image: images.Image, options: Options) -> str:
+    specification = spec.parse(bundle.specification(container, image, options), container.directory)
+    hierarchies = detect()
+    todo = oci_plan.make(specification, hierarchies)
+    return script.render(
+        specification, todo, hierarchies, container.run_directory, detached=options.detach, log=container.log_path
+    )

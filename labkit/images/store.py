@@ -1,0 +1,80 @@
+"""Where images are kept: unpacked layers by their digest, and one JSON file for each image name.
+
+/var/lib/labkit/layers/HEX/fs        a layer; HEX is the SHA-256 of its uncompressed tar (its diff id)
+/var/lib/labkit/images/NAME.json     what a name stands for
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from labkit.errors import NotFoundError
+from labkit.images import reference
+
+LAYERS = "/var/lib/labkit/layers"
+IMAGES = "/var/lib/labkit/images"
+
+
+@dataclass(frozen=True)
+class Image:
+    """``id`` is the SHA-256 of its configuration, in hex; ``layers`` are diff ids in hex, the lowest first."""
+
+    reference: str
+    id: str
+    layers: list[str]
+    config: dict[str, Any]
+    """The ``config`` property of the OCI image configuration: Env, Cmd, Entrypoint, WorkingDir, ExposedPorts …"""
+    created: str
+    size: int
+    """Bytes of the uncompressed layers."""
+
+    def lowers(self) -> list[str]:
+        """The layers' directories, topmost first, as a union mount wants them."""
+        return [layer_directory(layer) for layer in reversed(self.layers)]
+
+
+def layer_directory(layer: str) -> str:
+    """Where a layer lies unpacked."""
+    return f"{LAYERS}/{layer}/fs"
+
+
+def has_layer(layer: str) -> bool:
+    """Whether it is there, whole: a layer is unpacked beside and then renamed."""
+    return os.path.isdir(layer_directory(layer))
+
+
+def _file(name: str) -> Path:
+    return Path(IMAGES, f"{quote(name, safe='')}.json")
+
+
+def save(image: Image) -> None:
+    """Let the image's name stand for it; what the name stood for before loses it."""
+    path = _file(image.reference)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(f".{os.getpid()}")
+    beside.write_text(json.dumps(asdict(image), indent=1), encoding="utf-8")
+    beside.replace(path)
+
+
+def find(text: str) -> Image:
+    """The image of a name. NotFoundError lists the names there are."""
+    name = reference.parse(text)
+    try:
+        return Image(**json.loads(_file(name).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        names = ", ".join(image.reference for image in everything()) or "none"
+        raise NotFoundError(f"there is no image {name} on this machine", f"images here: {names}") from None
+
+
+def everything() -> list[Image]:
+    """All images, by name."""
+    try:
+        names = sorted(name for name in os.listdir(IMAGES) if name.endswith(".json"))
+    except FileNotFoundError:
+        return []
+    return [Image(**json.loads(Path(IMAGES, name).read_text(encoding="utf-8"))) for name in names]

@@ -1,0 +1,68 @@
+"""The way to the C library: functions bound at first use, and one funnel for errno.
+
+``ctypes`` costs 3 ms to import, so that only what really makes system calls imports this module.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+from typing import Any
+
+from labkit.errors import KernelError
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+#: System calls that glibc has no function for, by machine (see the kernel's arch/*/syscalls tables).
+SYSCALL_NUMBERS = {
+    "x86_64": {"pivot_root": 155, "clone": 56, "capset": 126, "capget": 125, "close_range": 436},
+    "aarch64": {"pivot_root": 41, "clone": 220, "capset": 91, "capget": 90, "close_range": 436},
+}
+
+#: What an errno usually means when containers are made: the hint of the error that the user reads.
+HINTS = {
+    errno.EPERM: "labkit makes namespaces, mounts and cgroups, so it must run as root with all capabilities",
+    errno.ENOSYS: "this kernel was built without that system call, or a seccomp filter hides it",
+    errno.ENOSPC: "no space, or a limit under /proc/sys/user/max_*_namespaces or /proc/sys/fs/mount-max is reached",
+    errno.ENODEV: "this kernel has no such file system: is its module there (modprobe)?",
+}
+
+
+def call(name: str, *arguments: Any, what: str = "") -> int:
+    """Call a function of the C library that returns -1 and sets errno when it fails.
+
+    ``what`` is the call as a reader would write it, for the error message.
+    Raises KernelError (with ``errno``).
+    """
+    ctypes.set_errno(0)
+    result: int = getattr(_libc, name)(*[_as_c(argument) for argument in arguments])
+    if result == -1:
+        fail(what or name, ctypes.get_errno())
+    return result
+
+
+def syscall(name: str, *arguments: Any, what: str = "") -> int:
+    """The same for a system call by its name in SYSCALL_NUMBERS."""
+    machine = platform.machine()
+    try:
+        number = SYSCALL_NUMBERS[machine][name]
+    except KeyError:
+        raise KernelError(f"labkit does not know the number of {name}(2) on {machine}", errno=errno.ENOSYS) from None
+    return call("syscall", number, *arguments, what=what or name)
+
+
+def fail(what: str, number: int) -> None:
+    """Raise the KernelError for errno ``number``: the one place where errno becomes words."""
+    name = errno.errorcode.get(number, str(number))
+    raise KernelError(f"{what}: {os.strerror(number)} ({name})", HINTS.get(number, ""), number)
+
+
+def _as_c(argument: Any) -> Any:
+    if isinstance(argument, str):
+        return os.fsencode(argument)
+    if isinstance(argument, int):
+        # Every argument of syscall(2) is a long; an int would leave the register's upper half undefined.
+        return ctypes.c_long(argument)
+    return argument

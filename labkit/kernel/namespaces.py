@@ -1,0 +1,107 @@
+"""Namespaces: clone(2), unshare(2), setns(2) and the files under /proc/PID/ns (namespaces(7))."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from labkit.kernel import libc
+
+#: Name under /proc/PID/ns -> flag of clone(2). ``mnt`` is the oldest, hence its general name CLONE_NEWNS.
+FLAGS = {
+    "cgroup": 0x02000000,
+    "ipc": 0x08000000,
+    "mnt": 0x00020000,
+    "net": 0x40000000,
+    "pid": 0x20000000,
+    "time": 0x00000080,
+    "user": 0x10000000,
+    "uts": 0x04000000,
+}
+
+#: The OCI specification's names (config-linux.md, "Namespaces") -> the kernel's.
+OCI_NAMES = {
+    "cgroup": "cgroup",
+    "ipc": "ipc",
+    "mount": "mnt",
+    "network": "net",
+    "pid": "pid",
+    "time": "time",
+    "user": "user",
+    "uts": "uts",
+}
+
+
+def flags_of(names: list[str]) -> int:
+    """The kernel's names, combined with ``|``."""
+    result = 0
+    for name in names:
+        result |= FLAGS[name]
+    return result
+
+
+def words(flags: int) -> str:
+    """``CLONE_NEWPID|CLONE_NEWUTS``, for messages."""
+    constants = [
+        "CLONE_NEWNS" if name == "mnt" else f"CLONE_NEW{name.upper()}" for name in FLAGS if flags & FLAGS[name]
+    ]
+    return "|".join(constants) or "0"
+
+
+def unshare(flags: int) -> None:
+    """Move the calling process into new namespaces; for PID it is the next child that moves (unshare(2))."""
+    libc.call("unshare", flags, what=f"unshare({words(flags)})")
+
+
+def setns(descriptor: int, flags: int = 0) -> None:
+    """Join the namespace behind an open descriptor; ``flags`` 0 accepts any kind (setns(2))."""
+    libc.call("setns", descriptor, flags, what=f"setns({os.readlink(f'/proc/self/fd/{descriptor}')}, {words(flags)})")
+
+
+def join(path: str, flags: int = 0) -> None:
+    """Join the namespace that a file (a link under /proc/PID/ns, or a bind mount of one) stands for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        setns(descriptor, flags)
+    finally:
+        os.close(descriptor)
+
+
+def clone(flags: int) -> int:
+    """fork(2), and new namespaces in the same call: 0 in the child, the child's pid in the parent (clone(2)).
+
+    Like fork() this is the variant without a stack of its own: the child goes on here, on a copy of the parent's.
+    Python is told by the same three functions that ``os.fork`` uses; only a process with one thread may do this.
+    """
+    ctypes.pythonapi.PyOS_BeforeFork()
+    pid = -1
+    try:
+        pid = libc.syscall("clone", flags | signal.SIGCHLD, 0, 0, 0, 0, what=f"clone({words(flags)}|SIGCHLD)")
+    finally:
+        if pid == 0:
+            ctypes.pythonapi.PyOS_AfterFork_Child()
+        else:
+            ctypes.pythonapi.PyOS_AfterFork_Parent()
+    return pid
+
+
+@contextmanager
+def entered(path: str, kind: str = "net") -> Iterator[None]:
+    """Be in another namespace for a few lines: what is opened there (a netlink socket) stays in it afterwards."""
+    home = os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        join(path, FLAGS[kind])
+        try:
+            yield
+        finally:
+            setns(home, FLAGS[kind])
+    finally:
+        os.close(home)
+
+
+def inode(pid: int | str, kind: str) -> int:
+    """The number of a process's namespace: equal numbers mean the same one (namespaces(7))."""
+    return os.stat(f"/proc/{pid}/ns/{kind}").st_ino

@@ -1,0 +1,96 @@
+"""Processes as /proc shows them (proc(5)), and as pidfd_open(2) holds on to them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+
+
+def stat_fields(pid: int | str) -> list[str]:
+    """The fields of /proc/PID/stat from the third (state) on; the second, the name, may hold spaces and brackets."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        return file.read().rpartition(")")[2].split()
+
+
+def start_time(pid: int) -> int:
+    """When the process started, in clock ticks since boot; 0 if there is none. With the pid it names a process for
+    ever.
+    """
+    try:
+        return int(stat_fields(pid)[19])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def is_alive(pid: int, started: int) -> bool:
+    """Whether this very process runs: not another that was given its number, and not a zombie."""
+    try:
+        fields = stat_fields(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return int(fields[19]) == started and fields[0] not in "ZX"
+
+
+def wait_for_end(pid: int, started: int, seconds: float) -> bool:
+    """Wait until a process (not only a child) has ended; whether it has. pidfd_open(2) is in kernels from 5.3 on."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        if not is_alive(pid, started):
+            return True
+        return bool(select.select([descriptor], [], [], seconds)[0])
+    finally:
+        os.close(descriptor)
+
+
+def kill(pid: int, started: int, number: int) -> None:
+    """Send a signal to this very process, or to nobody."""
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            if is_alive(pid, started):
+                signal.pidfd_send_signal(descriptor, number)
+        finally:
+            os.close(descriptor)
+
+
+def kill_all(read_pids: Callable[[], list[int]], seconds: float = 10.0) -> None:
+    """SIGKILL whatever ``read_pids()`` lists until it lists nothing: a dying process may fork once more."""
+    deadline = time.monotonic() + seconds
+    pids = read_pids()
+    while pids and time.monotonic() < deadline:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+        pids = read_pids()
+
+
+def boot_id() -> str:
+    """A random number that the kernel takes at each boot: pids that were written down before it mean nothing."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+def set_title(title: str) -> None:
+    """What ``ps`` shows of this process.
+
+    The short name by prctl(2) PR_SET_NAME; the long one by writing over the memory where the kernel put the arguments
+    (fields 48 and 49 of /proc/PID/stat), since that is where /proc/PID/cmdline reads.
+    """
+    import ctypes  # a local import: commands that start no process of their own do without ctypes
+
+    from labkit.kernel import libc
+
+    libc.call("prctl", 15, title, 0, 0, 0, what="prctl(PR_SET_NAME)")
+    fields = stat_fields("self")
+    start, end = int(fields[45]), int(fields[46])
+    size = end - start
+    if start and size > 0:
+        ctypes.memmove(start, os.fsencode(title)[: size - 1].ljust(size, b"\0"), size)

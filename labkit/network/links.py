@@ -1,0 +1,184 @@
+"""Operations on network namespaces, links, addresses and routes, as ip(8) does them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from labkit.errors import KernelError
+from labkit.kernel import mounts, namespaces
+from labkit.network import netlink
+from labkit.operations import Operation
+
+#: Where ip-netns(8) looks: a namespace is a file with the namespace's own link mounted on it.
+NETNS_DIRECTORY = "/run/netns"
+
+
+def namespace_path(name: str) -> str:
+    """The file that keeps the network namespace ``name`` alive."""
+    return f"{NETNS_DIRECTORY}/{name}"
+
+
+@dataclass(frozen=True)
+class AddNamespace(Operation):
+    """A network namespace that lives without a process, since a bind mount holds it (namespaces(7))."""
+
+    name: str
+
+    def describe(self) -> str:
+        """As ip-netns(8)."""
+        return f"ip netns add {quote(self.name)}"
+
+    def do(self) -> None:
+        """Enter a new namespace, mount its link on a file, go home."""
+        os.makedirs(NETNS_DIRECTORY, exist_ok=True)
+        path = namespace_path(self.name)
+        Path(path).touch(mode=0o444)
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            namespaces.unshare(namespaces.FLAGS["net"])
+            try:
+                mounts.mount("/proc/thread-self/ns/net", path, flags=mounts.MS_BIND)
+            finally:
+                namespaces.setns(home, namespaces.FLAGS["net"])
+        finally:
+            os.close(home)
+
+    def undo(self) -> None:
+        """Unmount and remove the file. The namespace goes with its last process, its end of a veth pair with it."""
+        path = namespace_path(self.name)
+        mounts.detach_if_mounted(path)
+        Path(path).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _InNamespace(Operation):
+    """An operation on a device of the host, or of the network namespace ``namespace``."""
+
+    device: str
+    namespace: str = ""
+
+    def _ip(self) -> str:
+        return f"ip -n {quote(self.namespace)}" if self.namespace else "ip"
+
+    @contextlib.contextmanager
+    def _there(self) -> Iterator[None]:
+        if self.namespace:
+            with namespaces.entered(namespace_path(self.namespace)):
+                yield
+        else:
+            yield
+
+    def undo(self) -> None:
+        """Nothing: it goes with the device, and the device with its own operation."""
+
+
+@dataclass(frozen=True)
+class AddBridge(Operation):
+    """A bridge: a switch in software, its ports are links."""
+
+    name: str
+
+    def describe(self) -> str:
+        """As ip-link(8)."""
+        return f"ip link add {quote(self.name)} type bridge"
+
+    def do(self) -> None:
+        """RTM_NEWLINK."""
+        netlink.add_bridge(self.name)
+
+    def undo(self) -> None:
+        """RTM_DELLINK."""
+        netlink.delete_link(self.name)
+
+
+@dataclass(frozen=True)
+class AddVeth(Operation):
+    """A pair of links with a cable between them: one here, its peer in a network namespace (veth(4))."""
+
+    name: str
+    peer: str
+    namespace: str
+
+    def describe(self) -> str:
+        """As ip-link(8)."""
+        return f"ip link add {quote(self.name)} type veth peer name {quote(self.peer)} netns {quote(self.namespace)}"
+
+    def do(self) -> None:
+        """RTM_NEWLINK, the peer's namespace given by a descriptor."""
+        netlink.add_veth(self.name, self.peer, namespace_path(self.namespace))
+
+    def undo(self) -> None:
+        """RTM_DELLINK: both ends go."""
+        with contextlib.suppress(KernelError):  # it may go by itself at this moment, with its namespace
+            netlink.delete_link(self.name)
+
+
+@dataclass(frozen=True)
+class JoinBridge(Operation):
+    """A link becomes a port of a bridge."""
+
+    device: str
+    bridge: str
+
+    def describe(self) -> str:
+        """As ip-link(8)."""
+        return f"ip link set {quote(self.device)} master {quote(self.bridge)}"
+
+    def do(self) -> None:
+        """RTM_NEWLINK with IFLA_MASTER."""
+        netlink.set_master(self.device, self.bridge)
+
+    def undo(self) -> None:
+        """Nothing: it goes with the device."""
+
+
+@dataclass(frozen=True)
+class SetUp(_InNamespace):
+    """A link begins to carry packets."""
+
+    def describe(self) -> str:
+        """As ip-link(8)."""
+        return f"{self._ip()} link set {quote(self.device)} up"
+
+    def do(self) -> None:
+        """RTM_NEWLINK with IFF_UP."""
+        with self._there():
+            netlink.set_up(self.device)
+
+
+@dataclass(frozen=True)
+class AddAddress(_InNamespace):
+    """An address, and with its prefix the route to its neighbours."""
+
+    address: str = ""
+    prefix: int = 0
+
+    def describe(self) -> str:
+        """As ip-address(8)."""
+        return f"{self._ip()} address add {self.address}/{self.prefix} dev {quote(self.device)}"
+
+    def do(self) -> None:
+        """RTM_NEWADDR."""
+        with self._there():
+            netlink.add_address(self.device, self.address, self.prefix)
+
+
+@dataclass(frozen=True)
+class AddDefaultRoute(_InNamespace):
+    """Where packets for everybody else go."""
+
+    gateway: str = ""
+
+    def describe(self) -> str:
+        """As ip-route(8)."""
+        return f"{self._ip()} route add default via {self.gateway}"
+
+    def do(self) -> None:
+        """RTM_NEWROUTE."""
+        with self._there():
+            netlink.add_default_route(self.gateway)

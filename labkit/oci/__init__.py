@@ -1,0 +1,7 @@
+"""The low-level runtime, as runc is: from a specification (config.json) to a running process, and nothing more.
+
+The story: ``spec`` reads and checks config.json; ``plan`` turns it into two lists of operations, one for the host and
+one for the container's first process; ``launch`` clones that process; ``init`` is what it does until it executes the
+program; ``exec`` puts another process beside it. It knows no images and no networks: it takes a root file system, and
+namespaces by their paths.
+"""

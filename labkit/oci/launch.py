@@ -1,0 +1,105 @@
+"""The parent's half of a start: clone the container's first process, put it into its cgroup, tell it when to go on.
+
+Parent and child share a socket pair. The child waits for ``go`` (it is in its cgroup by then), does the plan's
+operations, says ``ready`` and waits for ``start``; then it executes the program, which closes its end. So nothing of
+the program runs before the container is complete, and the parent learns how far the child came, also when either of
+them dies: the other reads end of file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from labkit import log
+from labkit.cgroups import group
+from labkit.cgroups.detect import Hierarchies
+from labkit.errors import LabkitError
+from labkit.kernel import namespaces, process
+from labkit.oci import init
+from labkit.oci.plan import Plan
+from labkit.oci.spec import Spec
+
+
+class StartError(LabkitError):
+    """The program could not be executed: ``exit_status`` is 127 where there is none of that name, else 126."""
+
+    def __init__(self, message: str, hint: str, exit_status: int) -> None:
+        super().__init__(message, hint)
+        self.exit_status = exit_status
+
+
+@dataclass
+class Created:
+    """A process that has done everything but execute its program."""
+
+    pid: int
+    started: int
+    """Its start time in clock ticks: with the pid its name for ever."""
+    channel: socket.socket
+
+    def start(self) -> None:
+        """Let it execute its program. StartError if that fails; what it wrote to its output is the container's own."""
+        _send(self.channel, "start")
+        try:
+            _read_events(self.channel, until="")
+        finally:
+            self.channel.close()
+
+
+def create(spec: Spec, plan: Plan, hierarchies: Hierarchies, stdio: tuple[int, int, int]) -> Created:
+    """Clone the process and let it prepare itself. ``stdio`` are the descriptors that it gets as 0, 1 and 2.
+
+    The caller has one thread, has done ``plan.host``, and will wait for the child.
+    """
+    ours, theirs = socket.socketpair()
+    new = [kind for kind, path in spec.namespaces.items() if not path and kind != "cgroup"]
+    if spec.namespaces.get("pid"):
+        namespaces.join(spec.namespaces["pid"])  # takes effect for the next child only (setns(2))
+    pid = namespaces.clone(namespaces.flags_of(new))
+    if pid == 0:
+        ours.close()
+        init.main(spec, plan, theirs, stdio)  # never returns
+    theirs.close()
+    created = Created(pid, process.start_time(pid), ours)
+    try:
+        if spec.cgroups_path:
+            group.add_process(spec.cgroups_path, pid, hierarchies)
+        _send(ours, "go")
+        _read_events(ours, until="ready")
+    except BaseException:
+        ours.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+    return created
+
+
+def _send(channel: socket.socket, word: str) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the child is gone: what it said before, or its status, tells why
+        channel.sendall(f"{word}\n".encode())
+
+
+def _read_events(channel: socket.socket, until: str) -> None:
+    """Pass the child's events on until the one named; an empty name means end of file, as execve(2) makes it."""
+    with channel.makefile("r", encoding="utf-8") as lines:
+        for line in lines:
+            event: dict[str, Any] = json.loads(line)
+            kind = event.pop("event")
+            if kind == "error":
+                raise StartError(event["message"], event["hint"], event["status"])
+            if kind == until:
+                return
+            log.emit(kind, **event)
+    if until:
+        raise StartError(
+            "the container's first process died while it prepared itself",
+            "was it killed for want of memory? see dmesg",
+            125,
+        )

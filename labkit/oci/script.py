@@ -1,0 +1,111 @@
+"""The plan as a shell script that bash runs alone, with util-linux, iproute2 and iptables: the explanation that is
+the truth.
+
+labkit's first process prepares itself. A shell cannot: after pivot_root its own tools are out of reach, and what it
+executes as a tool loses capabilities that a later tool needs. So in the script the container's process waits, with
+nothing left to do but ``exec``, while the operations are done beside it in its namespaces by nsenter(1);
+pivot_root(2) moves the root of the waiting process, too, since it was the old root. Then it is told to go on.
+"""
+
+from __future__ import annotations
+
+from shlex import join, quote
+
+from labkit.cgroups import group
+from labkit.cgroups.detect import Hierarchies
+from labkit.kernel import capabilities
+from labkit.oci.operations import DetachOldRoot
+from labkit.oci.plan import Plan
+from labkit.oci.spec import Spec
+
+_UNSHARE_WORDS = {
+    "mnt": "--mount",
+    "uts": "--uts",
+    "ipc": "--ipc",
+    "net": "--net",
+    "pid": "--pid",
+    "cgroup": "--cgroup",
+}
+
+
+def render(spec: Spec, plan: Plan, hierarchies: Hierarchies, run_directory: str, detached: bool, log: str) -> str:
+    """The part of the script from the cgroup to the running program. ``run_directory`` exists; ``log`` takes its
+    output.
+    """
+    gate = f"{run_directory}/gate"
+    lines = ["# The cgroup"]
+    lines += [operation.describe() for operation in plan.host]
+    lines += [
+        "",
+        "# The process, in namespaces and a cgroup of its own. It waits at the gate for what is done below.",
+        f"rm -f {quote(gate)} && mkfifo {quote(gate)}",
+        "(",
+        *[f"  echo $BASHPID > {quote(place)}/cgroup.procs" for place in _group_directories(spec, hierarchies)],
+        f"  exec {_launch_command(spec, gate)}",
+        f") {'< /dev/null > ' + quote(log) + ' 2>&1 ' if detached else ''}&",
+        "launcher=$!",
+        'for _ in {1..500}; do read -r pid _ < "/proc/$launcher/task/$launcher/children" && break; sleep 0.02; done',
+        "",
+        "# What happens inside, before the program starts",
+        f"nsenter --target \"$pid\" {_nsenter_words(spec)} bash -euo pipefail << 'INSIDE'",
+        *[operation.describe() for operation in plan.init if not isinstance(operation, DetachOldRoot)],
+        "INSIDE",
+    ]
+    if any(isinstance(operation, DetachOldRoot) for operation in plan.init):
+        lines += [
+            "# The old root lies on top of the new one now; umount steps into the namespace for the call alone.",
+            'umount --namespace "$pid" --lazy /',
+        ]
+    lines += ["", "# The gate opens: the program starts.", f"echo > {quote(gate)}", f"rm {quote(gate)}"]
+    if not detached:
+        lines.append('wait "$launcher"')
+    return "\n".join(lines) + "\n"
+
+
+def _group_directories(spec: Spec, hierarchies: Hierarchies) -> list[str]:
+    return group.directories(spec.cgroups_path, hierarchies) if spec.cgroups_path else []
+
+
+def _launch_command(spec: Spec, gate: str) -> str:
+    """nsenter for what is joined, unshare for what is new, setpriv for the user and the capabilities, and the gate."""
+    process = spec.process
+    joined = [f"{_UNSHARE_WORDS[kind]}={quote(path)}" for kind, path in spec.namespaces.items() if path]
+    new = [_UNSHARE_WORDS[kind] for kind, path in spec.namespaces.items() if not path]
+    bounding = ",".join(["-all", *_setpriv_names(process.capabilities["bounding"])])
+    ids = [f"--reuid={process.uid}", f"--regid={process.gid}"]
+    ids.append(
+        f"--groups={','.join(map(str, process.additional_gids))}" if process.additional_gids else "--clear-groups"
+    )
+    privileges = ["setpriv", *ids, "--inh-caps=-all", f"--bounding-set={bounding}"]
+    if process.no_new_privileges:
+        privileges.append("--no-new-privs")
+    waiting = f'read -r _ < {quote(gate)}; cd {quote(process.cwd)}; exec "$@"'
+    command = [
+        *(["nsenter", *joined] if joined else []),
+        *["unshare", "--propagation", "unchanged", *new, "--fork", "--kill-child=SIGKILL"][:None],
+        *privileges,
+        *["env", "-i", *process.env],
+        *["/bin/bash", "-c", waiting, "sh", *process.args],
+    ]
+    return " \\\n    ".join(_wrapped(command))
+
+
+def _wrapped(command: list[str]) -> list[str]:
+    """One tool with its options a line, for the reader."""
+    tools = ("nsenter", "unshare", "setpriv", "env", "/bin/bash")
+    lines: list[list[str]] = []
+    for word in command:
+        if word in tools and (not lines or lines[-1][0] != "/bin/bash"):
+            lines.append([])
+        lines[-1].append(word)
+    return [join(line) for line in lines]
+
+
+def _nsenter_words(spec: Spec) -> str:
+    kinds = [kind for kind in ("mnt", "uts", "ipc", "net", "pid", "cgroup") if kind in spec.namespaces]
+    return " ".join(_UNSHARE_WORDS[kind] for kind in kinds)
+
+
+def _setpriv_names(names: list[str]) -> list[str]:
+    # setpriv(1) writes +chown where the kernel says CAP_CHOWN.
+    return [f"+{capabilities.NAMES[number].lower()}" for number in sorted(capabilities.numbers(names))]

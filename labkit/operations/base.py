@@ -1,0 +1,49 @@
+"""The Operation itself, and its form on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+from importlib import import_module
+from typing import Any
+
+Record = dict[str, Any]
+
+
+class Operation:
+    """One change of the kernel's state. Subclasses are frozen dataclasses whose fields JSON can hold.
+
+    ``describe`` is the equivalent shell command, runnable as it stands; ``do`` does it by system call or netlink;
+    ``undo`` takes it back and does nothing where there is nothing to take back, so that it may be called at any time
+    and twice.
+    """
+
+    def describe(self) -> str:
+        """The equivalent shell command."""
+        raise NotImplementedError
+
+    def do(self) -> None:
+        """Do it. Raises KernelError (or another LabkitError) where it cannot be done."""
+        raise NotImplementedError
+
+    def undo(self) -> None:
+        """Take it back, if it was done."""
+        raise NotImplementedError
+
+
+def to_record(operation: Operation) -> Record:
+    """``{"operation": "MODULE:CLASS", field: value, …}``, for the journal."""
+    assert dataclasses.is_dataclass(operation)
+    kind = type(operation)
+    return {"operation": f"{kind.__module__}:{kind.__qualname__}", **dataclasses.asdict(operation)}
+
+
+def from_record(record: Record) -> Operation:
+    """The operation that a record stands for. Its module is imported now: who undoes need not be who did."""
+    fields = dict(record)
+    module, _, name = fields.pop("operation").partition(":")
+    if not module.startswith("labkit."):
+        raise ValueError(f"{module} is no module of labkit")
+    chosen = getattr(import_module(module), name)
+    operation = chosen(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+    assert isinstance(operation, Operation)
+    return operation

@@ -1,0 +1,172 @@
+"""Operations on directories and files."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from labkit.errors import KernelError
+from labkit.operations.base import Operation
+
+
+@dataclass(frozen=True)
+class MakeDirectory(Operation):
+    """A directory with its parents; undone only as long as it is empty, and never its parents."""
+
+    path: str
+    mode: int = 0o755
+
+    def describe(self) -> str:
+        """As mkdir(1)."""
+        return f"mkdir -p -m {self.mode:04o} {quote(self.path)}"
+
+    def do(self) -> None:
+        """Make what is missing."""
+        make_directory(self.path, self.mode)
+
+    def undo(self) -> None:
+        """As rmdir(1)."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            try:
+                os.rmdir(self.path)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise KernelError(f"rmdir({self.path}): {error.strerror}", errno=error.errno or 0) from error
+
+
+@dataclass(frozen=True)
+class MakeTree(Operation):
+    """A directory that is ours with all that comes to lie in it: undone with its contents."""
+
+    path: str
+    mode: int = 0o755
+
+    def describe(self) -> str:
+        """As mkdir(1)."""
+        return f"mkdir -p -m {self.mode:04o} {quote(self.path)}"
+
+    def do(self) -> None:
+        """Make what is missing."""
+        make_directory(self.path, self.mode)
+
+    def undo(self) -> None:
+        """As ``rm -r``; it never follows a link, and it does not cross into a mount (rmdir(2) of one fails with
+        EBUSY).
+        """
+        try:
+            shutil.rmtree(self.path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise KernelError(
+                f"{error.filename} cannot be removed: {error.strerror}",
+                "is something still mounted there?",
+                error.errno or 0,
+            ) from error
+
+
+@dataclass(frozen=True)
+class WriteSetting(Operation):
+    """A line into a file of /proc/sys. ``before`` is what was read when the plan was made, for the way back."""
+
+    path: str
+    value: str
+    before: str
+
+    def describe(self) -> str:
+        """As a shell writes it."""
+        return f"echo {quote(self.value)} > {quote(self.path)}"
+
+    def do(self) -> None:
+        """Write it."""
+        write_kernel_file(self.path, self.value)
+
+    def undo(self) -> None:
+        """Write the old value, if ours is still there and the file, too."""
+        with contextlib.suppress(FileNotFoundError):
+            if Path(self.path).read_text().strip() == self.value != self.before:
+                write_kernel_file(self.path, self.before)
+
+
+@dataclass(frozen=True)
+class Link(Operation):
+    """A symbolic link. An existing name stays as it is: an image may bring its own."""
+
+    target: str
+    path: str
+
+    def describe(self) -> str:
+        """As ln(1)."""
+        return f"ln -s {quote(self.target)} {quote(self.path)}"
+
+    def do(self) -> None:
+        """symlink(2)."""
+        with contextlib.suppress(FileExistsError):
+            os.symlink(self.target, self.path)
+
+    def undo(self) -> None:
+        """Remove it, if it is ours."""
+        with contextlib.suppress(OSError):
+            if os.readlink(self.path) == self.target:
+                os.unlink(self.path)
+
+
+@dataclass(frozen=True)
+class MakeDevice(Operation):
+    """A character device node (mknod(2))."""
+
+    path: str
+    major: int
+    minor: int
+    mode: int = 0o666
+
+    def describe(self) -> str:
+        """As mknod(1)."""
+        return f"mknod -m {self.mode:04o} {quote(self.path)} c {self.major} {self.minor}"
+
+    def do(self) -> None:
+        """mknod(2), then chmod(2), which no umask touches."""
+        try:
+            os.mknod(self.path, stat.S_IFCHR, os.makedev(self.major, self.minor))
+            os.chmod(self.path, self.mode)
+        except OSError as error:
+            raise KernelError(f"mknod({self.path}): {error.strerror}", errno=error.errno or 0) from error
+
+    def undo(self) -> None:
+        """Remove it."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
+
+
+def make_directory(path: str, mode: int) -> None:
+    """As ``mkdir -p -m``: one that is there keeps its mode, a new one has this mode whatever the umask."""
+    if os.path.isdir(path):
+        return
+    try:
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, mode)
+    except OSError as error:
+        raise KernelError(f"mkdir({path}): {error.strerror}", errno=error.errno or 0) from error
+
+
+def write_kernel_file(path: str, value: str) -> None:
+    """One write(2) into a file of /proc/sys or a cgroup, whose errno is the kernel's answer to the value.
+
+    FileNotFoundError passes through: whether a missing file matters is the caller's to say.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, value.encode())
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise KernelError(f"echo {value} > {path}: {error.strerror}", errno=error.errno or 0) from error

@@ -1,0 +1,102 @@
+"""Operations on the mount table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from shlex import quote
+
+from labkit.kernel import mounts
+from labkit.operations.base import Operation
+
+
+@dataclass(frozen=True)
+class Mount(Operation):
+    """``mount -t KIND -o OPTIONS SOURCE TARGET``; ``options`` in mount(8)'s words."""
+
+    source: str
+    target: str
+    kind: str
+    options: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """As mount(8)."""
+        options = f" -o {quote(','.join(self.options))}" if self.options else ""
+        return f"mount -t {quote(self.kind)}{options} {quote(self.source)} {quote(self.target)}"
+
+    def do(self) -> None:
+        """mount(2)."""
+        flags, data = mounts.split_options(self.options)
+        mounts.mount(self.source, self.target, self.kind, flags, data)
+
+    def undo(self) -> None:
+        """Unmount, also where it is in use (umount2(2), MNT_DETACH)."""
+        mounts.detach_if_mounted(self.target)
+
+
+@dataclass(frozen=True)
+class BindMount(Operation):
+    """A directory or file at a second place. Options other than (r)bind need a remount: mount(2) ignores them in one
+    call.
+    """
+
+    source: str
+    target: str
+    recursive: bool = True
+    options: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """As mount(8), which makes the same two calls."""
+        words = ["rbind" if self.recursive else "bind", *self.options]
+        return f"mount -o {quote(','.join(words))} {quote(self.source)} {quote(self.target)}"
+
+    def do(self) -> None:
+        """Bind, then remount with the flags."""
+        bind = mounts.MS_BIND | (mounts.MS_REC if self.recursive else 0)
+        mounts.mount(self.source, self.target, flags=bind)
+        flags, _ = mounts.split_options(self.options)
+        if flags:
+            mounts.mount("", self.target, flags=mounts.MS_BIND | mounts.MS_REMOUNT | flags)
+
+    def undo(self) -> None:
+        """Unmount."""
+        mounts.detach_if_mounted(self.target)
+
+
+@dataclass(frozen=True)
+class SetPropagation(Operation):
+    """``mount --make-rprivate /``: mounts that are made later do not travel between namespaces (mount_namespaces(7)).
+    """
+
+    target: str
+    kind: str = "rprivate"
+
+    def describe(self) -> str:
+        """As mount(8)."""
+        return f"mount --make-{self.kind} {quote(self.target)}"
+
+    def do(self) -> None:
+        """mount(2) with a propagation flag alone."""
+        mounts.mount("", self.target, flags=mounts.OPTION_FLAGS[self.kind])
+
+    def undo(self) -> None:
+        """Nothing: it is used in a container's own mount namespace, which goes as a whole."""
+
+
+@dataclass(frozen=True)
+class Remount(Operation):
+    """Other flags for a mount that is there (``remount,bind`` changes this mount point alone, not its file system)."""
+
+    target: str
+    options: tuple[str, ...]
+
+    def describe(self) -> str:
+        """As mount(8)."""
+        return f"mount -o {quote(','.join(('remount', 'bind', *self.options)))} {quote(self.target)}"
+
+    def do(self) -> None:
+        """mount(2) with MS_REMOUNT."""
+        flags, _ = mounts.split_options(self.options)
+        mounts.mount("", self.target, flags=mounts.MS_REMOUNT | mounts.MS_BIND | flags)
+
+    def undo(self) -> None:
+        """Nothing, as above."""
