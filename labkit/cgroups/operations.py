@@ -48,8 +48,7 @@ class MakeGroup(Operation):
         return f"mkdir -p {quote(self.path)}"
 
     def do(self) -> None:
-        """mkdir(2). The end of another container may remove the shared parent just now, hence the bounded repetition.
-        """
+        """mkdir(2), a bounded number of times: the end of another container may remove the shared parent just now."""
         for _ in range(50):
             try:
                 os.makedirs(self.path, exist_ok=True)

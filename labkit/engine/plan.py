@@ -68,8 +68,7 @@ class WriteFile(Operation):
 
 
 def creation(container: Container) -> list[Operation]:
-    """The name and the writable layer. overlay wants its work directory beside the upper one, on the same file system.
-    """
+    """The name and the writable layer, whose work directory overlay wants on the same file system."""
     return [
         ReserveName(container.name, container.id),
         MakeTree(container.directory, 0o711),

@@ -52,7 +52,7 @@ def _head(container: Container, typed: list[str]) -> list[str]:
     return [
         "#!/bin/bash",
         f"# labkit {__version__}: {shlex.join(['labkit', *typed])}",
-        f"# makes the container {container.name} ({container.short_id}) with bash, util-linux, iproute2, iptables alone.",
+        f"# makes the container {container.name} with bash, util-linux, iproute2 and iptables.",
         "# Run it as root.",
         "set -euo pipefail",
         "",

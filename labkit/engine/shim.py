@@ -129,8 +129,7 @@ class _Keeper:
         _report(self.channel, name, **event)
 
     def run(self) -> int:
-        """From the process's clone to the last thing that is taken back; returns its exit status as a shell counts it.
-        """
+        """From the process's clone to the last thing that is taken back; its exit status as a shell counts it."""
         process.set_title(f"labkit-shim {self.container.short_id} {self.container.name}")
         stdout, stdout_writer = os.pipe()
         stderr, stderr_writer = os.pipe()

@@ -15,8 +15,7 @@ _FORMS = "write HOST_PORT:CONTAINER_PORT, as -p 6379:6379, with an address befor
 
 @dataclass(frozen=True)
 class PortMapping:
-    """One port of the host that leads to one of a container. ``host_address`` empty means all of the host's addresses.
-    """
+    """One port of the host that leads to one of a container; ``host_address`` empty means any of the host's."""
 
     host_port: int
     container_port: int
@@ -65,8 +64,7 @@ def rules(mapping: PortMapping, address: str, bridge: str) -> AddRules:
 
 
 def check_free(mapping: PortMapping) -> None:
-    """ConflictError if a process of this machine listens on that port: DNAT would silently take its connections away.
-    """
+    """ConflictError if a process listens on that port: DNAT would silently take its connections away."""
     kind = socket.SOCK_DGRAM if mapping.protocol == "udp" else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

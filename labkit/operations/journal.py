@@ -47,8 +47,7 @@ class Journal:
             os.close(descriptor)
 
     def operations(self) -> list[Operation]:
-        """What it holds. A last line without an end was cut by a death before its operation began, and does not count.
-        """
+        """What it holds, without a last line that a death cut short: its operation was not begun."""
         try:
             text = self.path.read_text(encoding="utf-8")
         except FileNotFoundError:

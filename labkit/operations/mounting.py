@@ -64,8 +64,7 @@ class BindMount(Operation):
 
 @dataclass(frozen=True)
 class SetPropagation(Operation):
-    """``mount --make-rprivate /``: mounts that are made later do not travel between namespaces (mount_namespaces(7)).
-    """
+    """``mount --make-rprivate /``: later mounts do not travel between namespaces (mount_namespaces(7))."""
 
     target: str
     kind: str = "rprivate"
