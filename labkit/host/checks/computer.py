@@ -146,7 +146,8 @@ def _disk(name: str, directory: Path, variable: str, wanted: int) -> Finding:
 
 def terminal() -> Finding:
     """Can the lesson's ticks and frames be shown?"""
-    encoding = sys.stdout.encoding or "unknown"
+    # While a progress display runs, sys.stdout is its stand-in, which has no encoding.
+    encoding = sys.stdout.encoding or getattr(sys.__stdout__, "encoding", None) or "unknown"
     what = f"{encoding}, {'a terminal' if sys.stdout.isatty() else 'not a terminal'}"
     if sys.stdout.isatty():
         what += f" of {shutil.get_terminal_size().columns} columns"
