@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -103,6 +104,9 @@ def _run_stage(stage: Stage, options: Options) -> Outcome:
         outcome = stage.run(stage, options)
     except LabkitError as error:  # Only the machine raises these: no QEMU, no image, no answer.
         outcome = Outcome(stage.title, "unreachable", why=f"{error.message} {error.hint}".strip())
+    except Exception as error:  # A bug of ours, which must not take the other stages and the table with it.
+        traceback.print_exc()
+        outcome = Outcome(stage.title, "failed", why=f"a bug of labkit's own: {type(error).__name__}: {error}")
     if outcome.verdict != "passed" and outcome.why:
         print(f"{stage.title}: {outcome.why}", flush=True)
     return outcome.after(time.monotonic() - started)

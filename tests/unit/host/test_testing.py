@@ -89,16 +89,20 @@ def stages(monkeypatch: pytest.MonkeyPatch, **functions: object) -> list[str]:
     return ran
 
 
-def test_every_stage_runs_though_one_before_it_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_stage_runs_though_one_before_it_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     ran = stages(
         monkeypatch,
         lint=Outcome("lint", "failed", failed=1),
         unit=Outcome("unit", "passed", passed=3),
         guest=InfrastructureError("The machine is gone.", "Look at its log."),
+        bug=ZeroDivisionError("ours"),
         e2e=MissingToolError("There is no QEMU."),
     )
     assert testing.run_tests() == 1
-    assert ran == ["lint", "unit", "guest", "e2e"]
+    assert ran == ["lint", "unit", "guest", "bug", "e2e"]
+    assert "bug, failed: a bug of labkit's own: ZeroDivisionError: ours" in capsys.readouterr().out
 
 
 def test_a_machine_that_cannot_be_had_is_neither_pass_nor_failure(
