@@ -19,6 +19,7 @@ import functools
 import os
 import platform
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -137,12 +138,13 @@ def _write_report(error: Exception) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     for old in sorted(directory.glob("*.txt"))[: -_KEPT_REPORTS + 1]:
         old.unlink(missing_ok=True)
-    file = directory / time.strftime(f"%Y%m%d-%H%M%S-{os.getpid()}.txt")
     lines = [
         f"labkit {labkit.__version__}, Python {platform.python_version()}, {platform.platform()}",
         f"command: {' '.join(sys.argv)}",
         "",
         "".join(traceback.format_exception(error)),
     ]
-    file.write_text("\n".join(lines), encoding="utf-8")
-    return file
+    handle, name = tempfile.mkstemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), suffix=".txt", dir=directory, text=True)
+    with open(handle, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines))
+    return Path(name)

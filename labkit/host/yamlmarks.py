@@ -24,11 +24,14 @@ class Value:
     file: Path
     name: str
     node: yaml.Node
+    key: yaml.Node | None = None
+    """The key that it is the value of; its line is what a reader looks for when something is missing in a mapping."""
 
     @property
     def line(self) -> int:
-        """The line on which it stands, from 1."""
-        return int(self.node.start_mark.line) + 1
+        """The line on which it stands, from 1: a scalar's own, else its key's."""
+        node = self.node if isinstance(self.node, yaml.ScalarNode) and self.node.value else self.key or self.node
+        return int(node.start_mark.line) + 1
 
     def error(self, message: str, hint: str = "") -> ConfigError:
         """An error that begins with ``FILE:LINE:``, which editors and terminals make clickable."""
@@ -85,7 +88,8 @@ class Value:
                     f"{self.name} has the key “{name}” twice; the first is on line {members[name].line}.",
                     "Remove one of the two.",
                 )
-            members[name] = Value(self.file, f"{self.name}.{name}" if self.name != self.file.name else name, value_node)
+            called = name if self.name == self.file.name else f"{self.name}.{name}"
+            members[name] = Value(self.file, called, value_node, key_node)
         return members
 
 
@@ -108,9 +112,11 @@ def parse(text: str, file: Path) -> Value:
         ) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise ConfigError(
-            f"{file}:{line}: the character U+{ord(error.character):04X} may not occur in YAML.", "Remove it."
-        ) from None
+        # (The character is a number where text was read and bytes where bytes were; types-PyYAML knows the latter.)
+        number = int(error.character)
+        raise ConfigError(f"{file}:{line}: the character U+{number:04X} may not occur in YAML.", "Remove it.") from None
+    except RecursionError:
+        raise ConfigError(f"{file}:1: this is nested too deeply.", "Nothing in this file needs five levels.") from None
     if node is None:
         raise ConfigError(f"{file}:1: the file is empty.", "`git checkout` brings the original back.")
     return Value(file, file.name, node)
