@@ -38,16 +38,16 @@ TOOLS = {
 """Program -> Debian's package."""
 
 SPACE_NEEDED = 2_500_000_000
-"""Bytes that a build uses at its height in the temporary directory: the root filesystem, the disk, its compressed copy."""
+"""Bytes in the temporary directory at the height of a build: root filesystem, disk, compressed disk."""
 
 _SCRATCH_PREFIX = "labkit-build-"
 
 
 def build(wanted: Inputs, directory: Path, log_file: Path) -> None:
-    """Make ``disk.qcow2``, ``vmlinuz``, ``initrd``, ``facts.json``, ``client_key`` and ``host_key.pub`` in ``directory``.
+    """Make ``disk.qcow2``, ``vmlinuz``, ``initrd``, ``facts.json``, ``client_key``, ``host_key.pub`` in ``directory``.
 
-    The directory exists and is the caller's to delete if this raises: MissingToolError, BuildError (with the last lines of
-    ``log_file``), KeyboardInterrupt (mmdebstrap was ended first and has cleaned up).
+    The directory exists and is the caller's to delete if this raises: MissingToolError, BuildError (with the last lines
+    of ``log_file``), KeyboardInterrupt (mmdebstrap was ended first and has cleaned up).
     """
     _check_tools()
     client, host = keys.generate(), keys.generate()
@@ -72,11 +72,15 @@ def build(wanted: Inputs, directory: Path, log_file: Path) -> None:
 
 def mmdebstrap_command(directory: Path, wanted: Inputs) -> list[str]:
     """The command line; its results go to ``directory``."""
-    outside = lambda name: shlex.quote(str(directory / name))  # noqa: E731 - special hooks are parsed as a shell would
+
+    def download(name: str) -> str:
+        # Special hooks are split as a shell would.
+        return f"--customize-hook=download /labkit-out/{name} {shlex.quote(str(directory / name))}"
+
     return [
         "mmdebstrap",
         "--verbose",
-        f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
+        f"--mode={'root' if _user_id() == 0 else 'unshare'}",
         f"--architectures={inputs.ARCHITECTURE}",
         "--variant=essential",
         "--format=null",
@@ -86,24 +90,31 @@ def mmdebstrap_command(directory: Path, wanted: Inputs) -> list[str]:
         '--aptopt=Acquire::Languages "none"',
         "--dpkgopt=force-unsafe-io",
         *[f"--dpkgopt=path-exclude={pattern}" for pattern in inputs.EXCLUDED],
-        f"--customize-hook=tar-in {outside('guest.tar')} /",
+        f"--customize-hook=tar-in {shlex.quote(str(directory / 'guest.tar'))} /",
         f"--customize-hook={wanted.scripts['fetch_kernel.sh']}",
         '--customize-hook=chroot "$1" python3 /labkit-build/finish_guest.py',
-        *[f"--customize-hook=download /labkit-out/{name} {outside(name)}" for name in ("vmlinuz", "initrd", "facts.json")],
+        *[download(name) for name in ("vmlinuz", "initrd", "facts.json")],
         '--customize-hook=rm -r "$1/labkit-out"',
         f"--customize-hook={wanted.scripts['make_disk.sh']}",
-        f"--customize-hook=download /labkit-out/disk.qcow2 {outside('disk.qcow2')}",
+        download("disk.qcow2"),
         inputs.SUITE,
         "-",
         *sources(inputs.SUITE),
     ]
 
 
+def _user_id() -> int:
+    """0 is root. (Nothing is built on Windows, which has no such numbers, but the module is checked there.)"""
+    if sys.platform == "win32":
+        return -1
+    return os.getuid()
+
+
 def _check_tools() -> None:
     if not sys.platform.startswith("linux"):
         raise MissingToolError(
             "The guest image can only be built on Linux, and there is none in the cache.",
-            "Run `invoke up` once on a Linux computer (or in WSL) and copy its image directory, which `invoke doctor` names.",
+            "Run `invoke up` on a Linux computer (or in WSL) and copy its cache here; `invoke doctor` names both.",
         )
     missing = [package for program, package in TOOLS.items() if not shutil.which(program, path=_search_path())]
     if missing:
@@ -115,7 +126,7 @@ def _check_tools() -> None:
     if machine != "x86_64":
         raise MissingToolError(
             f"The guest image is for x86-64 and cannot be built on {machine}.",
-            "Build it on an x86-64 Linux computer and copy its image directory, which `invoke doctor` names.",
+            "Build it on another computer and copy its cache to this one; `invoke doctor` names both.",
         )
 
 
@@ -148,18 +159,20 @@ def scratch_directory() -> Iterator[Path]:
     mmdebstrap's namespace must be able to write to it and to search all directories above, so it cannot be in a home
     directory. Files in it belong to the namespace's users, whom only another such namespace can delete.
     """
-    candidates = [Path(path) for path in (os.environ.get("TMPDIR"), "/var/tmp", tempfile.gettempdir()) if path]
+    # /var/tmp goes before /tmp, which is in memory on many systems.
+    places = (os.environ.get("TMPDIR"), "/var/tmp", tempfile.gettempdir())  # noqa: S108 - a new directory is made in it
+    candidates = [Path(place) for place in places if place]
     free = {path: shutil.disk_usage(path).free for path in candidates if path.is_dir() and os.access(path, os.W_OK)}
     base = next((path for path in free if free[path] >= SPACE_NEEDED), None)
     if base is None:
         where = ", ".join(f"{path} has {size / 1e9:.1f} GB" for path, size in free.items()) or "there is none"
         raise BuildError(
-            f"There is no temporary directory with the {SPACE_NEEDED / 1e9:.1f} GB that building the guest image takes ({where}).",
+            f"Building the guest image takes {SPACE_NEEDED / 1e9:.1f} GB in a temporary directory ({where}).",
             "Free some space, or name a directory on another disk in TMPDIR.",
         )
     for candidate in free:
         _delete_left_behind(candidate)
-    scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{os.getuid()}-{os.getpid()}-", dir=base))
+    scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{_user_id()}-{os.getpid()}-", dir=base))
     scratch.chmod(0o1777)
     try:
         yield scratch
@@ -169,7 +182,7 @@ def scratch_directory() -> Iterator[Path]:
 
 def _delete_left_behind(base: Path) -> None:
     """Scratch directories of this user's builds whose process is gone."""
-    for path in base.glob(f"{_SCRATCH_PREFIX}{os.getuid()}-*"):
+    for path in base.glob(f"{_SCRATCH_PREFIX}{_user_id()}-*"):
         pid = path.name.removeprefix(_SCRATCH_PREFIX).split("-")[1]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             _delete(path)
@@ -177,7 +190,7 @@ def _delete_left_behind(base: Path) -> None:
 
 def _delete(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
-    if path.exists() and os.geteuid() != 0:
+    if path.exists() and _user_id() != 0:
         subprocess.run(["mmdebstrap", "--unshare-helper", "rm", "-rf", str(path)], check=False, capture_output=True)
         shutil.rmtree(path, ignore_errors=True)
 
@@ -187,7 +200,7 @@ def _run(command: list[str], environment: dict[str, str], log_file: Path) -> Non
     environment["PATH"] = _search_path()
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with log.step("Building the guest image") as step, open(log_file, "wb") as logged:
-        # A session of its own: Ctrl-C reaches us alone, and we pass it on once, so that it can unmount and delete in peace.
+        # A session of its own: Ctrl-C reaches us alone, and we pass it on once, so that it can delete in peace.
         process = subprocess.Popen(
             command,
             env=environment,
@@ -219,43 +232,35 @@ def _follow(output: IO[bytes], logged: IO[bytes], step: log.Step) -> None:
 
 
 class Progress:
-    """mmdebstrap's, apt's and dpkg's lines -> notes, of which there shall be few."""
+    """The lines of mmdebstrap, apt and dpkg -> notes, of which there shall be few: one per phase, never back."""
+
+    PHASES = (
+        (r"I: running apt-get update", "reading the lists of packages"),
+        (r"Get:\d+ .*\bamd64\b.*\[[\d.,]+ [kM]?B\]", "downloading packages"),
+        (r"I: (extracting archives|installing essential)", "unpacking the essential packages"),
+        (r"I: installing remaining", "installing the other packages"),
+        (r"I: kernel packages", "fetching the kernel"),
+        (r"I: running .*finish_guest", "compiling, making the base images and the initrd"),
+        (r"I: running .*Make the disk", "making the disk"),
+        (r"I: removing tempdir", "cleaning up"),
+    )
 
     def __init__(self) -> None:
-        self._last = ""
-        self._count = 0
+        self._next = 0
 
     def note(self, line: str) -> str | None:
-        """What is new in this line, or None."""
-        if re.match(r"Get:\d+ ", line):
-            text = "downloading packages"
-        elif line.startswith(("Unpacking ", "Preparing to unpack ")):
-            text = "unpacking packages"
-        elif line.startswith("Setting up "):
-            text = "configuring packages"
-        elif line.startswith("I: "):
-            text = self._own_words(line[3:].strip())
-        else:
-            return None
-        if text == self._last:
-            return None
-        self._last = text
-        return text
-
-    @staticmethod
-    def _own_words(text: str) -> str:
-        """mmdebstrap quotes whole scripts of hooks and temporary paths; the reader wants neither."""
-        if "fetch" in text or "LABKIT_KERNEL" in text:
-            return "fetching the kernel"
-        if "finish_guest" in text:
-            return "compiling, making base images and the initrd"
-        if "mke2fs" in text:
-            return "making the disk"
-        return text.split("\n")[0][:70]
+        """The phase that begins with this line, or None."""
+        for number, (pattern, text) in enumerate(self.PHASES[self._next :], self._next):
+            if re.match(pattern, line):
+                self._next = number + 1
+                return text
+        return None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Interrupt mmdebstrap, which then unmounts and deletes, and wait; not for ever."""
+    if sys.platform == "win32":
+        return
     for number, seconds in ((signal.SIGINT, 30), (signal.SIGTERM, 10), (signal.SIGKILL, 10)):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
@@ -277,4 +282,6 @@ def _failure(log_file: Path) -> BuildError:
             f"Free some space, or name a directory on another disk in TMPDIR. The whole log: {log_file}",
         )
     summary = errors[0][3:] if errors and errors[0].startswith("E: ") else "mmdebstrap failed."
-    return BuildError(f"The guest image could not be built: {summary}", f"The log ends with\n{last}\nThe whole log: {log_file}")
+    return BuildError(
+        f"The guest image could not be built: {summary}", f"The log ends with\n{last}\nThe whole log: {log_file}"
+    )

@@ -60,7 +60,9 @@ case $- in *i*) PS1='\\u@\\h:\\w\\$ '; alias ls='ls --color=auto' ;; esac
 """
 
 
-def guest_files(client_public_key: str, host_private_key: bytes, host_public_key: str, machine_id: str) -> dict[str, bytes]:
+def guest_files(
+    client_public_key: str, host_private_key: bytes, host_public_key: str, machine_id: str
+) -> dict[str, bytes]:
     """Path in the guest -> contents. The keys are in OpenSSH's formats, a machine-id is 32 hexadecimal digits."""
     texts = {
         "/etc/ssh/sshd_config.d/labkit.conf": SSHD,

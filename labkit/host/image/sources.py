@@ -1,4 +1,4 @@
-"""Where mmdebstrap takes packages from: a setting, the host's own apt sources, or its default. No mirror is named here."""
+"""Where mmdebstrap takes packages from: a setting, the host's own apt sources, or its default. None is named here."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _line(address: str, suite: str) -> str:
 
 
 def _host_sources() -> list[tuple[str, str]]:
-    """(address, suite) of every source of Debian's main component that apt of this host uses, whatever file names it."""
+    """(address, suite) of each source of Debian's main component that apt of this host uses, whatever file names it."""
     if not shutil.which("apt-get") or "ID=debian" not in _os_release():
         return []
     command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]

@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable
 
-import fabric
+from labkit.host.config import MachineConfig
+from labkit.host.machines.base import Machine, Status
+from labkit.host.machines.qemu import QemuMachine
+from labkit.host.names import not_found
 
+__all__ = ["BACKENDS", "Machine", "Status", "open_machine"]
 
-@dataclass(frozen=True)
-class Status:
-    """What ``invoke status`` shows of one machine."""
-
-    name: str
-    provider: str
-    state: str
-    """``absent`` (nothing on disk), ``stopped``, ``running`` or ``broken`` (see ``detail``)."""
-    detail: str = ""
-    facts: dict[str, str | int | None] = field(default_factory=dict)
-    """Provider's own: pid, ssh port, accelerator, kernel, disk use in bytes …"""
+BACKENDS: dict[str, Callable[[MachineConfig], Machine]] = {
+    "qemu": QemuMachine,
+}
+"""What ``provider:`` in lab.yaml may say."""
 
 
-class Machine(Protocol):
-    """What every back end can do. All of it may raise ``InfrastructureError`` and takes the machine's lock where it must."""
-
-    name: str
-    provider: str
-
-    def up(self) -> None:
-        """Running, reachable and deployed; a no-op where it is so already."""
-
-    def down(self) -> None:
-        """Stopped; what is on its disk stays."""
-
-    def destroy(self) -> None:
-        """Nothing of it is left on the host, the (shared) guest image excepted."""
-
-    def reset(self) -> None:
-        """As it was at the end of the first ``up``, the clock excepted; running."""
-
-    def status(self) -> Status:
-        """What it is doing now. Never raises for a machine that is down."""
-
-    def connection(self) -> fabric.Connection:
-        """An open SSH connection as root: one for everything, opened at first use, made anew after a reset."""
-
-    def console_log(self) -> Path | None:
-        """Where the guest's console is logged, if it is."""
+def open_machine(config: MachineConfig) -> Machine:
+    """The machine that ``config`` describes. Nothing is started. NotFoundError for a provider that there is not."""
+    if config.provider not in BACKENDS:
+        raise not_found("provider", config.provider, BACKENDS)
+    return BACKENDS[config.provider](config)

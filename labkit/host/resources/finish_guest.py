@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
 """The last step inside the new root filesystem, before it becomes a disk. Runs in the image build only.
 
-What was unpacked is put to use (keys, units, base images, initrd), what only slows the boot is switched off, and what the
-build left is deleted. Boot time counts: every unit costs a process or more, and a process costs in software emulation.
+What was unpacked is put to use (keys, units, base images, initrd), what only slows the boot is switched off, and what
+the build left is deleted. Boot time counts: each unit costs a process or more, which is slow in software emulation.
 """
 
 from __future__ import annotations
 
 import compileall
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -38,8 +37,9 @@ MASKED = """
 """Units that a machine of one disk, one static address and no keyboard does without."""
 
 LEFTOVERS = """
-    /var/lib/apt/lists /var/cache/apt /var/cache/debconf /var/log/apt /var/cache/ldconfig /etc/apt/apt.conf.d/99mmdebstrap
-    /etc/dpkg/dpkg.cfg.d/99mmdebstrap /usr/share/doc /usr/share/man /usr/share/info /usr/share/locale
+    /var/lib/apt/lists /var/cache/apt /var/cache/debconf /var/cache/ldconfig /var/log/apt
+    /etc/apt/apt.conf.d/99mmdebstrap /etc/dpkg/dpkg.cfg.d/99mmdebstrap
+    /usr/share/doc /usr/share/man /usr/share/info /usr/share/locale
 """.split()
 
 
@@ -53,8 +53,12 @@ def set_up_ssh() -> None:
     for generated in Path("/etc/ssh").glob("ssh_host_*"):
         if "ed25519" not in generated.name:
             generated.unlink()
-    for path, mode in (("/etc/ssh/ssh_host_ed25519_key", 0o600), ("/root/.ssh", 0o700), ("/root/.ssh/authorized_keys", 0o600)):
-        os.chmod(path, mode)
+    for path, mode in (
+        ("/etc/ssh/ssh_host_ed25519_key", 0o600),
+        ("/root/.ssh", 0o700),
+        ("/root/.ssh/authorized_keys", 0o600),
+    ):
+        Path(path).chmod(mode)
 
 
 def set_up_units() -> None:
@@ -95,7 +99,7 @@ def clean_up() -> None:
     for log in Path("/var/log").rglob("*"):
         if log.is_file():
             log.unlink()
-    # The modules' own symbol table is for debugging; the kernel's configuration is what labkit's probes read.
+    # For debuggers only. The kernel's configuration stays, since labkit's probes read it.
     for symbols in Path("/boot").glob("System.map*"):
         symbols.unlink()
 

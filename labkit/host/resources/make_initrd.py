@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Make a small initrd: busybox, an /init of thirty lines and the modules that the root filesystem needs.
 
-Usage: ``python3 make_initrd.py INIT OUT`` in the guest's root filesystem, with one kernel in /lib/modules and busybox-static.
+Usage: ``python3 make_initrd.py INIT OUT`` in the guest's root filesystem, with one kernel in /lib/modules and
+busybox-static.
 
-A distribution's initrd is made for any hardware and takes seconds to unpack where the processor is emulated. Ours knows its
-machine. The format is cpio's "newc" in gzip: Documentation/driver-api/early-userspace/buffer-format.rst in the kernel.
+A distribution's initrd is made for any hardware and takes seconds to unpack where the processor is emulated. Ours knows
+its machine. The format is cpio's "newc" in gzip, see Documentation/driver-api/early-userspace/buffer-format.rst in the
+kernel's source.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ def build(release: str, init: bytes) -> bytes:
     """The initrd, gzipped."""
     modules = [uncompressed(path) for path in module_files(release)]
     busybox = Path("/bin/busybox").read_bytes()
-    applets = "sh mount insmod sleep ip switch_root echo poweroff".split()  # noqa: SIM905 - a list of words
+    applets = "sh mount insmod sleep ip switch_root echo poweroff".split()
     members = [cpio_entry(name, stat.S_IFDIR | 0o755) for name in ("bin", "dev", "proc", "sys", "modules", "newroot")]
     members.append(cpio_entry("init", stat.S_IFREG | 0o755, init))
     members.append(cpio_entry("bin/busybox", stat.S_IFREG | 0o755, busybox))

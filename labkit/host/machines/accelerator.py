@@ -1,0 +1,191 @@
+"""Which accelerator QEMU can use here: proved by a boot, not assumed from a device file.
+
+A ``/dev/kvm`` that opens can still hang its guests or crash QEMU (nested virtualisation), and a hypervisor can be there
+and refuse. So each candidate boots our own kernel, without a disk, until that starts its first program, within a limit.
+The verdict is remembered for this version of QEMU and this release of the host's kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from labkit import log
+from labkit.errors import InfrastructureError, UsageError
+from labkit.host import paths
+from labkit.host.guestimage import GuestImage
+from labkit.host.machines.qemuprogram import Qemu
+
+SOFTWARE = "tcg"
+"""Emulation in software: always there, and ten times slower."""
+
+FIRST_WORD_LIMIT = 4.0
+"""Seconds until the kernel must have printed something. Even software emulation takes only one."""
+BOOT_LIMIT = 15.0
+"""Seconds until the kernel must have started its first program."""
+
+_STARTED = b"Run /init as init process"
+_ARGUMENTS = {
+    "kvm": ["-accel", "kvm", "-cpu", "host"],
+    "hvf": ["-accel", "hvf", "-cpu", "host"],
+    # QEMU's own interrupt controller: the one of the Windows hypervisor lacks what Linux uses (MSI).
+    "whpx": ["-accel", "whpx,kernel-irqchip=off"],
+    "tcg": ["-accel", "tcg,thread=multi", "-cpu", "max"],
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a proof found."""
+
+    works: bool
+    why: str
+
+
+def arguments(name: str) -> list[str]:
+    """QEMU's arguments for an accelerator. UsageError for an unknown name."""
+    if name not in _ARGUMENTS:
+        raise UsageError(f"LABKIT_ACCEL={name} is no accelerator.", f"There are: {', '.join(_ARGUMENTS)}.")
+    return _ARGUMENTS[name]
+
+
+def candidates() -> list[str]:
+    """What this platform may have, the best first. The guest is x86-64, so another processor can only emulate it."""
+    found = []
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        if sys.platform == "linux" and os.access("/dev/kvm", os.R_OK | os.W_OK):
+            found.append("kvm")
+        elif sys.platform == "darwin":
+            found.append("hvf")
+        elif sys.platform == "win32":
+            found.append("whpx")
+    return [*found, SOFTWARE]
+
+
+def choose(qemu: Qemu, image: GuestImage) -> str:
+    """The best accelerator that works here: ``LABKIT_ACCEL``, unproved, or the first candidate that is proved."""
+    forced = os.environ.get("LABKIT_ACCEL")
+    if forced:
+        arguments(forced)
+        return forced
+    for name in candidates():
+        if name == SOFTWARE:
+            return name
+        verdict = remembered(name, qemu)
+        if verdict is None:
+            with log.step(f"Trying the accelerator {name}") as step:
+                verdict = prove(name, qemu, image)
+                step.note(verdict.why)
+            _remember(name, qemu, verdict)
+        if verdict.works:
+            return name
+    return SOFTWARE
+
+
+def remembered(name: str, qemu: Qemu) -> Verdict | None:
+    """What an earlier proof of an accelerator found on this computer as it is now, if there was one."""
+    entry = _read_verdicts().get(_key(name, qemu))
+    return Verdict(bool(entry["works"]), str(entry["why"])) if entry else None
+
+
+def prove(name: str, qemu: Qemu, image: GuestImage) -> Verdict:
+    """Boot the kernel under an accelerator until it starts its first program, or a limit is reached."""
+    command = [
+        *[
+            qemu.program,
+            "-nodefaults",
+            "-display",
+            "none",
+            "-machine",
+            "q35",
+            *arguments(name),
+            "-smp",
+            "2",
+            "-m",
+            "256",
+        ],
+        *["-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", "console=ttyS0 panic=-1"],
+        *["-no-reboot", "-serial", "stdio", "-monitor", "none"],
+    ]
+    options = {"start_new_session": True} if os.name == "posix" else {}
+    # A directory of its own: a QEMU that crashes may leave a core file in its working directory.
+    with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(  # type: ignore[call-overload]
+            command, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, **options
+        )
+        try:
+            return _watch(process, errors)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+def _watch(process: subprocess.Popen[bytes], errors: IO[bytes]) -> Verdict:
+    """Read the console. A thread does, since a pipe cannot be waited for with a limit on every platform."""
+    console = bytearray()
+    assert process.stdout is not None
+    stdout = process.stdout
+
+    def read() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while chunk := os.read(stdout.fileno(), 4096):
+                console.extend(chunk)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    started = time.monotonic()
+    try:
+        while (waited := time.monotonic() - started) < BOOT_LIMIT:
+            if _STARTED in console:
+                return Verdict(True, f"its guest boots in {waited:.1f} s")
+            if process.poll() is not None:
+                errors.seek(0)
+                said = errors.read().decode(errors="replace").strip().splitlines()
+                return Verdict(False, f"QEMU ends: {said[-1] if said else f'status {process.returncode}'}")
+            if waited > FIRST_WORD_LIMIT and not console:
+                return Verdict(False, f"its guest hangs: not a word in {FIRST_WORD_LIMIT:.0f} s")
+            time.sleep(0.05)
+        return Verdict(False, f"its guest does not start a program within {BOOT_LIMIT:.0f} s")
+    finally:
+        process.kill()
+        reader.join(5)
+
+
+def _verdicts_file() -> Path:
+    return paths.cache_dir() / "accelerators.json"
+
+
+def _key(name: str, qemu: Qemu) -> str:
+    return f"{name}, QEMU {qemu.version}, {platform.system()} {platform.release()}"
+
+
+def _read_verdicts() -> dict[str, dict[str, object]]:
+    """All verdicts. A file that is not there or cannot be read only means that the proof is made again."""
+    try:
+        verdicts = json.loads(_verdicts_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return verdicts if isinstance(verdicts, dict) else {}
+
+
+def _remember(name: str, qemu: Qemu, verdict: Verdict) -> None:
+    verdicts = {**_read_verdicts(), _key(name, qemu): {"works": verdict.works, "why": verdict.why}}
+    file = _verdicts_file()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f"{file.name}.{os.getpid()}")
+        partial.write_text(json.dumps(verdicts, indent=1), encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        raise InfrastructureError(f"Cannot write {file}: {error.strerror}") from error

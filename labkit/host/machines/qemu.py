@@ -1,0 +1,366 @@
+"""The machine that QEMU runs: no root, no daemon, nothing that listens beyond the loopback interface.
+
+A machine's directory holds its disk, an overlay on the guest image that also keeps the snapshot (memory and disk at the
+end of the first ``up``). **What is done in the machine after that is never kept**: ``down`` ends QEMU, and the
+next ``up`` loads the snapshot, as ``reset`` does. That makes both quick, and a machine impossible to spoil.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import filelock
+
+from labkit import log
+from labkit.errors import InfrastructureError, LabkitError
+from labkit.host import config as lab
+from labkit.host import guestimage, paths
+from labkit.host.config import MachineConfig
+from labkit.host.guestimage import GuestImage
+from labkit.host.machines import accelerator, qemuprogram, qemurun, qmp
+from labkit.host.machines.base import Status
+from labkit.host.machines.qemuprogram import CONSOLE, DISK, OUTPUT, Qemu
+from labkit.host.machines.qemurun import Run
+
+if TYPE_CHECKING:
+    import fabric
+
+SNAPSHOT, SNAPSHOT_RECORD = "labkit", "snapshot.json"
+
+BOOT_LIMIT = 120.0
+"""Seconds until sshd must answer after a boot. Software emulation on a busy machine takes 25."""
+START_ATTEMPTS = 3
+"""Another process may take the port that we found free."""
+SPACE_NEEDED = 600_000_000
+"""Bytes for a machine's disk with its snapshot, beside the image."""
+
+
+class QemuMachine:
+    """A ``Machine`` (see base.py)."""
+
+    provider = "qemu"
+
+    def __init__(self, config: MachineConfig) -> None:
+        qemuprogram.check_options(config)
+        self.name = config.name
+        self._config = config
+        self._directory = paths.machine_dir(config.name)
+        self._connection: fabric.Connection | None = None
+
+    # What the tasks call.
+
+    def up(self) -> None:
+        """Running, reachable and deployed. Where it is running and answers, nothing is done."""
+        with self._lock():
+            run = self._live_run()
+            if run is None:
+                self._start()
+            elif not self._answers(run):
+                raise InfrastructureError(
+                    f"The machine {self.name} is running (pid {run.pid}) and does not answer.",
+                    "`invoke reset` brings back a fresh one, `invoke logs` shows its console.",
+                )
+
+    def down(self) -> None:
+        """QEMU ended. Nothing of what was done in the machine is kept: the next ``up`` loads the snapshot."""
+        if not self._directory.exists():
+            return
+        with self._lock():
+            self._stop(gently=True)
+
+    def destroy(self) -> None:
+        """Its directory is gone: disk, snapshot, logs. The guest image stays for the next ``up``."""
+        if not self._directory.exists():
+            return
+        with self._lock():
+            self._stop()
+            shutil.rmtree(self._directory)
+
+    def reset(self) -> None:
+        """The snapshot loaded into the running QEMU (also when the guest hangs); a machine that is down is started."""
+        with self._lock():
+            run = self._live_run()
+            if run is None:
+                self._start()
+                return
+            self._disconnect()
+            wanted = self._wanted()
+            try:
+                if run.fingerprint != wanted.fingerprint:
+                    raise InfrastructureError("lab.yaml or the guest image is another since it was started.")
+                with log.step(f"Resetting the machine {self.name}"):
+                    qmp.load_snapshot(run.monitor_address, SNAPSHOT)
+                    self._make_current(run)
+            except InfrastructureError as error:
+                log.emit("reset-by-restart", machine=self.name, why=error.message)
+                self._stop()
+                self._start()
+
+    def status(self) -> Status:
+        """From the files and the process; the guest is not asked."""
+        if not self._directory.exists():
+            return Status(self.name, self.provider, "absent")
+        run = qemurun.read(self._directory)
+        facts: dict[str, str | int | None] = {
+            "pid": None,
+            "snapshot": "yes" if self._snapshot_fingerprint() else "no",
+            "disk_bytes": _disk_bytes(self._directory),
+            "memory_mib": self._config.memory_mib,
+            "cpus": self._config.cpus,
+            "cgroup": self._config.cgroup,
+            "iptables": self._config.iptables,
+        }
+        if run is None:
+            return Status(self.name, self.provider, "stopped", facts=facts)
+        if not run.is_alive():
+            why = "QEMU ended by itself: it was killed, or powered off from inside; `invoke up` starts it again"
+            return Status(self.name, self.provider, "stopped", why, facts)
+        facts |= {
+            "pid": run.pid,
+            "ssh_port": run.ssh_port,
+            "accelerator": run.accelerator,
+            "kernel": run.kernel_release,
+            "image": run.image_key,
+        }
+        if not run.ready:
+            return Status(self.name, self.provider, "broken", "it is being started, or its start was killed", facts)
+        return Status(self.name, self.provider, "running", facts=facts)
+
+    def connection(self) -> fabric.Connection:
+        """The one connection, opened anew where it was lost. InfrastructureError where the machine is not running."""
+        if self._connection is not None and self._connection.is_connected:
+            return self._connection
+        run = self._live_run()
+        if run is None:
+            raise InfrastructureError(f"The machine {self.name} is not running.", "Start it: `invoke up`.")
+        return self._connect(run)
+
+    def console_log(self) -> Path | None:
+        """QEMU writes the guest's serial console there, anew at each start."""
+        path = self._directory / CONSOLE
+        return path if path.exists() else None
+
+    # Starting.
+
+    def _start(self) -> None:
+        """From the snapshot if it fits, else by a boot. A failure leaves no process, and ``up`` can be repeated."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._stop()
+            wanted = self._wanted()
+            if self._snapshot_fingerprint() == wanted.fingerprint and (self._directory / DISK).exists():
+                try:
+                    self._start_from_snapshot(wanted)
+                    return
+                except InfrastructureError as error:
+                    # It can be refused although all that we know is the same: a host's microcode, a damaged file.
+                    log.emit("snapshot-refused", machine=self.name, why=error.message)
+                    self._stop()
+            self._boot(wanted)
+        except BaseException:
+            self._stop()
+            raise
+
+    def _start_from_snapshot(self, wanted: _Wanted) -> None:
+        with log.step(f"Starting the machine {self.name} from its snapshot"):
+            run = self._launch(wanted, ["-loadvm", SNAPSHOT])
+            self._make_current(run)
+            run.mark_ready(self._directory)
+
+    def _boot(self, wanted: _Wanted) -> None:
+        """A fresh disk, a boot, a deploy, a snapshot."""
+        self._make_disk(wanted)
+        with log.step(f"Booting the machine {self.name}") as step:
+            step.note(f"accelerator {wanted.accelerator}, kernel {wanted.image.kernel_release}")
+            run = self._launch(wanted, [])
+            self._wait_for_ssh(run)
+            self._connect(run)
+        self._deploy()
+        with log.step("Saving the snapshot"):
+            # The session must not be in the snapshot: after loading, the guest would wait for its other end for ever.
+            self._disconnect()
+            qmp.save_snapshot(run.monitor_address, SNAPSHOT)
+            record = {"fingerprint": wanted.fingerprint, "made": time.time()}
+            (self._directory / SNAPSHOT_RECORD).write_text(json.dumps(record), encoding="utf-8")
+        run.mark_ready(self._directory)
+
+    def _make_disk(self, wanted: _Wanted) -> None:
+        """An overlay on the image, empty. An older one, and what was saved in it, is gone."""
+        free = shutil.disk_usage(self._directory).free
+        if free < SPACE_NEEDED:
+            raise InfrastructureError(
+                f"A machine needs {SPACE_NEEDED / 1e6:.0f} MB in {self._directory}, and {free / 1e6:.0f} MB are free.",
+                "Free some space, or choose a directory on another disk with LABKIT_STATE.",
+            )
+        (self._directory / SNAPSHOT_RECORD).unlink(missing_ok=True)
+        (self._directory / DISK).unlink(missing_ok=True)
+        command = [wanted.qemu.image_program, "create", "-q", "-f", "qcow2", "-F", "qcow2"]
+        command += ["-b", str(wanted.image.disk), DISK]
+        made = subprocess.run(command, cwd=self._directory, capture_output=True, text=True, check=False)
+        if made.returncode != 0:
+            raise InfrastructureError(f"qemu-img cannot make the machine's disk: {made.stderr.strip()}")
+
+    def _launch(self, wanted: _Wanted, more: list[str]) -> Run:
+        """Start QEMU on a free port; another one where somebody was quicker."""
+        for attempt in range(1, START_ATTEMPTS + 1):
+            port = qemurun.free_port()
+            unstarted = Run(
+                pid=0,
+                identity="",
+                ssh_port=port,
+                monitor=qemurun.monitor_place(self._directory),
+                fingerprint=wanted.fingerprint,
+                accelerator=wanted.accelerator,
+                kernel_release=wanted.image.kernel_release,
+                image_key=wanted.image.key_hash,
+                client_key=str(wanted.image.client_key),
+                host_key=wanted.image.host_key,
+            )
+            network = qemuprogram.user_network(self._config, port)
+            try:
+                return qemurun.start(
+                    [wanted.qemu.program, *network, *wanted.hardware, *more], self._directory, unstarted
+                )
+            except InfrastructureError as error:
+                if "host forwarding rule" not in error.message or attempt == START_ATTEMPTS:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def _make_current(self, run: Run) -> None:
+        """After a snapshot was loaded: a new connection, the clock set, and what was edited since deployed.
+
+        sshd was answering when the snapshot was taken, so it is not asked first whether it does.
+        """
+        connection = self._connect(run)
+        connection.run(f"date --utc --set=@{time.time():.3f}", hide=True, in_stream=False)
+        self._deploy()
+
+    def _wait_for_ssh(self, run: Run) -> None:
+        """Return when sshd answers. InfrastructureError with the end of the console where it will not."""
+        from labkit.host import ssh
+
+        def check() -> None:
+            complaint = qemurun.console_complaint(self._directory)
+            if complaint:
+                raise InfrastructureError(f"The machine {self.name} does not boot: {complaint}")
+            if not run.is_alive():
+                raise InfrastructureError(f"QEMU ended while the machine {self.name} was starting.")
+
+        try:
+            ssh.wait_until_it_answers(run.endpoint, BOOT_LIMIT, check)
+        except InfrastructureError as error:
+            last = qemurun.tail(self._directory / CONSOLE, 12) or qemurun.tail(self._directory / OUTPUT, 5)
+            hint = f"Its console ends with\n{last}\nThe whole console: {self._directory / CONSOLE}"
+            raise InfrastructureError(error.message, hint) from error
+
+    def _deploy(self) -> None:
+        from labkit.host.deploy import deploy
+
+        deploy(self.connection())
+
+    # Stopping.
+
+    def _stop(self, gently: bool = False) -> None:
+        """No QEMU of this machine and no record of one."""
+        self._disconnect()
+        run = qemurun.read(self._directory)
+        if run is not None:
+            qemurun.stop(run, self._directory, gently)
+        else:
+            qemurun.stop_unrecorded(self._directory)
+
+    # Asking.
+
+    def _live_run(self) -> Run | None:
+        """The run that is complete and alive."""
+        run = qemurun.read(self._directory)
+        return run if run is not None and run.ready and run.is_alive() else None
+
+    def _answers(self, run: Run) -> bool:
+        from labkit.host import ssh
+
+        # A guest that is busy answers late: three tries, the last one patient.
+        return any(ssh.answers("127.0.0.1", run.ssh_port, timeout) for timeout in (2.0, 2.0, 8.0))
+
+    def _wanted(self) -> _Wanted:
+        """What the machine shall be like according to lab.yaml, the guest image (built if need be), QEMU."""
+        image = guestimage.ensure(lab.load().kernel(self._config.kernel))
+        qemu = qemuprogram.find()
+        return _Wanted(self._config, image, qemu, accelerator.choose(qemu, image))
+
+    def _snapshot_fingerprint(self) -> str | None:
+        """Of the machine that the snapshot was taken of; None where there is no complete one."""
+        try:
+            record = json.loads((self._directory / SNAPSHOT_RECORD).read_text(encoding="utf-8"))
+            return str(record["fingerprint"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _connect(self, run: Run) -> fabric.Connection:
+        from labkit.host import ssh
+
+        self._disconnect()
+        self._connection = ssh.connect(run.endpoint)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(OSError, EOFError, LabkitError):
+                self._connection.close()
+            self._connection = None
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        """One command at a time changes a machine. Who has to wait says so; Ctrl-C ends the waiting."""
+        path = paths.state_dir() / "locks" / f"{self.name}.lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = f"Cannot make {path.parent}: {error.strerror}"
+            raise InfrastructureError(reason, "LABKIT_STATE chooses another.") from error
+        lock = filelock.FileLock(path)
+        try:
+            lock.acquire(timeout=0.2)
+        except filelock.Timeout:
+            with log.step(f"Waiting for another labkit that works on the machine {self.name}"):
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+class _Wanted:
+    """A machine as it shall be, and the fingerprint by which a snapshot or a running QEMU is known to be like that."""
+
+    def __init__(self, config: MachineConfig, image: GuestImage, qemu: Qemu, accelerator_name: str) -> None:
+        self.image = image
+        self.qemu = qemu
+        self.accelerator = accelerator_name
+        self.hardware = qemuprogram.hardware(config, image, accelerator.arguments(accelerator_name))
+        described: dict[str, Any] = {
+            "hardware": self.hardware,
+            "network": qemuprogram.user_network(config, 0),
+            "qemu": qemu.version,
+            "disk": image.disk_digest,
+        }
+        self.fingerprint = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _disk_bytes(directory: Path) -> int:
+    """What the files really take: a disk has holes."""
+    total = 0
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(directory):
+            found = entry.stat(follow_symlinks=False)
+            total += getattr(found, "st_blocks", found.st_size // 512 + 1) * 512
+    return total

@@ -1,0 +1,117 @@
+"""Opening the one SSH connection to a machine: known keys on both sides, bounded waiting, no ssh configuration read."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import fabric
+import paramiko
+
+from labkit.errors import InfrastructureError
+
+_PAUSE = 0.15
+"""Seconds between two tries."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a machine's sshd is, and the keys of both sides."""
+
+    host: str
+    port: int
+    client_key: Path
+    """The private key, a file."""
+    host_key: str
+    """The only public key that we accept: ``ssh-ed25519 AAAA…``."""
+
+
+def answers(host: str, port: int, timeout: float) -> bool:
+    """Whether an SSH server greets within ``timeout`` seconds.
+
+    A connection alone would say nothing: QEMU's user-mode network accepts it before it has asked the guest.
+    """
+    try:
+        with socket.create_connection((host, port), timeout) as connection:
+            connection.settimeout(timeout)
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def wait_until_it_answers(endpoint: Endpoint, seconds: float, check: Callable[[], None]) -> None:
+    """Return when sshd greets. ``check`` is called before each try, and raises where waiting is in vain.
+
+    InfrastructureError when ``seconds`` are over.
+    """
+    started = time.monotonic()
+    while (waited := time.monotonic() - started) < seconds:
+        check()
+        # Early in the boot packets are lost, and a try that waits long for its answer misses the moment. Later, a
+        # machine that is slow to answer needs the patience.
+        if answers(endpoint.host, endpoint.port, timeout=1.0 if waited < 20 else 5.0):
+            return
+        time.sleep(_PAUSE)
+    raise InfrastructureError(f"The machine does not answer on its SSH port after {seconds:.0f} s.")
+
+
+def connect(endpoint: Endpoint, attempts: int = 3, timeout: float = 20.0) -> fabric.Connection:
+    """An open connection as root.
+
+    ``timeout`` is in seconds, for each step of a login. InfrastructureError when ``attempts`` have failed.
+    """
+    for attempt in range(1, attempts + 1):
+        connection = _unopened(endpoint, timeout)
+        try:
+            connection.open()
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            connection.close()
+            # A wrong key does not become right by repeating.
+            final = isinstance(error, (paramiko.AuthenticationException, paramiko.BadHostKeyException))
+            if final or attempt == attempts:
+                raise InfrastructureError(
+                    f"Cannot log in to the machine on {endpoint.host}, port {endpoint.port}: {error}",
+                    "`invoke logs` shows the machine's console, `invoke reset` brings back a fresh one.",
+                ) from error
+            time.sleep(_PAUSE)
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            transport = connection.transport
+            assert transport is not None
+            # Commands are small and wait for each other: Nagle's algorithm would hold each back for a round trip.
+            with contextlib.suppress(OSError, AttributeError):
+                transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _unopened(endpoint: Endpoint, timeout: float) -> fabric.Connection:
+    """A connection that reads neither ~/.ssh/config nor known_hosts nor asks an agent: only our own keys count."""
+    connection = fabric.Connection(
+        host=endpoint.host,
+        user="root",
+        port=endpoint.port,
+        config=fabric.Config(ssh_config=paramiko.SSHConfig()),
+        connect_timeout=timeout,
+        connect_kwargs={
+            "pkey": paramiko.Ed25519Key.from_private_key_file(str(endpoint.client_key)),
+            "look_for_keys": False,
+            "allow_agent": False,
+            "banner_timeout": timeout,
+            "auth_timeout": timeout,
+        },
+    )
+    kind, encoded = endpoint.host_key.split()[:2]
+    name = f"[{endpoint.host}]:{endpoint.port}" if endpoint.port != 22 else endpoint.host
+    entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{name} {kind} {encoded}")
+    if entry is None or entry.key is None:
+        raise InfrastructureError(f"The machine's host key cannot be read: {endpoint.host_key}", "`invoke destroy up`")
+    connection.client.get_host_keys().add(name, kind, entry.key)
+    connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    return connection
