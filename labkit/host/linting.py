@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from labkit import log
 from labkit.errors import UsageError
@@ -60,9 +59,9 @@ def _types(platform: str, *, everything: bool) -> Callable[[], list[str]]:
 
 
 def _import_contracts() -> list[str]:
-    """import-linter has no ``python -m``; its script is beside the interpreter."""
-    suffix = ".exe" if sys.platform == "win32" else ""
-    return [str(Path(sys.executable).parent / f"lint-imports{suffix}"), "--no-logo"]
+    """import-linter has no ``python -m``, and where its script is depends on how it was installed."""
+    program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    return [sys.executable, "-c", program, "--no-logo"]
 
 
 LINTERS = (
