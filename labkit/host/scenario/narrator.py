@@ -41,7 +41,7 @@ class Narrator(Audience):
         self._started = time.monotonic()
         self._machine = ""
         self._steps = 0
-        self._in_step = ""
+        self._failed = False
         self.counts: dict[str, int] = {}
         # An old Windows console, or a pipe in its code page, has no tick.
         self._marks = _MARKS if (console.encoding or "").lower().startswith("utf") else _PLAIN_MARKS
@@ -64,7 +64,6 @@ class Narrator(Audience):
     def step_begins(self, step: Step, number: int, total: int) -> None:
         """A rule with the step's number and title."""
         self._steps += 1
-        self._in_step = step.id
         self._console.print()
         title = Text.assemble((f"{number}/{total} ", "cyan"), (step.title, "bold"))
         self._console.print(Rule(title, align="left", style="cyan", characters=self._marks["rule"]))
@@ -75,12 +74,12 @@ class Narrator(Audience):
             self._wait(f"  [Enter: {part.summary}] ")
             self._console.print()
             self._console.print(Text(f"  {part.summary}", "italic cyan"))
-            self._console.print(Padding(Markdown(part.markdown), (0, 0, 0, 2)), width=_WIDTH)
+            self._markdown(part.markdown, indent=2)
             return
         text = "\n".join(line for line in part.markdown.split("\n") if not line.startswith("# "))
         if text.strip():
             self._console.print()
-            self._console.print(Markdown(text), width=min(_WIDTH, self._console.width))
+            self._markdown(text)
 
     def runs(self, command: Command) -> None:
         """The prompt and what is typed."""
@@ -98,6 +97,7 @@ class Narrator(Audience):
 
     def step_failed(self, failure: StepFailedError) -> None:
         """What was expected and what came, with the first difference marked."""
+        self._failed = True
         self._line(f"\n  {self._marks['bad']} ", failure.reason, "bold red")
         if failure.mismatch is None:
             for line in failure.output.splitlines():
@@ -122,6 +122,8 @@ class Narrator(Audience):
             self.counts["checks"] = self.counts.get("checks", 0) + 1
         if verdict == INFRASTRUCTURE or (is_step and verdict in ("passed", "failed")):
             return
+        if verdict == NOT_RUN and self._failed:
+            return  # the failed step has been shown, and the farewell counts what it kept from running
         mark, style = {"passed": ("good", "green"), "failed": ("bad", "bold red")}.get(verdict, ("none", "yellow"))
         self._console.print()
         self._console.print(self._check_line(item, report, mark, style), soft_wrap=True)
@@ -166,6 +168,18 @@ class Narrator(Audience):
         order = ("passed", "failed", LACKING, NOT_RUN, "skipped", INFRASTRUCTURE)
         told = ", ".join(f"{counts[name]} {name}" for name in order if counts.get(name))
         self._console.print(Text(f"pytest: {told or 'nothing was run'}", "dim"))
+
+    def _markdown(self, text: str, indent: int = 0) -> None:
+        """Prose. rich fills each line up with spaces, which nobody wants in a file."""
+        prose = Padding(Markdown(text), (0, 0, 0, indent))
+        width = min(_WIDTH, self._console.width)
+        if self._console.is_terminal:
+            self._console.print(prose, width=width)
+            return
+        with self._console.capture() as captured:
+            self._console.print(prose, width=width)
+        for line in captured.get().splitlines():
+            self._line("", line.rstrip(), "")
 
     def quote(self, line: str) -> None:
         """A line that the machine's console said last."""

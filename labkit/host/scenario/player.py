@@ -18,6 +18,9 @@ from labkit.host.scenario.compare import Mismatch, compare
 from labkit.host.scenario.model import Answer, Command, Prose, Scenario, Step
 from labkit.host.scenario.shell import CommandHangsError, Result, Shell, ShellEndedError
 
+DIRECTORY = "/root/lessons"
+"""Where a lesson's own files lie in the machine, each lesson's in a directory of its name."""
+
 _LAST_LINES = 8
 """How much of the console's log an unreachable machine is shown with."""
 
@@ -112,7 +115,7 @@ class Lesson:
             if not self.checks_only:
                 shell = self._open_shell()
                 kernel = shell.run("uname -r").output.strip()
-                shell.enter(f"/root/lessons/{self.scenario.name}", _archive(self.scenario.path.parent))
+                shell.enter(f"{DIRECTORY}/{self.scenario.name}", _archive(self.scenario.path.parent))
                 self._audience.lesson_begins(self.scenario, self.machine.name, kernel)
         return self._host
 

@@ -13,7 +13,7 @@ import pytest
 from labkit.errors import ConfigError, InfrastructureError, UsageError
 from labkit.host.machines import Machine
 from labkit.host.paths import checkout
-from labkit.host.scenario import run
+from labkit.host.scenario import player, run
 from labkit.host.scenario.plugin import Setting
 
 FRONT = """---
@@ -115,7 +115,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(player, "DIRECTORY", str(tmp_path / "machine"))
     return Place(tmp_path)
 
 

@@ -1,0 +1,120 @@
+"""What the lesson pid-1 says, looked at from outside: by /proc, ps and nsenter."""
+
+from __future__ import annotations
+
+import pytest
+from testinfra.host import Host
+
+from labkit.host.scenario import Lesson, after
+
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+
+
+def process(host: Host, command: str) -> int:
+    """The pid, as the machine counts it, of the one process with exactly this command line."""
+    pids = host.run("pgrep -f %s", f"^{command}$").stdout.split()
+    assert pids, f"no process `{command}` runs"
+    assert len(pids) == 1, f"{len(pids)} processes `{command}` run"
+    return int(pids[0])
+
+
+def status(host: Host, pid: int, field: str) -> list[str]:
+    """One field of /proc/PID/status, as words."""
+    return host.check_output("grep ^%s: /proc/%s/status", field, str(pid)).split()[1:]
+
+
+def namespaces(host: Host, pid: int | str) -> dict[str, str]:
+    """Namespace -> its identity, of one process; "self" is a process outside of the lesson, of the machine itself."""
+    links = host.check_output("cd /proc/%s/ns && readlink " + " ".join(NAMESPACES), str(pid))
+    return dict(zip(NAMESPACES, links.split(), strict=True))
+
+
+@after("one-process-two-numbers")
+@pytest.mark.claim("D4")
+def test_the_clones_shell_is_process_1_inside_and_another_outside(host: Host) -> None:
+    """What clone() started is process 1 of its own namespace, and has an ordinary pid here."""
+    pid = process(host, "sleep 600")
+    assert status(host, pid, "NSpid") == [str(pid), "1"]
+
+
+@after("process-1-once-more", by_hand=False)
+@pytest.mark.claim("D4")
+def test_the_shell_outside_is_what_it_was(host: Host, lesson: Lesson) -> None:
+    """The shell inside said 1; after its end the outer shell is the process that it was, and so is its machine."""
+    assert "\nI am process 1\n" in lesson.output("process-1-once-more")
+    outer = lesson.variable("outer")
+    assert status(host, int(outer), "Name") == ["bash"]
+    assert status(host, int(outer), "NSpid") == [outer]
+    assert host.check_output("uname -n") != "sandbox", "the host's name was changed from inside"
+
+
+@after("one-call-does-it", by_hand=False)
+@pytest.mark.claim("H1")
+def test_one_clone_makes_process_and_namespaces(host: Host, lesson: Lesson) -> None:
+    """One clone() with its flags combined made the process and the namespaces; no other such call was needed."""
+    calls = host.file("/root/lessons/pid-1/calls").content_string.splitlines()
+    assert len(calls) == 1, f"strace saw {len(calls)} calls"
+    flags = set(calls[0].partition("flags=")[2].partition(")")[0].split("|"))
+    assert flags == {"CLONE_NEWPID", "CLONE_NEWIPC", "CLONE_NEWUTS", "SIGCHLD"}
+
+
+@after("one-process-two-numbers")
+@pytest.mark.claim("H1")
+def test_exactly_the_flags_namespaces_are_new(host: Host) -> None:
+    """The process has new namespaces for exactly the three flags, and shares the others with the machine."""
+    ours, theirs = namespaces(host, "self"), namespaces(host, process(host, "sleep 600"))
+    assert {name for name in NAMESPACES if ours[name] != theirs[name]} == {"ipc", "pid", "uts"}
+
+
+@after("a-family")
+@pytest.mark.claim("D5")
+def test_ps_shows_the_host_until_proc_is_mounted_anew(host: Host) -> None:
+    """Inside, ps shows the machine's init as process 1 before /proc is remounted, and itself afterwards."""
+    inside = "nsenter --pid --mount --target %s ps -p 1 -o args="
+    assert host.check_output(inside, str(process(host, "sleep 600"))) == host.check_output("ps -p 1 -o args=")
+    assert host.check_output(inside, str(process(host, "sleep 601"))) == "sleep 601"
+
+
+@after("a-family")
+@pytest.mark.claim("D5")
+def test_the_new_proc_shows_only_the_family(host: Host) -> None:
+    """With its own /proc, ps lists the processes of its namespace and no other."""
+    listed = host.check_output("nsenter --pid --mount --target %s ps -e -o comm=", str(process(host, "sleep 601")))
+    assert sorted(listed.split()) == ["ps", "sleep", "sleep"]
+
+
+@after("a-family")
+@pytest.mark.claim("D12")
+def test_a_signal_from_inside_does_not_kill_process_1(host: Host) -> None:
+    """SIGKILL and SIGTERM sent from inside the namespace leave its first process alive."""
+    pid = process(host, "sleep 601")
+    sent = host.run("nsenter --pid --mount --target %s sh -c 'kill -9 1 && kill -TERM 1' && sleep 0.3", str(pid))
+    assert sent.rc == 0, sent.stderr
+    assert process(host, "sleep 601") == pid
+
+
+@after("a-family")
+@pytest.mark.claim("D12")
+def test_process_1_adopts_orphans(host: Host) -> None:
+    """The orphan's parent is the first process of its namespace, and not the machine's init."""
+    first, orphan = process(host, "sleep 601"), process(host, "sleep 602")
+    assert status(host, orphan, "PPid") == [str(first)]
+    assert namespaces(host, orphan)["pid"] == namespaces(host, first)["pid"] != namespaces(host, "self")["pid"]
+
+
+@after("the-last-one-turns-off-the-light", by_hand=False)
+@pytest.mark.claim("D12")
+def test_all_die_with_process_1(host: Host, lesson: Lesson) -> None:
+    """The end of process 1 was the end of its orphan, which had outlived its own parent."""
+    first, orphan = lesson.variable("first"), lesson.variable("orphan")
+    assert first.isdecimal()
+    assert orphan.isdecimal()
+    for pid in (first, orphan):
+        assert host.run("test -e /proc/%s", pid).rc != 0, f"process {pid} still exists"
+
+
+@after("put-everything-back", by_hand=False)
+def test_nothing_is_left(host: Host) -> None:
+    """No process of the lesson is left, nor its files."""
+    assert host.run("pgrep -af '^sleep 60'").stdout == ""
+    assert host.check_output("ls /root/lessons/pid-1") == "pid.c"
