@@ -1,32 +1,87 @@
 """``invoke ssh``: a shell in the machine, or one command, as with any other machine that one logs in to.
 
-The system's own ssh client is the better terminal (window size, escape sequences, binary pipes) and is on nearly every
-computer, Windows 10 and newer included; where there is none, fabric's shell does. Both trust exactly the host key that
-the lab made for its machine, and offer exactly the lab's own key; what the user has in ``~/.ssh`` plays no part.
+A command runs over the connection that is there already, its streams passed on as bytes. For a shell the system's own
+ssh client is the better terminal (window size, escape sequences), and it is on nearly every computer, Windows 10 and
+newer included; where there is none, fabric's shell does. Both trust exactly the host key that the lab made for its
+machine, and offer exactly the lab's own key; what the user has in ``~/.ssh`` plays no part.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import fabric
+import paramiko
+
+from labkit.errors import InfrastructureError
+
+_CHUNK = 32768
 
 
 def run(connection: fabric.Connection, command: str | None) -> int:
-    """Log in, interactively or for ``command``; the exit status is the shell's or the command's (255: ssh's own)."""
+    """Log in, interactively or for ``command``; the exit status is the shell's or the command's."""
+    if command is not None:
+        return run_command(connection, command)
     client, key = shutil.which("ssh"), _key_file(connection)
     if client and key:
-        return _with_client(client, key, connection, command)
-    if command is None:
-        return int(connection.shell(warn=True).exited)
-    return int(connection.run(command, warn=True, in_stream=False).exited)
+        return _with_client(client, key, connection)
+    return int(connection.shell(warn=True).exited)
+
+
+def run_command(connection: fabric.Connection, command: str) -> int:
+    """Run ``command`` with this process's standard streams; its exit status.
+
+    InfrastructureError where the machine is lost meanwhile. There is no limit of time: Ctrl-C ends it.
+    """
+    try:
+        connection.open()
+        with connection.transport.open_session() as channel:
+            channel.exec_command(command)
+            threading.Thread(target=_send_input, args=(channel,), daemon=True).start()
+            errors = threading.Thread(target=_pass_on, args=(channel.recv_stderr, 2), daemon=True)
+            errors.start()
+            sys.stdout.flush()
+            _pass_on(channel.recv, 1)
+            errors.join()
+            status = int(channel.recv_exit_status())
+    except (EOFError, paramiko.SSHException, ConnectionError) as error:
+        raise InfrastructureError(
+            f"The connection to the machine was lost: {error}.", "See `invoke status`."
+        ) from error
+    if status < 0:  # What paramiko makes of a connection that broke.
+        raise InfrastructureError("The connection to the machine was lost.", "See `invoke status`.")
+    return status
+
+
+def _send_input(channel: paramiko.Channel) -> None:
+    """Standard input, to its end, or until nobody wants it any more.
+
+    By os.read: a thread that waits inside sys.stdin when the interpreter ends would hold its lock, which is fatal.
+    """
+    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+        while data := os.read(0, _CHUNK):
+            channel.sendall(data)
+        channel.shutdown_write()
+
+
+def _pass_on(receive: Callable[[int], bytes], descriptor: int) -> None:
+    """What comes, to a descriptor of this process, as it comes."""
+    while data := receive(_CHUNK):
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
 
 
 def client_command(client: str, key: str, known_hosts: Path, connection: fabric.Connection) -> list[str]:
-    """The ssh command line up to the host, from the connection's own data."""
+    """The ssh command line, from the connection's own data."""
     options = {
         "UserKnownHostsFile": f'"{known_hosts}"',  # Quoted: the value is a list, and a home may have a space in it.
         "GlobalKnownHostsFile": "none",
@@ -36,17 +91,25 @@ def client_command(client: str, key: str, known_hosts: Path, connection: fabric.
         "LogLevel": "ERROR",
     }
     settings = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-    login = ["-i", key, "-p", str(connection.port), f"{connection.user}@{connection.host}"]
-    return [client, "-F", "none", *settings, *login]
+    return [
+        client,
+        "-F",
+        "none",
+        *settings,
+        "-i",
+        key,
+        "-p",
+        str(connection.port),
+        f"{connection.user}@{connection.host}",
+    ]
 
 
-def _with_client(client: str, key: str, connection: fabric.Connection, command: str | None) -> int:
-    """Run the system's ssh with this process's standard streams."""
+def _with_client(client: str, key: str, connection: fabric.Connection) -> int:
+    """The system's ssh, with this process's standard streams."""
     with tempfile.TemporaryDirectory(prefix="labkit-ssh-") as scratch:
         known_hosts = Path(scratch) / "known_hosts"
         connection.client.get_host_keys().save(str(known_hosts))
-        words = client_command(client, key, known_hosts, connection)
-        return subprocess.call([*words, "--", command] if command is not None else words)
+        return subprocess.call(client_command(client, key, known_hosts, connection))
 
 
 def _key_file(connection: fabric.Connection) -> str | None:

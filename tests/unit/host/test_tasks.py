@@ -1,0 +1,184 @@
+"""The command line as a user meets it: the real invoke, in a process of its own, with a state of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import NotFoundError, UsageError
+from labkit.host import cleaning, config, consolelog, paths
+
+TASKS = "check clean deploy destroy doctor down lint logs reset scenario scenarios ssh status test up".split()
+
+
+def invoke(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run invoke in the checkout."""
+    return subprocess.run(
+        [sys.executable, "-m", "invoke", *words],
+        cwd=paths.checkout(),
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "120", "PYTHONPATH": str(paths.checkout()), **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_list_is_a_table_of_contents() -> None:
+    run = invoke("--list")
+    assert run.returncode == 0
+    lines = [line.split(None, 1) for line in run.stdout.splitlines() if line.startswith("  ")]
+    # A line that went on below would not begin with a task's name.
+    assert [line[0] for line in lines] == TASKS
+    assert all(line[1].endswith((".", "?")) for line in lines)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_tasks_help_has_an_example(task: str) -> None:
+    run = invoke("--help", task)
+    assert run.returncode == 0
+    assert re.search(rf"^\s+.*invoke .*{task}", run.stdout.split("Docstring:")[1], re.MULTILINE)
+
+
+def test_a_missing_lessons_name_is_answered_with_those_there_are() -> None:
+    run = invoke("scenario")
+    assert run.returncode != 0
+    for readme in (paths.checkout() / "scenarios").glob("*/README.md"):
+        assert readme.parent.name in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_an_unknown_lesson_needs_no_machine_to_be_told() -> None:
+    run = invoke("scenario", "redis-nta")
+    assert run.returncode == NotFoundError.exit_status
+    assert "There is no" in run.stderr
+    assert "redis-nta" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("task", ["up", "down", "destroy", "reset", "status", "ssh", "deploy", "logs"])
+def test_an_unknown_machine_is_answered_with_those_there_are(task: str) -> None:
+    run = invoke(task, "--machine", "secnd")
+    assert run.returncode == NotFoundError.exit_status
+    assert run.stderr == (
+        "error: There is no machine called “secnd”.\n  hint: Did you mean second? There are: default, second.\n"
+    )
+
+
+def test_a_wrong_lab_yaml_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "lab.yaml").write_text("machines:\n  default:\n    cpu: 2\nkernels: {}\n")
+    run = invoke("status", LABKIT_LAB=str(tmp_path / "lab.yaml"))
+    assert run.returncode == 3
+    assert f"{tmp_path / 'lab.yaml'}:3: machines.default has no key “cpu”" in run.stderr
+
+
+def test_status_of_machines_that_never_were() -> None:
+    run = invoke("status", "--json")
+    assert (run.returncode, run.stderr) == (0, "")
+    machines = json.loads(run.stdout)["machines"]
+    assert [set(one) for one in machines] == [{"name", "provider", "state", "detail", "facts"}] * len(machines)
+    assert {one["name"]: one["state"] for one in machines} == dict.fromkeys(config.load().machines, "absent")
+    assert "absent" in invoke("status").stdout
+    assert not paths.state_dir().exists(), "to look may not make anything"
+
+
+def test_what_needs_a_running_machine_says_how_to_start_it() -> None:
+    for words in (["ssh", "-c", "true"], ["deploy"]):
+        run = invoke(*words, "--machine", "second")
+        assert run.returncode == 5
+        assert "absent" in run.stderr
+        assert "invoke up --machine second" in run.stderr
+    assert invoke("logs").returncode == NotFoundError.exit_status
+    assert invoke("down").returncode == 0
+
+
+def test_lessons_are_listed() -> None:
+    run = invoke("scenarios", "--json")
+    assert (run.returncode, run.stderr) == (0, "")
+    lessons = json.loads(run.stdout)["scenarios"]
+    on_disk = sorted(readme.parent.name for readme in (paths.checkout() / "scenarios").glob("*/README.md"))
+    assert [lesson["name"] for lesson in lessons] == on_disk
+    assert all(set(one) == {"name", "title", "minutes", "claims", "needs", "path"} for one in lessons)
+    table = invoke("scenarios").stdout
+    assert all(lesson["title"] in table for lesson in lessons)
+
+
+def test_clean_asks_and_removes_only_what_is_ours() -> None:
+    kept = paths.cache_dir() / "somebody-elses"
+    image = paths.cache_dir() / "images" / "key" / "disk.qcow2"
+    for file in (kept, image):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x" * 100_000)
+    run = invoke("clean")
+    assert run.returncode == UsageError.exit_status
+    assert str(paths.cache_dir() / "images") in run.stdout
+    assert "--yes" in run.stderr
+    assert image.exists()
+    run = invoke("clean", "--yes")
+    assert run.returncode == 0
+    assert kept.exists()
+    assert not image.parent.parent.exists()
+    assert "nothing to remove" in invoke("clean").stdout
+
+
+def test_clean_measures_what_is_on_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/full").write_bytes(os.urandom(1_000_000))
+    with open(tmp_path / "d/sparse", "wb") as sparse:
+        sparse.truncate(500_000_000)
+    assert 1_000_000 <= cleaning._size(tmp_path / "d") < 3_000_000
+
+
+class Machine:
+    """As much of a machine as its console log needs."""
+
+    name = "default"
+
+    def __init__(self, log: Path | None) -> None:
+        self._log = log
+
+    def console_log(self) -> Path | None:
+        return self._log
+
+
+def test_the_consoles_last_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "console.log"
+    log.write_bytes(b"".join(b"line %d\r\n" % number for number in range(60_000)) + b"caf\xc3")
+    assert consolelog.last_lines(log, 2) == ["line 59999", "caf�"]
+    assert consolelog.last_lines(log, 0) == []
+    consolelog.show(Machine(log), 1, follow=False)  # type: ignore[arg-type]
+    assert capsys.readouterr().out == "caf�\n"
+
+
+def test_following_the_console_over_a_restart(tmp_path: Path) -> None:
+    log = tmp_path / "console.log"
+    log.write_text("before\n")
+    seen: list[str] = []
+
+    limit = time.monotonic() + 5
+
+    def wait_for(text: str) -> None:
+        while text not in "".join(seen) and time.monotonic() < limit:
+            time.sleep(0.05)
+        assert text in "".join(seen)
+
+    follower = threading.Thread(target=lambda: [seen.append(text) for text in consolelog.additions(log, limit)])
+    follower.start()
+    time.sleep(0.5)
+    with open(log, "a") as file:
+        file.write("more\n")
+    wait_for("more")
+    log.write_text("new\n")
+    wait_for("new")
+    follower.join()
+    assert "".join(seen) == "more\nnew\n"
