@@ -13,10 +13,10 @@ from pathlib import Path
 
 from labkit import log
 from labkit.errors import ConflictError, UsageError
-from labkit.host import config, paths
+from labkit.host import config, paths, testing
 from labkit.host.machines import open_machine
 
-STATE = ("machines", "reports", "tests")
+STATE = ("machines", "reports", "tests", "locks", "tests.lock")
 CACHE = ("images", "accelerators.json")
 
 
@@ -67,6 +67,10 @@ def _destroy_machines() -> None:
     left = {path.name for path in directory.iterdir() if path.is_dir()} if directory.is_dir() else set()
     for name in sorted(left):
         open_machine(lab.machines.get(name) or config.MachineConfig(name)).destroy()
+    if (paths.state_dir() / "tests").exists():
+        # The tests' own machines: of a run that was killed they may still be there. ConflictError while one goes on.
+        with testing.machine_of_the_tests():
+            pass
 
 
 def _size(path: Path) -> int:
