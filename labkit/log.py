@@ -70,7 +70,7 @@ def step(title: str) -> Iterator[Step]:
 
 
 def write_json_lines(path: str) -> Callable[[], None]:
-    """Append every event to ``path``, one JSON object a line. One write a line, so that processes can share the file."""
+    """Append every event to ``path``, one JSON object and one write a line: processes can share the file."""
 
     def listener(record: Event) -> None:
         with open(path, "a", encoding="utf-8") as file:

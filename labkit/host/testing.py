@@ -108,7 +108,7 @@ def _run_stage(stage: Stage, options: Options) -> Outcome:
         traceback.print_exc()
         outcome = Outcome(stage.title, "failed", why=f"a bug of labkit's own: {type(error).__name__}: {error}")
     if outcome.verdict != "passed" and outcome.why:
-        print(f"{stage.title}: {outcome.why}", flush=True)
+        print(f"\n{stage.title}: {outcome.why}", flush=True)
     return outcome.after(time.monotonic() - started)
 
 

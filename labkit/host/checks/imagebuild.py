@@ -82,8 +82,9 @@ def _what_lacks(user: str, uid: int) -> tuple[str, str] | None:
                 f"{table} gives {user} no 65536 ids",
                 f"Run `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}`.",
             )
-    unshare = program("unshare")
-    if unshare and first_line([unshare, "--user", "--map-root-user", "echo", "yes"]) != "yes":
+    # Asked of mmdebstrap itself, to which Ubuntu's AppArmor may allow what it denies to unshare(1).
+    mmdebstrap = program("mmdebstrap")
+    if mmdebstrap and first_line([mmdebstrap, "--unshare-helper", "echo", "yes"]) != "yes":
         return (
             "this kernel gives ordinary users no user namespace",
             "Run `sudo sysctl kernel.unprivileged_userns_clone=1` (older Debian), or on Ubuntu "

@@ -72,6 +72,19 @@ def test_subordinate_ids(table: str, has: bool, tmp_path: Path) -> None:
 
 
 @POSIX_ONLY
+@pytest.mark.parametrize(("script", "said"), [("echo yes", None), ("exit 1", "this kernel gives ordinary users no")])
+def test_an_ordinary_user_is_asked_of_mmdebstrap_itself(
+    only_bin: Path, script: str, said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for helper in ("newuidmap", "newgidmap"):
+        make_program(only_bin, helper, "")
+    make_program(only_bin, "mmdebstrap", f'[ "$1" = --unshare-helper ] && {script}')
+    monkeypatch.setattr(imagebuild, "has_range", lambda *_: True)
+    lacking = imagebuild._what_lacks("alice", 1000)
+    assert (lacking is None) if said is None else (lacking is not None and lacking[0].startswith(said))
+
+
+@POSIX_ONLY
 def test_an_ordinary_user_without_the_mapping_programs(only_bin: Path) -> None:
     assert imagebuild._what_lacks("alice", 1000) == (
         "newuidmap is not installed",
