@@ -26,6 +26,9 @@ from labkit.host import payload
 TIMEOUT = 120.0
 """Seconds without a byte from the machine after which it counts as lost. All of pyroute2 is compiled in 12."""
 
+LOADERS = ("lib/labkit/images/", "lib/labkit/storage/")
+"""After a change below these the base images are loaded again."""
+
 _RECEIVER = Path(__file__).with_name("receiver.py")
 _ATTEMPTS = 3
 
@@ -49,7 +52,7 @@ class Target:
 
     @property
     def loaded(self) -> str:
-        """Holds the digest of the manifest with which the base images were loaded last."""
+        """Holds a digest of the code by which the base images were loaded last (``_loader``)."""
         return f"{self.prefix}/images-loaded"
 
 
@@ -76,7 +79,7 @@ class _Found:
     """What is in the machine now."""
 
     manifest: bytes
-    loaded_for: str
+    loaded_by: str
     archives: list[str]
 
     @property
@@ -125,7 +128,7 @@ def deploy(connection: fabric.Connection, target: Target | None = None) -> Deplo
 
 
 def _ask(connection: fabric.Connection, target: Target) -> _Found:
-    """One command: the manifest, for which manifest the images are loaded, and which archives there are."""
+    """One command: the manifest, by which code the images were loaded, and which archives there are."""
     archives = shlex.join(target.archives) or "/dev/null/none"
     command = (
         f"cat {shlex.quote(target.manifest)} 2>/dev/null; printf '\\0'; "
@@ -147,7 +150,7 @@ def _compare(files: dict[str, bytes], found: _Found) -> _Difference:
     return _Difference(
         send={path: files[path] for path, digest in wanted.items() if found.files.get(path) != digest},
         delete=sorted(set(found.files) - set(wanted)),
-        load=found.archives if found.loaded_for != _digest(wanted) else [],
+        load=found.archives if found.loaded_by != _loader(wanted) else [],
         wanted=wanted,
     )
 
@@ -194,11 +197,11 @@ def _message(target: Target, found: _Found, difference: _Difference) -> bytes:
 
 
 def _load_command(target: Target, difference: _Difference) -> str:
-    """``labkit load`` (which skips what it has already), and the note for which manifest that was done."""
+    """``labkit load`` (which skips what it has already), and the note by which code that was done."""
     load = [target.link, "load", "-q"]
     for archive in difference.load:
         load += ["-i", archive]
-    note = f"echo {_digest(difference.wanted)} > {shlex.quote(target.loaded)}"
+    note = f"echo {_loader(difference.wanted)} > {shlex.quote(target.loaded)}"
     return f"{{ {shlex.join(load)} </dev/null || exit {LOADING_FAILED}; {note}; }}"
 
 
@@ -246,8 +249,13 @@ def execute(connection: fabric.Connection, command: str, stdin: bytes = b"") -> 
         ) from error
 
 
-def _digest(manifest: dict[str, str]) -> str:
-    return hashlib.sha256(payload.encode_manifest(manifest)).hexdigest()
+def _loader(manifest: dict[str, str]) -> str:
+    """A digest of the code that decides how images are kept.
+
+    Loading takes two seconds in an emulated machine, also where there is nothing to load, and most edits are elsewhere.
+    """
+    code = {path: digest for path, digest in manifest.items() if path.startswith(LOADERS)}
+    return hashlib.sha256(payload.encode_manifest(code)).hexdigest()
 
 
 def _last_line(stderr: bytes) -> str:

@@ -186,7 +186,7 @@ def test_a_damaged_manifest_is_made_anew(server: ShellServer, target: Target, fi
     assert tree(target) == expected(files)
 
 
-def test_base_images_are_loaded_once_for_each_manifest(
+def test_base_images_are_loaded_once_and_again_when_the_way_to_keep_them_changed(
     server: ShellServer, tmp_path: Path, files: dict[str, bytes]
 ) -> None:
     (tmp_path / "busybox.tar").touch()
@@ -198,6 +198,8 @@ def test_base_images_are_loaded_once_for_each_manifest(
     assert not deploy(server.connection(), target).loaded
     assert calls.read_text() == f"load -q -i {archives[0]}\n"
     files["lib/labkit/__init__.py"] = b"value = 3\n"
+    assert not deploy(server.connection(), target).loaded
+    files["lib/labkit/images/store.py"] = b"layout = 2\n"
     assert deploy(server.connection(), target).loaded
     assert calls.read_text().count("load -q") == 2
 
