@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +19,10 @@ _TAIL = 256 * 1024
 """Bytes at the end of the file that are looked at for the last lines: a whole boot is about 40 KiB."""
 
 _POLL = 0.2
+
+_ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\^_=>cM]")
+"""ECMA-48's control sequences, and the few escape sequences that a boot prints."""
+_NOT_COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-ln-~]|\x1b[@-Z\\^_=>cM]")
 
 
 def show(machine: Machine, count: int, *, follow: bool) -> None:
@@ -62,5 +68,9 @@ def additions(file: Path, deadline: float | None = None) -> Iterator[str]:
 
 
 def _text(console: bytes) -> str:
-    """A serial line ends its lines with CR LF, and may be cut inside a character."""
-    return console.decode("utf-8", "replace").replace("\r", "")
+    """A serial line ends its lines with CR LF, and may be cut inside a character.
+
+    systemd's colours are kept for a terminal; what moves the cursor or clears a line is not for a log.
+    """
+    text = console.decode("utf-8", "replace").replace("\r", "")
+    return _NOT_COLOUR.sub("", text) if sys.stdout.isatty() and "NO_COLOR" not in os.environ else _ESCAPE.sub("", text)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import fabric
 import paramiko
+from invoke.exceptions import UnexpectedExit
 
 from labkit.errors import InfrastructureError
 
@@ -33,7 +34,10 @@ def run(connection: fabric.Connection, command: str | None) -> int:
     client, key = shutil.which("ssh"), _key_file(connection)
     if client and key:
         return _with_client(client, key, connection)
-    return int(connection.shell(warn=True).exited)
+    try:
+        return int(connection.shell().exited)
+    except UnexpectedExit as error:  # fabric documents that there would be none, and fabric 3.2 raises it.
+        return int(error.result.exited)
 
 
 def run_command(connection: fabric.Connection, command: str) -> int:

@@ -156,6 +156,9 @@ def test_the_consoles_last_lines(tmp_path: Path, capsys: pytest.CaptureFixture[s
     log.write_bytes(b"".join(b"line %d\r\n" % number for number in range(60_000)) + b"caf\xc3")
     assert consolelog.last_lines(log, 2) == ["line 59999", "caf�"]
     assert consolelog.last_lines(log, 0) == []
+    log.write_bytes(b"\x1bM\x1b[K[\x1b[0;32m  OK  \x1b[0m] Started ssh.\r\n")
+    assert consolelog.last_lines(log, 1) == ["[  OK  ] Started ssh."]
+    log.write_bytes(b"caf\xc3")
     consolelog.show(Machine(log), 1, follow=False)  # type: ignore[arg-type]
     assert capsys.readouterr().out == "caf�\n"
 
