@@ -17,9 +17,7 @@ from labkit.operations.files import write_kernel_file
 
 @dataclass(frozen=True)
 class MakeParentGroup(Operation):
-    """The group under which all containers' groups lie. It is shared: who comes first makes it, who goes last removes
-    it.
-    """
+    """The group under which all containers' groups lie: who comes first makes it, who goes last removes it."""
 
     path: str
 
@@ -58,9 +56,10 @@ class MakeGroup(Operation):
         raise KernelError(f"mkdir({self.path}): another process removes its parent again and again", errno=errno.ENOENT)
 
     def undo(self) -> None:
-        """rmdir(2), the groups that the container made below it first."""
+        """rmdir(2), the groups that the container made below it first; then the shared parent, if this was the last."""
         for place, _, _ in os.walk(self.path, topdown=False):
             _remove_group(place)
+        MakeParentGroup(os.path.dirname(self.path)).undo()
 
 
 def _remove_group(place: str, seconds: float = 5.0) -> None:

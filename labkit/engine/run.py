@@ -56,11 +56,9 @@ def run(options: Options) -> int:
     container = new_container(options, image)
     lease = take(container.id)
     assert lease is not None
-    for_container, ours = os.pipe() if options.interactive else (-1, -1)
-    wire = shim.fork(lease, for_container, foreground=not options.detach)
+    stdin = os.pipe() if options.interactive else (-1, -1)
+    wire = shim.fork(lease, stdin, foreground=not options.detach)
     try:
-        if for_container >= 0:
-            os.close(for_container)
         container = _prepare(container, image, options)
         wire.go(container)
         pid = _wait_for_start(wire)
@@ -74,7 +72,7 @@ def run(options: Options) -> int:
         wire.close()
         print(container.id)
         return 0
-    return _Foreground(wire, pid, ours).wait()
+    return _Foreground(wire, pid, stdin[1]).wait()
 
 
 def _prepare(container: Container, image: Image, options: Options) -> Container:

@@ -47,7 +47,7 @@ class Shim:
 
     def read(self) -> dict[str, Any]:
         """The next event; ``{"event": "end"}`` when the shim is gone."""
-        line = self.lines.readline()
+        line = _read_line(self.lines)
         return json.loads(line) if line else {"event": "end"}
 
     def close(self) -> None:
@@ -64,8 +64,8 @@ class Shim:
         self.close()
 
 
-def fork(lease: Lease, stdin: int, foreground: bool) -> Shim:
-    """Fork the shim. It keeps ``lease``; ``stdin`` is the container's standard input, or -1.
+def fork(lease: Lease, stdin: tuple[int, int], foreground: bool) -> Shim:
+    """Fork the shim. It keeps ``lease``; ``stdin`` is a pipe to the container (its end, our end), or (-1, -1).
 
     ``foreground``: the container's output goes to our standard output and error, too, not only to its log.
     """
@@ -73,6 +73,8 @@ def fork(lease: Lease, stdin: int, foreground: bool) -> Shim:
     between = os.fork()
     if between:
         theirs.close()
+        if stdin[0] >= 0:
+            os.close(stdin[0])
         os.waitpid(between, 0)
         return Shim(ours)
     # A second fork makes it a child of init (or the nearest subreaper), a session of its own keeps Ctrl-C away from it.
@@ -80,7 +82,9 @@ def fork(lease: Lease, stdin: int, foreground: bool) -> Shim:
     if os.fork():
         os._exit(0)
     ours.close()
-    return _main(theirs, lease, stdin, foreground)
+    if stdin[1] >= 0:
+        os.close(stdin[1])  # or the container would never read the end of its input
+    return _main(theirs, lease, stdin[0], foreground)
 
 
 def _main(channel: socket.socket, lease: Lease, stdin: int, foreground: bool) -> NoReturn:
@@ -89,7 +93,7 @@ def _main(channel: socket.socket, lease: Lease, stdin: int, foreground: bool) ->
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         lines = channel.makefile("r", encoding="utf-8")
-        request = lines.readline()
+        request = _read_line(lines)
         if request:
             container = Container(**json.loads(request)["container"])
             code = _Keeper(channel, lines, container, stdin, foreground).run()
@@ -100,6 +104,14 @@ def _main(channel: socket.socket, lease: Lease, stdin: int, foreground: bool) ->
             file.write(traceback.format_exc())
     finally:
         os._exit(0)
+
+
+def _read_line(lines: TextIO) -> str:
+    """A line, or nothing at the end; a peer that died before it read all of ours is a reset, which is an end, too."""
+    try:
+        return lines.readline()
+    except ConnectionResetError:
+        return ""
 
 
 def _report(channel: socket.socket, event: str, **fields: Any) -> None:
@@ -136,7 +148,7 @@ class _Keeper:
         try:
             created = self._create((self.stdin, stdout_writer, stderr_writer))
         except LabkitError as error:
-            self._end(State("exited", exit_code=error.exit_status, finished_at=time.time()))
+            self._take_back(with_creation=True)  # the command may be dead, and a failed start leaves nothing
             _report(self.channel, "error", message=error.message, hint=error.hint, status=error.exit_status)
             return error.exit_status
         for descriptor in (stdout_writer, stderr_writer, self.stdin):
@@ -157,7 +169,7 @@ class _Keeper:
         record.run_journal(self.container.id).run(todo.host)
         created = launch.create(specification, todo, self.hierarchies, stdio)
         _report(self.channel, "created")
-        if self.lines.readline() != "start\n":
+        if _read_line(self.lines) != "start\n":
             raise launch.StartError("the command that starts the container is gone", "", 125)
         # Written before the start: whoever sees the program at work finds its pid.
         self.container.save_state(State("running", created.pid, created.started, started_at=time.time()))
@@ -166,12 +178,16 @@ class _Keeper:
 
     def _end(self, state: State) -> None:
         """Nothing of the run is left when the state says so: whoever waits for ``exited`` may count on it."""
-        group.kill(self.container.cgroups_path, self.hierarchies)
-        with contextlib.suppress(LabkitError):  # it stays in the journal, and gc tries it again
-            record.run_journal(self.container.id).undo()
+        self._take_back(with_creation=False)
         self.container.save_state(state)
         if self.container.auto_remove:
-            with contextlib.suppress(LabkitError):
+            self._take_back(with_creation=True)
+
+    def _take_back(self, with_creation: bool) -> None:
+        group.kill(self.container.cgroups_path, self.hierarchies)
+        with contextlib.suppress(LabkitError):  # what cannot be undone stays in the journal, and gc tries it again
+            record.run_journal(self.container.id).undo()
+            if with_creation:
                 record.creation_journal(self.container.id).undo()
 
 

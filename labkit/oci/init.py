@@ -62,7 +62,10 @@ class _Teller:
 def _wait_for(channel: socket.socket, word: str) -> None:
     """The parent's word; its end means that it died, and then there is nothing to prepare for."""
     expected = f"{word}\n".encode()
-    if channel.recv(len(expected), socket.MSG_WAITALL) != expected:
+    heard = b""
+    with contextlib.suppress(ConnectionResetError):
+        heard = channel.recv(len(expected), socket.MSG_WAITALL)
+    if heard != expected:
         os._exit(125)
 
 

@@ -88,7 +88,7 @@ def _send(channel: socket.socket, word: str) -> None:
 
 def _read_events(channel: socket.socket, until: str) -> None:
     """Pass the child's events on until the one named; an empty name means end of file, as execve(2) makes it."""
-    with channel.makefile("r", encoding="utf-8") as lines:
+    with channel.makefile("r", encoding="utf-8") as lines, contextlib.suppress(ConnectionResetError):
         for line in lines:
             event: dict[str, Any] = json.loads(line)
             kind = event.pop("event")

@@ -1,0 +1,136 @@
+"""What the guest's tests share: labkit as a user calls it, and a picture of the machine to compare with.
+
+They run as root where nothing else uses labkit: in a test host (namespaces of its own) or in the lab's machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.root
+
+LABKIT = [sys.executable, "-m", "labkit.cli"]
+DIRECTORIES = ("/run/labkit", "/var/lib/labkit")
+
+
+def labkit(*words: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Call labkit as a user does; a failure shows what it said."""
+    result = subprocess.run([*LABKIT, *words], input=text, text=True, capture_output=True, timeout=120, check=False)
+    if check:
+        assert result.returncode == 0, (
+            f"labkit {' '.join(words)}: {result.returncode}\n{result.stdout}\n{result.stderr}"
+        )
+    return result
+
+
+def output(*command: str) -> str:
+    """What a program of the system says."""
+    return subprocess.run(command, text=True, capture_output=True, check=True, timeout=60).stdout
+
+
+def _rules() -> list[str]:
+    # Counters and times vary. A table that was never used and an empty one are the same to us.
+    lines = [line.partition(" [")[0] for line in output("iptables-save").splitlines()]
+    return [line for line in lines if line[:1] in ("-", ":") and not (line[0] == ":" and line.endswith("ACCEPT"))]
+
+
+def picture() -> dict[str, list[str]]:
+    """All that a container may leave behind."""
+    mounts = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return {
+        "mounts": sorted(mounts),
+        "links": [line.split(":")[1].strip() for line in output("ip", "-o", "link").splitlines()],
+        "addresses": [" ".join(line.split()[1:4]) for line in output("ip", "-o", "address").splitlines()],
+        "rules": _rules(),
+        "cgroups": sorted(place for place, _, _ in os.walk("/sys/fs/cgroup") if "/labkit" in place),
+        "namespaces": sorted(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else [],
+        "processes": sorted(processes()),
+        "forwarding": [Path("/proc/sys/net/ipv4/ip_forward").read_text()],
+        "files": sorted(_files()),
+    }
+
+
+def processes() -> list[str]:
+    """Shims, commands of labkit, and what runs in its containers; zombies do not count."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                group = (entry / "cgroup").read_text()
+                if "labkit-shim" in line or "-m labkit.cli" in line or "/labkit/" in group:
+                    found.append(line)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def _files() -> Iterator[str]:
+    for directory in DIRECTORIES:
+        for place, _, names in os.walk(directory):
+            if "/layers/" not in place:
+                yield from (os.path.join(place, name) for name in names if not name.endswith(".lock"))
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> bool:
+    """Until ``condition()`` holds; whether it does."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return bool(condition())
+
+
+def _base_images(directory: Path) -> list[str]:
+    """The two archives: those of the machine, or made from this system's own busybox and redis."""
+    for place in (os.environ.get("LABKIT_BASE_IMAGES", ""), "/usr/share/labkit/images"):
+        if place and Path(place, "redis.tar").exists():
+            return [f"{place}/busybox.tar", f"{place}/redis.tar"]
+    maker = Path(__file__).parents[2] / "labkit/host/resources/make_base_images.py"
+    subprocess.run([sys.executable, str(maker), str(directory)], check=True, capture_output=True, timeout=120)
+    return [f"{directory}/busybox.tar", f"{directory}/redis.tar"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def images(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """busybox and redis are loaded."""
+    archives = _base_images(tmp_path_factory.mktemp("base-images"))
+    labkit("load", "-q", *[word for archive in archives for word in ("-i", archive)])
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was(images: None) -> Iterator[None]:
+    """Every test leaves the machine as it found it."""
+    before = picture()
+    yield
+    containers = labkit("ps", "-aq").stdout.split()
+    if containers:
+        labkit("rm", "-f", *containers)
+    wait_for(lambda: picture() == before, 10)
+    after = picture()
+    assert after == before
+
+
+@pytest.fixture(scope="session")
+def in_emulation() -> bool:
+    """Whether this machine is emulated in software, where everything takes ten times as long."""
+    model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
+    return "TCG" in model
+
+
+@pytest.fixture
+def redis_cli() -> str:
+    """The program, which the machine has and a developer's computer may have."""
+    found = shutil.which("redis-cli")
+    if not found:
+        pytest.skip("redis-cli is not installed (package redis-tools)")
+    return found

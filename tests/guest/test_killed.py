@@ -1,0 +1,64 @@
+"""kill -9 at every moment of a start, then ``labkit gc``: nothing is left."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import labkit, picture, processes, wait_for
+
+KILLER = Path(__file__).parent / "dies_after.py"
+START = ["run", "-d", "-p", "6390:6379", "--name", "victim", "redis"]
+#: More operations than a start has; the walk must come to its end before.
+MANY = 300
+
+
+def _start_and_die(who: str, count: int) -> int:
+    command = [sys.executable, str(KILLER), who, str(count), *START]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
+
+
+def _nobody_is_at_work() -> bool:
+    """The shim of a killed command ends by itself; it is not gc's business to wait for it."""
+    return not processes()
+
+
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("who", ["command", "shim", "init"])
+def test_kill_9_after_each_operation_leaves_nothing(who: str, in_emulation: bool) -> None:
+    before = picture()
+    # Emulated, a start takes seconds: every seventh moment there, every one elsewhere.
+    step = 7 if in_emulation else 1
+    walked = 0
+    for count in range(1, MANY, step):
+        status = _start_and_die(who, count)
+        if status == 99:
+            break
+        walked += 1
+        assert wait_for(_nobody_is_at_work), f"{who} killed after operation {count}: {processes()}"
+        labkit("gc")
+        assert picture() == before, f"{who} was killed after operation {count}"
+    else:
+        pytest.fail("the walk did not come to its end")
+    assert walked >= (3 if in_emulation else 15), "too few operations to be true"
+    labkit("stop", "-t", "0", "victim")  # the last start was a whole one
+    labkit("rm", "victim")
+
+
+def test_a_killed_shim_takes_its_container_with_it_at_the_next_command() -> None:
+    before = picture()
+    labkit("run", "-d", "-p", "6390:6379", "--name", "orphan", "redis")
+    (shim,) = [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit()
+        and (entry / "comm").read_text().startswith("labkit-shim")
+        and (entry / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    ]
+    subprocess.run(["kill", "-9", str(shim)], check=True)
+    (line,) = labkit("ps", "-a").stdout.splitlines()[1:]
+    assert "Exited (137)" in line
+    labkit("rm", "orphan")
+    assert picture() == before

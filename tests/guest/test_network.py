@@ -1,0 +1,100 @@
+"""The bridge network and published ports, asked of ip, iptables and redis-cli."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from conftest import labkit, output, picture, wait_for
+
+
+def _answers(redis_cli: str, *words: str) -> bool:
+    said = subprocess.run([redis_cli, *words, "ping"], capture_output=True, text=True, timeout=20, check=False)
+    return said.stdout.strip() == "PONG"
+
+
+def test_redis_answers_on_every_way_in(redis_cli: str) -> None:
+    labkit("run", "-d", "-p", "6379:6379", "--name", "redis", "redis")
+    assert wait_for(lambda: _answers(redis_cli, "-h", "127.0.0.1"))
+    assert _answers(redis_cli, "-h", "10.77.0.2")
+    assert _answers(redis_cli, "-h", "10.77.0.1")
+    clients = output(redis_cli, "-h", "127.0.0.1", "client", "list")
+    assert "addr=10.77.0.1:" in clients
+    rule = output("iptables", "-t", "nat", "-S", "LABKIT").splitlines()
+    assert rule[1:] == [
+        "-A LABKIT -i labkit0 -j RETURN",
+        "-A LABKIT -p tcp -m tcp --dport 6379 -j DNAT --to-destination 10.77.0.2:6379",
+    ]
+    labkit("stop", "redis")
+    assert not _answers(redis_cli, "-h", "127.0.0.1")
+
+
+def test_containers_reach_one_another_and_the_gateway() -> None:
+    labkit("run", "-d", "--name", "server", "busybox", "httpd", "-f", "-h", "/etc")
+    (known,) = json.loads(labkit("inspect", "server").stdout)
+    get = f"for _ in 1 2 3 4 5; do wget -qO- http://{known['address']}/hostname && break; sleep 0.3; done; ip route"
+    client = labkit("run", "--rm", "busybox", "sh", "-c", get)
+    assert client.stdout.splitlines()[0] == known["id"][:12]
+    assert "default via 10.77.0.1 dev eth0" in client.stdout
+    port = output("bridge", "link")
+    assert f"veth{known['id'][:7]}" in port
+    assert "master labkit0" in port
+
+
+def test_a_port_is_published_once_and_a_busy_one_is_refused() -> None:
+    labkit("run", "-d", "-p", "7001:80", "--name", "first", "busybox", "sleep", "100")
+    before = picture()
+    again = labkit("run", "-d", "-p", "7001:80", "busybox", "sleep", "100", check=False)
+    assert again.returncode == 125
+    assert "port 7001/tcp is published by the container" in again.stderr
+    with socket.create_server(("127.0.0.1", 7002)):
+        busy = labkit("run", "-d", "-p", "7002:80", "busybox", "sleep", "100", check=False)
+    assert busy.returncode == 125
+    assert "port 7002/tcp cannot be published: Address already in use" in busy.stderr
+    assert wait_for(lambda: picture() == before)
+
+
+def test_a_refused_first_container_takes_the_network_down_again() -> None:
+    before = picture()
+    with socket.create_server(("127.0.0.1", 7003)):
+        labkit("run", "-d", "-p", "7003:80", "busybox", "sleep", "100", check=False)
+    assert picture() == before
+
+
+def test_modes_without_a_bridge() -> None:
+    none = labkit("run", "--rm", "--network", "none", "busybox", "ls", "/sys/class/net")
+    assert none.stdout.split() == ["lo"]
+    host = labkit("run", "--rm", "--network", "host", "busybox", "readlink", "/proc/self/ns/net")
+    assert host.stdout == output("readlink", "/proc/self/ns/net")
+
+
+@pytest.mark.parametrize("count", [20])
+def test_many_at_once_have_an_address_each_and_leave_nothing(count: int) -> None:
+    before = picture()
+    names = [f"many-{number}" for number in range(count)]
+    with ThreadPoolExecutor(count) as pool:
+        results = list(pool.map(lambda name: labkit("run", "-d", "--name", name, "busybox", "sleep", "1000"), names))
+    assert len({result.stdout for result in results}) == count
+    running = json.loads(labkit("ps", "--json").stdout)
+    addresses = [container["address"] for container in running]
+    assert len(set(addresses)) == count
+    assert output("ip", "-o", "link").count("master labkit0") == count
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(lambda name: labkit("stop", "-t", "0", name), names))
+    labkit("rm", *names)
+    assert wait_for(lambda: picture() == before), picture()
+
+
+def test_forwarding_is_put_back() -> None:
+    setting = Path("/proc/sys/net/ipv4/ip_forward")
+    before = setting.read_text()
+    setting.write_text("0")
+    try:
+        labkit("run", "--rm", "busybox", "true")
+        assert setting.read_text() == "0\n"
+    finally:
+        setting.write_text(before)
