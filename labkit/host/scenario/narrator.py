@@ -25,6 +25,9 @@ from labkit.host.scenario.shell import Result
 _WIDTH = 100
 """Prose in longer lines is hard to read. Output is never wrapped."""
 
+_WORTH_TELLING = 1.0
+"""Seconds from which on a command's time is shown."""
+
 _SHOWN_LINES = 14
 """Lines of a failed check's own words."""
 
@@ -94,6 +97,8 @@ class Narrator(Audience):
         """What came out, as it came."""
         for line in result.output.rstrip("\n").split("\n") if result.output.strip() else ():
             self._line("  ", line, "")
+        if seconds >= _WORTH_TELLING:
+            self._line(f"  ({seconds:.1f} s)", "", "")
 
     def step_failed(self, failure: StepFailedError) -> None:
         """What was expected and what came, with the first difference marked."""

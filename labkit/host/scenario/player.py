@@ -120,10 +120,13 @@ class Lesson:
         return self._host
 
     def close(self) -> None:
-        """End the lesson's shell. What it did to the machine stays, to be looked at."""
+        """End the shells. What the lesson did to the machine stays, to be looked at."""
         if self._shell is not None:
             self._shell.close()
             self._shell = None
+        if self._host is not None:
+            self._host.backend.close()
+            self._host = None
 
     def lacking(self, names: tuple[str, ...]) -> str | None:
         """Why the machine's kernel lacks one of these needs; None where it has all. Each is probed once."""
