@@ -327,7 +327,7 @@ def install_packages(missing: list[Need], yes: bool) -> None:
     if any(not need.builds_image for need in still):
         raise Failure(f"Still missing: {names(still)}.", "Install them by hand.")
     for need in still:
-        say(f"Still missing: {need.what}. A guest image that was built elsewhere can be used (see README).")
+        say(f"Still missing: {need.what}. A guest image that was built elsewhere can be used.")
 
 
 def run_package_commands(manager: Manager, commands: list[list[str]]) -> None:
@@ -503,7 +503,8 @@ def main(arguments: list[str]) -> NoReturn:
             install_packages(missing, options.yes)
         make_environment(options.tasks)
         if sys.platform != "linux" and needs_machine(options.tasks):
-            say("The guest image is built on Linux only; here it has to be brought (see README, Troubleshooting).")
+            say("The guest image can be built on Linux only. Run `invoke up` once on a Linux computer, and copy its")
+            say("image to the directory that `invoke doctor` names here. Everything else works on this system.")
         run_tasks(options.tasks)
     except Failure as failure:
         say(f"error: {failure.message}\n  hint: {failure.hint}")

@@ -55,6 +55,11 @@ def the_running_machine(name: str | None) -> Machine:
     return machine
 
 
+def say(sentence: str) -> None:
+    """Tell a person how it ended. On standard error, since a task of the same command line may print data."""
+    print(sentence, file=sys.stderr)
+
+
 @task(machine=MACHINE)
 def up(context: Context, machine: str | None = None) -> None:
     """Start the machine; a no-op where it runs already.
@@ -66,7 +71,9 @@ def up(context: Context, machine: str | None = None) -> None:
         invoke up scenario redis-nat
         invoke up --machine second
     """
-    the_machine(machine).up()
+    started = the_machine(machine)
+    started.up()
+    say(f"The machine “{started.name}” is running. Next: `invoke scenarios` or `invoke ssh`.")
 
 
 @task(machine=MACHINE)
@@ -75,7 +82,9 @@ def down(context: Context, machine: str | None = None) -> None:
 
     invoke down
     """
-    the_machine(machine).down()
+    stopped = the_machine(machine)
+    stopped.down()
+    say(f"The machine “{stopped.name}” is stopped.")
 
 
 @task(machine=MACHINE)
@@ -86,7 +95,9 @@ def destroy(context: Context, machine: str | None = None) -> None:
 
         invoke destroy --machine second
     """
-    the_machine(machine).destroy()
+    destroyed = the_machine(machine)
+    destroyed.destroy()
+    say(f"Nothing is left of the machine “{destroyed.name}”.")
 
 
 @task(machine=MACHINE)
