@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -185,3 +186,23 @@ def test_following_the_console_over_a_restart(tmp_path: Path) -> None:
     wait_for("new")
     follower.join()
     assert "".join(seen) == "more\nnew\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to a whole console, this test's included")
+def test_ctrl_c_ends_a_task_in_one_line() -> None:
+    log = paths.machine_dir("default") / "console.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("the last line\n")
+    with subprocess.Popen(
+        [sys.executable, "-m", "invoke", "logs", "--follow"],
+        cwd=paths.checkout(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as follower:
+        assert follower.stdout
+        assert follower.stderr
+        assert follower.stdout.readline() == "the last line\n"
+        follower.send_signal(signal.SIGINT)
+        assert follower.stderr.read().strip() == "Interrupted."
+    assert follower.returncode == 130
