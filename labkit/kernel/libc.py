@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 import platform
 from typing import Any
 
 from labkit.errors import KernelError
 
-_libc = ctypes.CDLL(None, use_errno=True)
+
+@functools.lru_cache(maxsize=1)
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
 
 #: System calls that glibc has no function for, by machine (see the kernel's arch/*/syscalls tables).
 SYSCALL_NUMBERS = {
@@ -37,7 +42,7 @@ def call(name: str, *arguments: Any, what: str = "") -> int:
     Raises KernelError (with ``errno``).
     """
     ctypes.set_errno(0)
-    result: int = getattr(_libc, name)(*[_as_c(argument) for argument in arguments])
+    result: int = getattr(_library(), name)(*[_as_c(argument) for argument in arguments])
     if result == -1:
         fail(what or name, ctypes.get_errno())
     return result

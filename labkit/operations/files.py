@@ -32,12 +32,11 @@ class MakeDirectory(Operation):
 
     def undo(self) -> None:
         """As rmdir(1)."""
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            try:
-                os.rmdir(self.path)
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise KernelError(f"rmdir({self.path}): {error.strerror}", errno=error.errno or 0) from error
+        try:
+            os.rmdir(self.path)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST):
+                raise KernelError(f"rmdir({self.path}): {error.strerror}", errno=error.errno or 0) from error
 
 
 @dataclass(frozen=True)

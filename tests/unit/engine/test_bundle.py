@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+pytest.importorskip("fcntl", reason="the engine locks files as POSIX systems do")
+
+from labkit.engine import bundle, plan, record
+from labkit.engine.bundle import Options
+from labkit.engine.record import Container
+from labkit.errors import UsageError
+from labkit.images.store import Image
+from labkit.network.portmap import PortMapping
+from labkit.oci import spec
+
+IMAGE = Image("redis:latest", "f" * 64, ["a" * 64, "b" * 64], {"Cmd": ["redis-server"], "Env": ["A=1"]}, "", 1)
+CONTAINER = Container(
+    "0123456789ab" + "c" * 52, "box", "redis:latest", "f" * 64, ["redis-server"], 0.0, "bridge", "10.77.0.2"
+)
+
+
+def test_the_command_is_entry_point_and_arguments() -> None:
+    with_entry = dataclasses.replace(IMAGE, config={"Entrypoint": ["/entry"], "Cmd": ["default"]})
+    assert bundle.command_of(with_entry, Options("x")) == ["/entry", "default"]
+    assert bundle.command_of(with_entry, Options("x", ["given"])) == ["/entry", "given"]
+    with pytest.raises(UsageError, match="names no program"):
+        bundle.command_of(dataclasses.replace(IMAGE, config={}), Options("x"))
+
+
+def test_a_later_variable_wins() -> None:
+    env = bundle.environment_of(IMAGE, Options("x", env=["A=2", "B=x=y"]), "host")
+    assert "A=2" in env
+    assert "A=1" not in env
+    assert "B=x=y" in env
+
+
+def test_the_specification_is_one_that_the_runtime_takes() -> None:
+    options = Options("redis", memory=64 << 20, cpus=0.5, pids_limit=9)
+    parsed = spec.parse(bundle.specification(CONTAINER, IMAGE, options), CONTAINER.directory)
+    assert parsed.namespaces["net"] == "/run/netns/labkit-0123456789ab"
+    assert set(parsed.namespaces) == {"pid", "mnt", "ipc", "uts", "cgroup", "net"}
+    assert parsed.resources == {
+        "memory": {"limit": 67108864},
+        "cpu": {"quota": 50000, "period": 100000},
+        "pids": {"limit": 9},
+    }
+    on_host = spec.parse(bundle.specification(CONTAINER, IMAGE, Options("x", network="host")), "/b")
+    assert "net" not in on_host.namespaces
+
+
+@pytest.mark.parametrize(("text", "size"), [("1", 1), ("64m", 64 << 20), ("2G", 2 << 30), ("3kb", 3072)])
+def test_sizes(text: str, size: int) -> None:
+    assert bundle.parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "m", "-1", "1.5g", "1t", "0x10"])
+def test_no_sizes(text: str) -> None:
+    with pytest.raises(UsageError, match="is no size"):
+        bundle.parse_size(text)
+
+
+@pytest.mark.parametrize("name", ["", "-x", ".x", "a/b", "a b", "ä", "x" * 64, "a\n"])
+def test_no_names(name: str) -> None:
+    with pytest.raises(UsageError, match="is no container name"):
+        record.check_name(name)
+
+
+def test_a_start_in_the_order_in_which_it_is_done() -> None:
+    operations = [
+        *plan.creation(CONTAINER),
+        *plan.root_filesystem(CONTAINER, IMAGE),
+        *plan.network(CONTAINER, "bridge", [PortMapping(80, 8080)]),
+    ]
+    commands = [re.sub("[0-9a-f]{64}", "ID", operation.describe()) for operation in operations]
+    assert commands[0] == "mkdir -p /var/lib/labkit/names && ln -s ID /var/lib/labkit/names/box"
+    assert commands[6] == (
+        "mount -t overlay -o lowerdir=/var/lib/labkit/layers/ID/fs:/var/lib/labkit/layers/ID/fs,"
+        "upperdir=/var/lib/labkit/containers/ID/upper,workdir=/var/lib/labkit/containers/ID/work "
+        "overlay /run/labkit/containers/ID/rootfs"
+    )
+    assert commands[7] == "ip netns add labkit-0123456789ab"
+    assert commands[-1].splitlines()[0] == (
+        "iptables -t nat -A LABKIT -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.77.0.2:8080"
+    )
+    assert len(plan.network(CONTAINER, "none", [])) == 2
+    assert plan.network(CONTAINER, "host", []) == []

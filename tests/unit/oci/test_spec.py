@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labkit.errors import ConfigError
+from labkit.oci import spec
+
+MINIMAL: dict[str, Any] = {
+    "ociVersion": "1.2.0",
+    "process": {"args": ["sh"], "cwd": "/", "user": {"uid": 0, "gid": 0}},
+    "root": {"path": "rootfs"},
+    "linux": {"namespaces": [{"type": "pid"}, {"type": "network", "path": "/run/netns/x"}]},
+}
+
+
+def _with(path: str, value: object) -> dict[str, Any]:
+    document = copy.deepcopy(MINIMAL)
+    *way, last = path.split(".")
+    place = document
+    for step in way:
+        place = place.setdefault(step, {})
+    place[last] = value
+    return document
+
+
+def test_the_minimum() -> None:
+    parsed = spec.parse(MINIMAL, "/bundle")
+    assert parsed.rootfs == "/bundle/rootfs"
+    assert parsed.namespaces == {"pid": "", "net": "/run/netns/x"}
+    assert parsed.process.args == ["sh"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("process.args", [], "process.args names no program"),
+        ("process.args", "sh", "process.args must be of type list"),
+        ("process.args", ["a\0b"], "process.args must hold strings only"),
+        ("process.cwd", "here", "process.cwd must be an absolute path"),
+        ("process.user.uid", "root", "process.user.uid must be of type int"),
+        ("process.user.uid", True, "process.user.uid must be of type int"),
+        ("process.capabilities", {"bounding": ["CAP_FLY"]}, "names CAP_FLY, which is no capability"),
+        ("process.apparmorProfile", "x", "labkit does not support process.apparmorProfile"),
+        ("linux.seccomp", {}, "labkit does not support linux.seccomp"),
+        ("linux.namespaces", [{"type": "moon"}], "'moon', which is no kind of namespace"),
+        ("linux.resources", {"memory": {"swap": 1}}, "labkit does not support linux.resources.memory.swap"),
+        ("mounts", [{"destination": "proc"}], "mounts[0].destination must be an absolute path"),
+        ("hooks", {}, "labkit does not support hooks"),
+        ("root", [], "root must be an object"),
+    ],
+)
+def test_what_is_wrong_or_unknown_is_named(path: str, value: object, sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        spec.parse(_with(path, value), "/bundle")
+    assert sentence in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_missing_property_is_named() -> None:
+    with pytest.raises(ConfigError, match="root must be an object"):
+        spec.parse({name: value for name, value in MINIMAL.items() if name != "root"}, "/bundle")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.sampled_from(
+        [
+            "process",
+            "process.args",
+            "process.env",
+            "process.user",
+            "root",
+            "mounts",
+            "linux",
+            "linux.namespaces",
+            "linux.resources",
+            "linux.maskedPaths",
+            "hostname",
+            "ociVersion",
+        ]
+    ),
+    json_values,
+)
+def test_no_value_anywhere_makes_anything_but_a_spec_or_a_config_error(path: str, value: object) -> None:
+    try:
+        spec.parse(_with(path, value), "/bundle")
+    except ConfigError as error:
+        refused = error.message
+    else:
+        return
+    assert refused.startswith("config.json: ")
+
+
+def test_a_file_that_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there is no .*config\.json"):
+        spec.load(str(tmp_path))
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ConfigError, match="is no JSON"):
+        spec.load(str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps([]))
+    with pytest.raises(ConfigError, match="the document must be an object"):
+        spec.load(str(tmp_path))

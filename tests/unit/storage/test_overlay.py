@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from labkit.errors import KernelError
+from labkit.storage import DRIVERS, overlay
+
+
+def test_the_topmost_layer_comes_first_and_colons_are_escaped() -> None:
+    assert overlay.options(["/l/2", "/l/1:odd"], "/u", "/w") == (
+        "lowerdir=/l/2:/l/1\\:odd",
+        "upperdir=/u",
+        "workdir=/w",
+    )
+
+
+def test_more_options_than_a_page_are_refused_before_anything_is_mounted() -> None:
+    with pytest.raises(KernelError, match="60 layers need mount options of more than 4095 bytes"):
+        overlay.operations("/r", [f"/var/lib/labkit/layers/{'0' * 64}/fs"] * 60, "/u", "/w")
+
+
+def test_drivers_are_named_in_one_dictionary() -> None:
+    for driver in DRIVERS.values():
+        assert callable(driver.available)
+        assert callable(driver.operations)
