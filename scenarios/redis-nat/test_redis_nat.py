@@ -220,7 +220,7 @@ def test_stopping_removes_the_veth_pair_and_the_reservation(host: Host, lesson: 
     ports = json.loads(host.check_output("ip -j link show master %s", BRIDGE))
     assert len(ports) == 1, "only the sleeper should be plugged in"
     assert not ports[0]["ifname"].endswith(short[:7])
-    assert host.check_output("cd /run/labkit/networks && find . -name '10.77.*' -printf '%%f\n'") == "10.77.0.3"
+    assert host.check_output("cd /run/labkit/networks && find . -name '10.77.*' -printf '%f\n'") == "10.77.0.3"
 
 
 @after("put-everything-back", by_hand=False)
