@@ -1,11 +1,8 @@
-"""The guest's tests (``tests/guest``) in the two places where they run: a test host, and the machine.
+"""The guest's tests (``tests/guest``), carried into the machine and run there.
 
-They make bridges, firewall rules, mounts and control groups as root, which nobody wants on a computer that is used for
-something else. So on a Linux computer they run in a **test host**: mount, network and process namespaces of their own,
-where ``/var/lib/labkit`` and ``/run/labkit`` are empty, the loopback device is the only one, and every process that a
-test leaves behind dies with the first one (pid_namespaces(7)). What the computer's kernel does not have (modules,
-control group v2) is tested in the **machine**, to which pytest is carried over the one SSH connection, as a tar: it is
-pure Python, and the machine has no network.
+On a Linux computer they also run in a test host (``labkit.host.testhost``), which is quicker; what its kernel
+does not have (modules, control group v2) is tested in the machine only. pytest goes there over the one SSH connection,
+as a tar: it is pure Python, and the machine has no network.
 """
 
 from __future__ import annotations
@@ -13,10 +10,7 @@ from __future__ import annotations
 import codecs
 import importlib.metadata
 import io
-import os
 import shlex
-import shutil
-import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -30,9 +24,6 @@ from labkit.host import paths, payload
 
 TESTS = "tests/guest"
 
-OWN_DIRECTORIES = ("/var/lib/labkit", "/run/labkit", "/run/netns")
-"""Where labkit and ``ip netns`` keep their state: a tmpfs each in the test host."""
-
 DIRECTORY_IN_MACHINE = "/opt/labkit-tests"
 
 CARRIED = ("pytest", "pluggy", "iniconfig", "packaging", "pygments", "pytest-timeout")
@@ -43,66 +34,6 @@ LEXERS = ("__init__.py", "_mapping.py", "diff.py", "python.py")
 
 LONGEST_SILENCE = 900.0
 """Seconds in which the machine's pytest says nothing. A single test has a limit too: pyproject.toml's ``timeout``."""
-
-_ENTER = """
-ip link set lo up
-for directory in {directories}; do mount -t tmpfs -o mode=0755 labkit-tests "$directory"; done
-"$@"
-exit $?
-"""
-# ("exit $?" keeps the shell: it is process 1 of the test host and reaps the orphans there, which pytest would not.)
-
-
-def why_no_test_host() -> str | None:
-    """What keeps this computer from giving a test host; None when it can. Tried, not guessed: user and capabilities
-    tell too little in containers and under security modules.
-    """
-    if sys.platform != "linux":
-        return f"the test host is made of Linux namespaces, and this is {sys.platform}"
-    if os.geteuid() != 0:
-        return "only root can make the test host (run `sudo .venv/bin/invoke test --only guest`)"
-    for program in ("unshare", "ip", "mount"):
-        if shutil.which(program) is None:
-            return f"the program {program} is not installed"
-    tried = subprocess.run(
-        _in_namespaces(["sh", "-euc", "ip link set lo up; mount -t tmpfs labkit-tests /mnt"]),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return None if tried.returncode == 0 else f"unshare does not work here: {tried.stderr.strip()}"
-
-
-def in_test_host(command: Sequence[str]) -> list[str]:
-    """The command line that runs ``command`` in a test host. The directories of ``OWN_DIRECTORIES`` must exist."""
-    script = _ENTER.format(directories=" ".join(OWN_DIRECTORIES))
-    return _in_namespaces(["sh", "-euc", script, "test-host", *command])
-
-
-def _in_namespaces(command: Sequence[str]) -> list[str]:
-    options = ["--mount", "--net", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    return ["unshare", *options, "--", *command]
-
-
-class MountPoints:
-    """The directories that the test host covers, made where they are missing and removed again afterwards."""
-
-    def __init__(self, directories: Sequence[str] = OWN_DIRECTORIES) -> None:
-        self._wanted = [Path(directory) for directory in directories]
-        self._made: list[Path] = []
-
-    def __enter__(self) -> None:
-        for directory in self._wanted:
-            if not directory.exists():
-                directory.mkdir(parents=True)
-                self._made.append(directory)
-
-    def __exit__(self, *_: object) -> None:
-        for directory in self._made:
-            # Someone else may use it by now (`ip netns add` on this very computer): then it stays.
-            if not any(directory.iterdir()):
-                directory.rmdir()
 
 
 def archive() -> bytes:

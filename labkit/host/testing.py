@@ -29,7 +29,7 @@ from pathlib import Path
 import filelock
 
 from labkit.errors import ConflictError, InfrastructureError, LabkitError, UsageError
-from labkit.host import config, guesttests, linting, machines, paths, testreport
+from labkit.host import config, guesttests, linting, machines, paths, testhost, testreport
 from labkit.host.testreport import Outcome
 
 LIMITS = {"unit": 1200.0, "guest": 1800.0, "e2e": 2700.0}
@@ -130,11 +130,11 @@ def _unit(stage: Stage, options: Options) -> Outcome:
 
 
 def _guest_in_test_host(stage: Stage, options: Options) -> Outcome:
-    why_not = guesttests.why_no_test_host()
+    why_not = testhost.why_not()
     if why_not:
         return Outcome(stage.title, "not run", why=why_not)
-    with guesttests.MountPoints():
-        return _pytest_here(stage, options, guesttests.TESTS, wrap=guesttests.in_test_host)
+    with testhost.TestHost() as host:
+        return _pytest_here(stage, options, guesttests.TESTS, wrap=host.command)
 
 
 def _guest_in_machine(stage: Stage, options: Options) -> Outcome:
