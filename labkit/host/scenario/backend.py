@@ -74,6 +74,18 @@ class LabBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no types
         return self._shell
 
 
-def host(name: str, connection: fabric.Connection) -> Host:
+class LabHost(Host):  # type: ignore[misc]  # testinfra has no types
+    """testinfra's Host, with a sentence where it would show a data structure."""
+
+    def check_output(self, command: str, *args: str, **_unused: Any) -> str:
+        """The command's standard output without the last newlines; AssertionError where its status is not 0."""
+        result = self.backend.run(command, *args)
+        words = (result.stderr or result.stdout).strip()
+        line = result.command.decode("utf-8")
+        assert result.rc == 0, f"`{line}` ended with status {result.rc}{f': {words}' if words else ''}"
+        return str(result.stdout).rstrip("\r\n")
+
+
+def host(name: str, connection: fabric.Connection) -> LabHost:
     """What the checks' ``host`` fixture is."""
-    return Host(LabBackend(name, connection))
+    return LabHost(LabBackend(name, connection))

@@ -6,6 +6,7 @@ plain where that is no terminal or NO_COLOR is set, which rich sees to.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 
@@ -44,7 +45,6 @@ class Narrator(Audience):
         self._started = time.monotonic()
         self._machine = ""
         self._steps = 0
-        self._failed = False
         self.counts: dict[str, int] = {}
         # An old Windows console, or a pipe in its code page, has no tick.
         self._marks = _MARKS if (console.encoding or "").lower().startswith("utf") else _PLAIN_MARKS
@@ -63,6 +63,13 @@ class Narrator(Audience):
         for part in scenario.introduction:
             if isinstance(part, Prose | Answer):
                 self.says(part)
+
+    def checks_begin(self, scenario: Scenario, machine: str) -> None:
+        """Instead of a lesson: a title for its checks alone."""
+        title = Text.assemble((scenario.title, "bold"), (f"  {scenario.name}", "cyan"))
+        self._console.print(Rule(title, align="left", style="bold", characters=self._marks["rule"]))
+        words = f"Its checks alone, on what is there now on {machine}. The machine is not reset, no step is played."
+        self._console.print(Text(words, "dim"), soft_wrap=True)
 
     def step_begins(self, step: Step, number: int, total: int) -> None:
         """A rule with the step's number and title."""
@@ -102,7 +109,6 @@ class Narrator(Audience):
 
     def step_failed(self, failure: StepFailedError) -> None:
         """What was expected and what came, with the first difference marked."""
-        self._failed = True
         self._line(f"\n  {self._marks['bad']} ", failure.reason, "bold red")
         if failure.mismatch is None:
             for line in failure.output.splitlines():
@@ -127,8 +133,8 @@ class Narrator(Audience):
             self.counts["checks"] = self.counts.get("checks", 0) + 1
         if verdict == INFRASTRUCTURE or (is_step and verdict in ("passed", "failed")):
             return
-        if verdict == NOT_RUN and self._failed:
-            return  # the failed step has been shown, and the farewell counts what it kept from running
+        if verdict == NOT_RUN:
+            return  # why has been said already (a failed step, the reader left) or will be by the farewell
         mark, style = {"passed": ("good", "green"), "failed": ("bad", "bold red")}.get(verdict, ("none", "yellow"))
         self._console.print()
         self._console.print(self._check_line(item, report, mark, style), soft_wrap=True)
@@ -170,6 +176,9 @@ class Narrator(Audience):
         self._console.print(Text(summary, "bold red" if bad else "bold green"), soft_wrap=True)
         if left:
             self._console.print(Text("The machine stays as it is: `invoke ssh` takes you there.", "dim"))
+        if counts.get(NOT_RUN) and not self._steps:
+            words = f"{_count(counts[NOT_RUN], 'more check')} can be made in the played lesson only."
+            self._console.print(Text(words, "dim"))
         order = ("passed", "failed", LACKING, NOT_RUN, "skipped", INFRASTRUCTURE)
         told = ", ".join(f"{counts[name]} {name}" for name in order if counts.get(name))
         self._console.print(Text(f"pytest: {told or 'nothing was run'}", "dim"))
@@ -227,15 +236,30 @@ def _words(report: pytest.TestReport, verdict: str) -> list[str]:
         return []
     error = getattr(report, "lesson_error", None)
     if isinstance(error, AssertionError) or report.skipped:
-        words = str(error).removeprefix(f"{verdict}: ").splitlines()
+        words = str(error).removeprefix(f"{verdict}: ").rstrip().splitlines()
+        # pytest adds how the assertion was evaluated. Where the check has words of its own, they say it better.
+        own = list(itertools.takewhile(lambda line: not line.startswith("assert "), words))
+        words = own or words
     else:
         words = report.longreprtext.splitlines()
     return words if len(words) <= _SHOWN_LINES else [*words[:_SHOWN_LINES], "…"]
 
 
-def make_console() -> Console:
+class LessonConsole(Console):
+    """Standard output."""
+
+    reader_is_gone = False
+
+    def on_broken_pipe(self) -> None:
+        """``invoke scenario NAME | head``: stop as after Ctrl-C, which pytest knows how to do. rich would exit."""
+        self.reader_is_gone = True
+        self.quiet = True
+        raise KeyboardInterrupt
+
+
+def make_console() -> LessonConsole:
     """Standard output. What it cannot encode (a pipe on Windows) is replaced and ends no lesson."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
+    console = LessonConsole(highlight=False)
+    return console if console.is_terminal else LessonConsole(highlight=False, width=_WIDTH)

@@ -54,7 +54,10 @@ def run(
     scenario = library.find(name, place)
     if junit is not None and junit.is_dir():
         raise UsageError(f"{junit} is a directory, and the report is a file.", "Name a file: `--junit results.xml`.")
-    narrator = Narrator(make_console(), step=step)
+    console = make_console()
+    narrator = Narrator(console, step=step)
+    if checks_only:
+        narrator.checks_begin(scenario, machine.name)
     session = _Session()
     arguments = [
         str(scenario.path.parent),
@@ -71,6 +74,8 @@ def run(
         for line in last_words(machine):
             narrator.quote(line)
         raise lost
+    if console.reader_is_gone:
+        raise BrokenPipeError
     if session.interrupted:
         return INTERRUPTED
     _refuse(status, scenario.name)

@@ -34,6 +34,12 @@ def test_one_command_does_not_change_the_next_ones_world(host: Host) -> None:
     assert host.run("cat").stdout == ""
 
 
+def test_a_command_that_fails_says_so_in_a_sentence(host: Host) -> None:
+    with pytest.raises(AssertionError) as failed:
+        host.check_output("cat %s", "/no such file")
+    assert str(failed.value).startswith("`cat '/no such file'` ended with status 1: cat: '/no such file': No such file")
+
+
 def test_other_letters(host: Host) -> None:
     assert host.check_output("printf 'ünï € '; echo %s", "été") == "ünï € été"
 

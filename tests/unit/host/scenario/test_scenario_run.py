@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
@@ -168,7 +170,7 @@ def test_a_check_that_fails_says_why_and_the_lesson_goes_on(
     cases = place.cases()
     assert [verdict for verdict, _ in cases.values()] == ["passed", "passed", "passed", "failure", "passed", "passed"]
     assert "✗ A1  The file holds a two." in (shown := capfd.readouterr().out)
-    assert "      there is no two in the file\n" in shown
+    assert "      there is no two in the file\n\n" in shown
 
 
 def test_what_the_kernel_lacks_is_lacking_with_the_reason(
@@ -223,6 +225,20 @@ def test_checks_alone_look_at_what_is_there(place: Place, machine: Machine, capf
     capfd.readouterr()
     assert play(place, machine, checks_only=True) == 1
     assert "there is no two in the file" in capfd.readouterr().out
+
+
+def test_a_reader_that_is_gone_ends_the_lesson(place: Place, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.write()
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", encoding="utf-8") as pipe:
+        monkeypatch.setattr("sys.stdout", pipe)
+        with pytest.raises(BrokenPipeError):
+            play(place, machine)
+        monkeypatch.undo()
+        with contextlib.suppress(BrokenPipeError):
+            pipe.close()
+    assert list(place.cases()) in ([], [""])
 
 
 @pytest.mark.parametrize(("typed", "played"), [("\n" * 9, 3), ("\n\n\nq\n", 1), ("", 0)])
