@@ -289,8 +289,8 @@ def package_commands(manager: Manager, missing: list[Need]) -> list[list[str]]:
 
 
 def as_root(command: list[str]) -> list[str]:
-    """The command, with sudo where this is not root."""
-    return command if IS_ROOT else ["sudo", *command]
+    """The command, with sudo where this is not root and there is one."""
+    return ["sudo", *command] if not IS_ROOT and shutil.which("sudo") else command
 
 
 def may_become_root(ask: bool) -> bool:
@@ -321,7 +321,7 @@ def install_packages(missing: list[Need], yes: bool) -> None:
         if not yes and not agreed("Run it now?"):
             raise Failure("Nothing was installed.", "Type the above, then run this again.")
         if manager.as_root and not may_become_root(ask=True):
-            raise Failure("Only root can install packages, and this is not root.", f"Have somebody type:\n{by_hand}")
+            raise Failure("Only root can install packages, and this is not root.", f"As root, type:\n{by_hand}")
         run_package_commands(manager, commands)
     still = [need for need in missing if not need.there()]
     if any(not need.builds_image for need in still):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -82,7 +83,14 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(head, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
+    if sys.stdout.isatty():
+        Console(highlight=False).print(table)
+        return
+    # A cell is filled up with spaces, which a terminal does not show and a file should not hold.
+    text = io.StringIO()
+    Console(file=text, highlight=False, width=200).print(table)
+    for line in text.getvalue().splitlines():
+        print(line.rstrip())
 
 
 def write_json(value: Any) -> None:

@@ -89,7 +89,7 @@ def test_status_of_machines_that_never_were() -> None:
     machines = json.loads(run.stdout)["machines"]
     assert [set(one) for one in machines] == [{"name", "provider", "state", "detail", "facts"}] * len(machines)
     assert {one["name"]: one["state"] for one in machines} == dict.fromkeys(config.load().machines, "absent")
-    assert "absent" in invoke("status").stdout
+    assert "default  qemu      absent\n" in invoke("status").stdout
     assert not paths.state_dir().exists(), "to look may not make anything"
 
 
