@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -50,6 +49,8 @@ class LocalMachine:
     def connection(self) -> fabric.Connection:
         if self._connection is None:
             connect = {"key_filename": str(self._key), "look_for_keys": False, "allow_agent": False}
+            import pwd  # Windows has none, and loads this file all the same.
+
             user = pwd.getpwuid(os.getuid()).pw_name
             self._connection = fabric.Connection(
                 "127.0.0.1", user=user, port=self._port, connect_kwargs=connect, config=fabric.Config(lazy=True)
