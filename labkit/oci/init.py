@@ -22,7 +22,7 @@ def main(spec: Spec, plan: Plan, channel: socket.socket, stdio: tuple[int, int, 
     """Run the plan's part inside, then the program. It ends in another program or in _exit: it is a copy of the
     parent.
     """
-    tell = _Teller(channel)
+    tell = Teller(channel)
     try:
         _wait_for(channel, "go")
         os.setsid()
@@ -47,13 +47,14 @@ def main(spec: Spec, plan: Plan, channel: socket.socket, stdio: tuple[int, int, 
         os._exit(125)
 
 
-class _Teller:
+class Teller:
     """Events to the parent, one JSON object a line."""
 
     def __init__(self, channel: socket.socket) -> None:
         self.channel = channel
 
     def __call__(self, event: str, **fields: Any) -> None:
+        """Send one; a parent that is gone does not matter here, since the next wait for its word ends then."""
         with contextlib.suppress(OSError):
             line = json.dumps({"event": event, "time": time.time(), **fields}) + "\n"
             self.channel.sendall(line.encode())
