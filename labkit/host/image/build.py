@@ -28,7 +28,7 @@ from labkit.host import payload
 from labkit.host.image import inputs, keys
 from labkit.host.image.guestfiles import guest_files
 from labkit.host.image.inputs import Inputs
-from labkit.host.image.sources import apt_settings, sources
+from labkit.host.image.sources import apt_settings, keyring, sources
 
 TOOLS = {
     "mmdebstrap": "mmdebstrap",
@@ -85,6 +85,7 @@ def mmdebstrap_command(directory: Path, wanted: Inputs) -> list[str]:
         "--variant=essential",
         "--format=null",
         "--skip=cleanup",  # finish_guest.py deletes more, and before the disk is made
+        f"--keyring={keyring()}",
         f"--include={','.join(inputs.PACKAGES)}",
         *[f"--aptopt={setting}" for setting in apt_settings()],
         '--aptopt=Acquire::Languages "none"',
@@ -116,7 +117,8 @@ def _check_tools() -> None:
             "The guest image can only be built on Linux, and there is none in the cache.",
             "Run `invoke up` on a Linux computer (or in WSL) and copy its cache here; `invoke doctor` names both.",
         )
-    missing = [package for program, package in TOOLS.items() if not shutil.which(program, path=_search_path())]
+    needed = TOOLS if _user_id() == 0 else {**TOOLS, "newuidmap": "uidmap"}
+    missing = [package for program, package in needed.items() if not shutil.which(program, path=_search_path())]
     if missing:
         raise MissingToolError(
             f"The guest image cannot be built without {', '.join(missing)}.",
@@ -236,7 +238,7 @@ class Progress:
 
     PHASES = (
         (r"I: running apt-get update", "reading the lists of packages"),
-        (r"Get:\d+ .*\bamd64\b.*\[[\d.,]+ [kM]?B\]", "downloading packages"),
+        (r"Get:\d+ (?!.*Packages \[)(?!.*InRelease)", "downloading packages"),
         (r"I: (extracting archives|installing essential)", "unpacking the essential packages"),
         (r"I: installing remaining", "installing the other packages"),
         (r"I: kernel packages", "fetching the kernel"),
@@ -272,16 +274,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _failure(log_file: Path) -> BuildError:
-    """The error that shows what mmdebstrap said last."""
+    """The error that shows what mmdebstrap, or a program that it started, said last."""
     lines = log_file.read_text(errors="replace").splitlines()
-    errors = [line for line in lines if line.startswith(("E: ", "mke2fs:", "qemu-img:"))]
-    last = "\n".join(lines[-12:])
+    whole = f"The whole log: {log_file}"
     if any("No space left on device" in line for line in lines):
         return BuildError(
             f"There was no space left while the guest image was built (it takes {SPACE_NEEDED / 1e9:.1f} GB).",
-            f"Free some space, or name a directory on another disk in TMPDIR. The whole log: {log_file}",
+            f"Free some space, or name a directory on another disk in TMPDIR. {whole}",
         )
-    summary = errors[0][3:] if errors and errors[0].startswith("E: ") else "mmdebstrap failed."
-    return BuildError(
-        f"The guest image could not be built: {summary}", f"The log ends with\n{last}\nThe whole log: {log_file}"
-    )
+    # mmdebstrap repeats whole scripts when one fails; what matters are the lines in which somebody complains.
+    complaints = [
+        line for line in lines if re.match(r"E: |Err:|W: |[a-z0-9-]+: (error|cannot)|mke2fs: |qemu-img: ", line)
+    ]
+    summary = next((line[3:] for line in complaints if line.startswith("E: ")), "mmdebstrap failed.")
+    last = "\n".join((complaints or lines)[-8:])
+    return BuildError(f"The guest image could not be built: {summary}", f"{whole}\nIts complaints end with\n{last}")

@@ -8,10 +8,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from labkit.errors import BuildError, MissingToolError
+from labkit.errors import MissingToolError, UsageError
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-"""From the package debian-archive-keyring, which Debian, Ubuntu, Fedora and Arch all have under this path."""
+"""From the package debian-archive-keyring, which other distributions have, too, and under the same path."""
 
 # Proxies, and what a snapshot or a cache of the archive needs. Everything else of a host's apt is its own business.
 _APT_SETTINGS = re.compile(
@@ -23,24 +23,29 @@ def sources(suite: str) -> list[str]:
     """mmdebstrap's MIRROR arguments for ``suite``: lines of a sources.list, or nothing for its default.
 
     ``LABKIT_MIRROR`` (the address of a mirror of Debian's archive, e.g. ``http://mirror.example/debian``) comes first.
-    A host with the same suite lends its own sources, which are known to work here.
-    MissingToolError where the archive's signatures could not be verified.
+    A host with the same suite lends its own sources, which are known to work here. UsageError for a setting that is
+    no address.
     """
+    mirror = os.environ.get("LABKIT_MIRROR")
+    if mirror:
+        if not re.fullmatch(r"[a-z]+:/\S+", mirror):
+            raise UsageError(f"LABKIT_MIRROR is no address: {mirror}", "It looks like http://mirror.example/debian")
+        return [_line(mirror, suite)]
+    return [_line(*source) for source in _host_sources() if re.fullmatch(rf"{suite}(-updates|-security)?", source[1])]
+
+
+def keyring() -> Path:
+    """The keys that the packages must be signed with. MissingToolError where they are not on this computer."""
     if not KEYRING.exists():
         raise MissingToolError(
             "The keys that sign Debian's packages are not on this computer.",
             "Install the package debian-archive-keyring (or run `python3 bootstrap.py`, which does).",
         )
-    mirror = os.environ.get("LABKIT_MIRROR")
-    if mirror:
-        if not re.fullmatch(r"[a-z]+:/\S+", mirror):
-            raise BuildError(f"LABKIT_MIRROR is no address: {mirror}", "It looks like http://mirror.example/debian")
-        return [_line(mirror, suite)]
-    return [_line(*source) for source in _host_sources() if re.fullmatch(rf"{suite}(-updates|-security)?", source[1])]
+    return KEYRING
 
 
 def _line(address: str, suite: str) -> str:
-    return f"deb [signed-by={KEYRING}] {address} {suite} main"
+    return f"deb {address} {suite} main"
 
 
 def _host_sources() -> list[tuple[str, str]]:

@@ -20,11 +20,15 @@ if [ "$LABKIT_KERNEL_SUITE" != "$LABKIT_SUITE" ]; then
     apt-get -q update
 fi
 
+if ! apt-cache $release show "$LABKIT_KERNEL_PACKAGE" > /dev/null 2>&1; then
+    echo "E: there is no package $LABKIT_KERNEL_PACKAGE in Debian's suite $LABKIT_KERNEL_SUITE" >&2
+    exit 1
+fi
 # A package such as linux-image-cloud-amd64 is empty and depends on the current version's. From 6.13 on that one is empty
 # too and depends on linux-binary-* and linux-modules-*, so the dependencies are followed all the way.
 packages=$(apt-cache $release depends --recurse --important "$LABKIT_KERNEL_PACKAGE" \
     | grep -E '^linux-(image|binary|modules)-[a-z0-9.+-]+$' | sort -u)
-[ -n "$packages" ] || { echo "E: there is no package $LABKIT_KERNEL_PACKAGE in $LABKIT_KERNEL_SUITE" >&2; exit 1; }
+[ -n "$packages" ] || { echo "E: $LABKIT_KERNEL_PACKAGE is no package of a kernel" >&2; exit 1; }
 echo "I: kernel packages: $(echo $packages)"
 # The sandbox user of apt may not write here.
 apt-get -q -o APT::Sandbox::User=root $release download $packages
