@@ -16,6 +16,7 @@ The machine of the tests is not the participant's: it has a state directory of i
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -83,6 +84,7 @@ def run_tests(only: str | None = None, keyword: str | None = None, machine: str 
         raise UsageError(f"There is no stage named {only!r}.", f"Stages are: {', '.join(groups)}.")
     outcomes = []
     with ExitStack() as at_the_end:
+        at_the_end.enter_context(_ended_properly())
         options = Options(at_the_end, keyword, machine)
         for stage in STAGES:
             if only in (None, stage.group) and not (keyword and stage.group == "lint"):
@@ -195,7 +197,11 @@ def _run_to_its_end(command: Sequence[str], limit: float) -> int:
     with subprocess.Popen(command, cwd=paths.checkout()) as process:
         try:
             return process.wait(timeout=limit)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt:  # The terminal has told the process, too.
+            _end(process, 60.0)
+            raise
+        except SystemExit:  # _ended_properly; nobody told the process. pytest puts its things away at SIGINT.
+            process.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGINT)
             _end(process, 60.0)
             raise
         except subprocess.TimeoutExpired:
@@ -210,6 +216,20 @@ def _end(process: subprocess.Popen[bytes], patience: float) -> None:
         process.wait(timeout=patience)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         process.kill()
+
+
+@contextmanager
+def _ended_properly() -> Iterator[None]:
+    """SIGTERM (a cancelled job, timeout(1)) becomes SystemExit, so that no machine of the tests outlives them."""
+
+    def leave(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _outcome(stage: Stage, options: Options, status: int, report: bytes) -> Outcome:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -157,6 +158,27 @@ def test_no_test_at_all_is_a_failure_but_not_with_a_keyword(checkout: Path) -> N
 
 def test_a_run_that_does_not_end_is_ended(checkout: Path) -> None:
     assert testing._run_to_its_end([sys.executable, "-c", "import time; time.sleep(60)"], 0.3) == -1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process at once")
+def test_a_run_that_is_told_to_end_lets_pytest_put_its_things_away(checkout: Path) -> None:
+    (checkout / "tests/unit/test_it.py").write_text(
+        "import os, pathlib, pytest, signal, time\n"
+        "@pytest.fixture\n"
+        "def machine():\n"
+        "    yield\n"
+        "    pathlib.Path('put-away').touch()\n"
+        "def test_a(machine):\n"
+        "    os.kill(os.getppid(), signal.SIGTERM)\n"
+        "    time.sleep(30)\n",
+        encoding="utf-8",
+    )
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        testing.run_tests(only="unit")
+    assert ended.value.code == 143
+    assert (checkout / "put-away").exists()
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_the_tests_have_a_machine_of_their_own_and_one_run_at_a_time(own_state: Path) -> None:
