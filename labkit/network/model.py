@@ -84,4 +84,4 @@ class Endpoint:
 
     def publish(self, ports: list[portmap.PortMapping]) -> list[Operation]:
         """Lead ports of the host here."""
-        return [portmap.rules(mapping, self.address, self.network.bridge) for mapping in ports]
+        return [portmap.rules(mapping, self.address) for mapping in ports]

@@ -50,7 +50,7 @@ def _port(word: str, text: str) -> int:
     raise UsageError(f"'{word}' in -p {text} is no port", "a port is a number from 1 to 65535")
 
 
-def rules(mapping: PortMapping, address: str, bridge: str) -> AddRules:
+def rules(mapping: PortMapping, address: str) -> AddRules:
     """DNAT in our nat chain, and leave to pass in our filter chain."""
     destination = f"-d {mapping.host_address} " if mapping.host_address else ""
     protocol = f"-p {mapping.protocol} -m {mapping.protocol} --dport"
@@ -58,7 +58,7 @@ def rules(mapping: PortMapping, address: str, bridge: str) -> AddRules:
         rules=(
             f"nat {CHAIN} {destination}{protocol} {mapping.host_port} "
             f"-j DNAT --to-destination {address}:{mapping.container_port}",
-            f"filter {CHAIN} -d {address} -o {bridge} {protocol} {mapping.container_port} -j ACCEPT",
+            f"filter {CHAIN} -d {address} {protocol} {mapping.container_port} -j ACCEPT",
         )
     )
 

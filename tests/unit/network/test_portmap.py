@@ -45,9 +45,9 @@ def test_no_text_makes_anything_but_a_mapping_or_a_usage_error(text: str) -> Non
 
 
 def test_the_rules_say_what_the_lesson_shows() -> None:
-    assert portmap.rules(PortMapping(80, 8080), "10.77.0.9", "labkit0").describe() == (
+    assert portmap.rules(PortMapping(80, 8080), "10.77.0.9").describe() == (
         "iptables -t nat -A LABKIT -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.77.0.9:8080\n"
-        "iptables -t filter -A LABKIT -d 10.77.0.9 -o labkit0 -p tcp -m tcp --dport 8080 -j ACCEPT"
+        "iptables -t filter -A LABKIT -d 10.77.0.9 -p tcp -m tcp --dport 8080 -j ACCEPT"
     )
 
 
