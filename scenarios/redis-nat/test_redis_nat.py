@@ -59,9 +59,9 @@ def rules(host: Host) -> dict[str, list[str]]:
     return found
 
 
-def counted(host: Host, chain: str, words: str) -> int:
+def counted(found: dict[str, list[str]], chain: str, words: str) -> int:
     """The packets that the chain's rule with these words has matched."""
-    matching = [rule for rule in rules(host).get(chain, []) if words in rule]
+    matching = [rule for rule in found.get(chain, []) if words in rule]
     assert matching, f"no rule with `{words}` in the chain {chain}"
     return sum(int(rule.split()[0]) for rule in matching)
 
@@ -183,9 +183,11 @@ def test_the_packet_passes_dnat_filter_and_masquerade(host: Host) -> None:
         (f"filter {CHAIN}", "--dport 6379 -j ACCEPT"),
         ("nat POSTROUTING", f"-o {BRIDGE} -m addrtype --src-type LOCAL -j MASQUERADE"),
     )
-    before = [counted(host, *place) for place in places]
+    earlier = rules(host)
+    before = [counted(earlier, *place) for place in places]
     host.check_output(f"timeout 5 {CALL} ping")
-    after_it = [counted(host, *place) for place in places]
+    later = rules(host)
+    after_it = [counted(later, *place) for place in places]
     moved = [then - now for now, then in zip(before, after_it, strict=True)]
     assert all(number >= 1 for number in moved), f"DNAT, filter and masquerade counted {moved} packets of a new call"
 

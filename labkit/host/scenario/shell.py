@@ -88,8 +88,9 @@ class Shell:
         marker = f"labkit-{secrets.token_hex(16)}"
         # `eval` runs the text in this very shell, here-documents included, and takes a syntax error for a failed
         # command; read as a plain script, an unfinished quote would swallow the marker. `</dev/null` keeps the
-        # commands from reading the script. `(exit N)` gives the command its predecessor's `$?`.
-        script = f"(exit {self._last_status})\neval {shlex.quote(command)} </dev/null\nprintf '\\n{marker} %d\\n' $?\n"
+        # commands from reading the script. `(exit N)` gives the command its predecessor's `$?`, where it is not 0.
+        before = f"(exit {self._last_status}); " if self._last_status else ""
+        script = f"{before}eval {shlex.quote(command)} </dev/null\nprintf '\\n{marker} %d\\n' $?\n"
         deadline = time.monotonic() + timeout
         try:
             self._channel.settimeout(timeout)

@@ -59,7 +59,7 @@ def test_a_command_that_hangs_fails_the_check_and_no_other(host: Host, monkeypat
 
 def test_the_shell_is_made_anew_where_a_command_killed_it(host: Host) -> None:
     with pytest.raises(AssertionError, match="did not come to an end"):
-        host.run("kill -9 $PPID")
+        host.run("kill -9 $$")
     assert host.check_output("echo next") == "next"
 
 

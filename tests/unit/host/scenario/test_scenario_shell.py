@@ -35,7 +35,7 @@ def shell(machine: Machine) -> Iterator[Shell]:
         ("for i in 1 2\ndo echo $i\ndone", "1\n2\n", 0),
         ("echo 'it''s'; echo \"ünï €\"", "its\nünï €\n", 0),
         ("printf '\\377'", "\ufffd", 0),
-        ("no-such-program-anywhere", "bash: line 2: no-such-program-anywhere: command not found\n", 127),
+        ("no-such-program-anywhere", "bash: line 1: no-such-program-anywhere: command not found\n", 127),
     ],
 )
 def test_a_command_gives_its_output_and_status(shell: Shell, command: str, output: str, status: int) -> None:
