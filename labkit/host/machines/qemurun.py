@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import socket
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from labkit.host.machines.qemuprogram import CONSOLE, OUTPUT
 from labkit.host.ssh import Endpoint
 
 RECORD, PIDFILE, SOCKET = "run.json", "qemu.pid", "monitor"
+_SOCKET_DIRECTORY = "labkit-monitor-"
 LONGEST_SOCKET_PATH = 100
 """sun_path of unix(7) has 108 bytes on Linux and 104 on macOS, the final zero included."""
 START_LIMIT = 60.0
@@ -95,7 +95,7 @@ def monitor_place(directory: Path) -> str:
     path = str(directory / SOCKET)
     if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
         return path
-    return str(Path(tempfile.mkdtemp(prefix="labkit-")) / SOCKET)  # mkdtemp: nobody else may enter
+    return str(Path(tempfile.mkdtemp(prefix=_SOCKET_DIRECTORY)) / SOCKET)  # mkdtemp: nobody else may enter
 
 
 def monitor_arguments(monitor: str) -> list[str]:
@@ -154,12 +154,21 @@ def stop_unrecorded(directory: Path) -> None:
 
 
 def _delete_monitor(monitor: str, directory: Path) -> None:
-    if monitor.isdigit():
-        return
+    """Delete the socket, and the directory that ``monitor_place`` made for it alone.
+
+    The path comes from a file that anybody may have edited, so nothing is deleted recursively, and no directory but an
+    empty one of the temporary directory that has our prefix.
+    """
     path = Path(monitor)
+    if monitor.isdigit() or not path.is_absolute() or path.name != SOCKET:
+        return
+    made_for_it = path.parent.name.startswith(_SOCKET_DIRECTORY) and path.parent.parent == Path(tempfile.gettempdir())
+    if path.parent != directory and not made_for_it:
+        return
     path.unlink(missing_ok=True)
-    if path.parent != directory:
-        shutil.rmtree(path.parent, ignore_errors=True)
+    if made_for_it:
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
 
 
 def tail(path: Path, lines: int) -> str:
