@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import select
 import signal
 import sys
@@ -32,8 +31,10 @@ _ANIMALS = "ant bear crab crow deer duck finch fox frog gull hare heron lynx mol
 
 def new_container(options: Options, image: Image) -> Container:
     """Its record, not yet written anywhere. The id is 256 random bits, as docker's is."""
-    container_id = secrets.token_hex(32)
-    name = options.name or f"{secrets.choice(_ADJECTIVES)}_{secrets.choice(_ANIMALS)}_{container_id[:4]}"
+    random = os.urandom(32)  # the kernel's, as secrets.token_hex would take it, without the import of 14 modules
+    container_id = random.hex()
+    words = _ADJECTIVES[random[-1] % len(_ADJECTIVES)], _ANIMALS[random[-2] % len(_ANIMALS)]
+    name = options.name or f"{'_'.join(words)}_{container_id[:4]}"
     return Container(
         id=container_id,
         name=record.check_name(name),

@@ -11,7 +11,6 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from labkit.errors import NotFoundError
 from labkit.images import reference
@@ -49,7 +48,8 @@ def has_layer(layer: str) -> bool:
 
 
 def _file(name: str) -> Path:
-    return Path(IMAGES, f"{quote(name, safe='')}.json")
+    # The only two characters of a name (reference.py) that a file's name cannot have everywhere.
+    return Path(IMAGES, name.replace("/", "%2F").replace(":", "%3A") + ".json")
 
 
 def save(image: Image) -> None:

@@ -29,6 +29,9 @@ def test_redis_answers_on_every_way_in(redis_cli: str) -> None:
         "-A LABKIT -i labkit0 -j RETURN",
         "-A LABKIT -p tcp -m tcp --dport 6379 -j DNAT --to-destination 10.77.0.2:6379",
     ]
+    passed = output("iptables", "-vnxL", "LABKIT").splitlines()[2].split()
+    assert passed[2] == "ACCEPT"
+    assert int(passed[0]) > 0, "the filter has not seen our own packets"
     labkit("stop", "redis")
     assert not _answers(redis_cli, "-h", "127.0.0.1")
 
