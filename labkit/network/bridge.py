@@ -42,8 +42,8 @@ def rules(name: str, subnet: str) -> AddRules:
 
     * Packets for a local address go through our nat chain, those of this machine's own processes, too (OUTPUT).
     * What comes from the bridge itself returns from that chain: containers reach one another without it.
-    * By then they have their new destination, so our filter chain takes them by the subnet, not by the device: in OUTPUT
-      a packet that was sent to 127.0.0.1 still counts as one that leaves through lo.
+    * By then they have their new destination, so our filter chain takes them by the subnet, not by the device: in
+      OUTPUT a packet that was sent to 127.0.0.1 still counts as one that leaves through lo.
     * What leaves to elsewhere is masqueraded, and so is what this machine itself sends into the bridge: a packet from
       127.0.0.1 could not be answered.
     """

@@ -58,6 +58,9 @@ class MakeTree(Operation):
         """As ``rm -r``; it never follows a link, and it does not cross into a mount (rmdir(2) of one fails with
         EBUSY).
         """
+        if not os.path.isabs(self.path) or len(Path(self.path).parts) < 4:
+            # It comes from a file, which may say anything; what we make lies deeper.
+            raise KernelError(f"'{self.path}' is no directory that labkit made, so it is not removed")
         try:
             shutil.rmtree(self.path)
         except FileNotFoundError:
