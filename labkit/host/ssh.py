@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -13,6 +14,9 @@ import fabric
 import paramiko
 
 from labkit.errors import InfrastructureError
+
+# paramiko's thread logs what goes wrong with a traceback, and Python prints what nobody handles. We raise it as an error.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 _PAUSE = 0.15
 """Seconds between two tries."""

@@ -1,0 +1,108 @@
+"""Accelerators are proved: by programs that behave as QEMU does where all is well, where it hangs, where it crashes."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from standins import POSIX_ONLY, make_program
+
+from labkit.errors import UsageError
+from labkit.host import paths
+from labkit.host.guestimage import GuestImage
+from labkit.host.machines import accelerator
+from labkit.host.machines.qemuprogram import Qemu
+
+pytestmark = POSIX_ONLY
+
+BOOTS = "echo '[    0.000000] Linux version 6.1'; echo '[    0.9] Run /init as init process'; exec sleep 60"
+HANGS = "exec sleep 60"
+SPEAKS_AND_HANGS = "echo '[    0.000000] Linux version 6.1'; exec sleep 60"
+CRASHES = "echo 'kvm: Assertion failed' >&2; exit 134"
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> GuestImage:
+    files = [tmp_path / name for name in ("disk.qcow2", "vmlinuz", "initrd", "client_key")]
+    return GuestImage(tmp_path, files[0], files[1], files[2], files[3], "ssh-ed25519 AAAA", "key", "digest", "6.1")
+
+
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerator, "FIRST_WORD_LIMIT", 0.5)
+    monkeypatch.setattr(accelerator, "BOOT_LIMIT", 1.0)
+
+
+@pytest.fixture
+def with_kvm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerator, "candidates", lambda: ["kvm", "tcg"])
+
+
+def qemu(directory: Path, script: str, version: str = "7.2") -> Qemu:
+    return Qemu(str(make_program(directory, "qemu", script)), "qemu-img", version)
+
+
+def test_a_guest_that_boots(tmp_path: Path, image: GuestImage) -> None:
+    verdict = accelerator.prove("kvm", qemu(tmp_path, BOOTS), image)
+    assert verdict.works
+    assert "boots in" in verdict.why
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [(HANGS, "not a word"), (SPEAKS_AND_HANGS, "does not start a program"), (CRASHES, "Assertion failed")],
+)
+@pytest.mark.usefixtures("limits")
+def test_a_guest_that_does_not(tmp_path: Path, image: GuestImage, script: str, why: str) -> None:
+    started = time.monotonic()
+    verdict = accelerator.prove("kvm", qemu(tmp_path, script), image)
+    assert not verdict.works
+    assert why in verdict.why
+    assert time.monotonic() - started < 10, "nobody waits for the hanging guest to end"
+
+
+@pytest.mark.usefixtures("limits", "with_kvm")
+def test_the_verdict_is_remembered_for_this_qemu(tmp_path: Path, image: GuestImage) -> None:
+    old = qemu(tmp_path, CRASHES)
+    assert accelerator.choose(old, image) == "tcg"
+    verdict = accelerator.remembered("kvm", old)
+    assert verdict is not None
+    assert not verdict.works
+    # The program boots now; but it was proved that this version does not.
+    assert accelerator.choose(qemu(tmp_path, BOOTS), image) == "tcg"
+    assert accelerator.choose(qemu(tmp_path, BOOTS, version="9.0"), image) == "kvm"
+
+
+@pytest.mark.usefixtures("limits", "with_kvm")
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"kvm, QEMU 7.2": 1}'])
+def test_a_file_of_verdicts_that_cannot_be_read(tmp_path: Path, image: GuestImage, text: str) -> None:
+    paths.cache_dir().mkdir(parents=True)
+    (paths.cache_dir() / "accelerators.json").write_text(text, encoding="utf-8")
+    assert accelerator.choose(qemu(tmp_path, BOOTS), image) == "kvm"
+
+
+def test_the_environment_decides(tmp_path: Path, image: GuestImage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABKIT_ACCEL", "tcg")
+    assert accelerator.choose(qemu(tmp_path, CRASHES), image) == "tcg"
+    monkeypatch.setenv("LABKIT_ACCEL", "kmv")
+    with pytest.raises(UsageError, match="kmv") as caught:
+        accelerator.choose(qemu(tmp_path, CRASHES), image)
+    assert "kvm" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("system", "processor", "expected"),
+    [
+        ("darwin", "x86_64", ["hvf", "tcg"]),
+        ("darwin", "arm64", ["tcg"]),
+        ("win32", "AMD64", ["whpx", "tcg"]),
+        ("linux", "aarch64", ["tcg"]),
+    ],
+)
+def test_candidates(system: str, processor: str, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(platform, "machine", lambda: processor)
+    assert accelerator.candidates() == expected
