@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import filelock
 
 from labkit import log
-from labkit.errors import InfrastructureError, LabkitError
+from labkit.errors import ConfigError, InfrastructureError, LabkitError
 from labkit.host import config as lab
 from labkit.host import guestimage, paths
 from labkit.host.config import MachineConfig
@@ -54,6 +54,9 @@ class QemuMachine:
         self.name = config.name
         self._config = config
         self._directory = paths.machine_dir(config.name)
+        # `destroy` deletes this directory with all that is in it: it must be one machine's, and nothing above.
+        if self._directory.parent != paths.state_dir() / "machines" or config.name in ("", ".", ".."):
+            raise ConfigError(f"“{config.name}” cannot be a machine's name.", "Choose letters, digits and hyphens.")
         self._connection: fabric.Connection | None = None
 
     # What the tasks call.

@@ -163,6 +163,13 @@ def test_no_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "bootstrap.py" in caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../other", "/"])
+def test_a_name_that_is_no_directory_of_its_own(name: str) -> None:
+    """`destroy` would delete it."""
+    with pytest.raises(ConfigError, match="machine's name"):
+        open_machine(replace(CONFIG, name=name))
+
+
 # What is recorded.
 
 
