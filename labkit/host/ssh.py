@@ -15,7 +15,7 @@ import paramiko
 
 from labkit.errors import InfrastructureError
 
-# paramiko's thread logs what goes wrong with a traceback, and Python prints what nobody handles. We raise it as an error.
+# paramiko's thread logs failures with a traceback, and Python prints what nobody handles. We raise them as errors.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 _PAUSE = 0.15
