@@ -261,6 +261,16 @@ def _needs(item: pytest.Item) -> tuple[str, ...]:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Look the machine up before the first item: that lab.yaml does not know it is one error, and not one for each."""
+    if session.items and not session.config.option.collectonly:
+        try:
+            _ = session.config.stash[Stage.KEY].setting
+        except LabkitError as error:
+            raise pytest.UsageError(f"{error.message} {error.hint}") from None
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Bring the lesson to where the item can run."""
     stage = item.config.stash[Stage.KEY]

@@ -13,8 +13,6 @@ from labkit.host.scenario.narrator import Narrator, make_console
 from labkit.host.scenario.player import last_words
 from labkit.host.scenario.plugin import Setting, Stage
 
-INTERRUPTED = 130
-
 
 class _Session:
     """What pytest says only to plugins: its stage, and whether Ctrl-C ended it."""
@@ -45,11 +43,12 @@ def run(
     checks_only: bool = False,
     place: Path | None = None,
 ) -> int:
-    """Play the lesson ``name`` on ``machine`` and prove it; returns the exit status, 0 or 1, or 130 after Ctrl-C.
+    """Play the lesson ``name`` on ``machine`` and prove it; returns the exit status, 0 or 1.
 
     ``step`` waits for the reader before each command; ``junit`` is where pytest writes a test case for each step and
     check; ``checks_only`` neither resets the machine nor plays a step. ``place`` holds the lessons (default:
-    the checkout's). Raises InfrastructureError where the machine cannot be reached, also in the middle of the lesson.
+    the checkout's). Raises InfrastructureError where the machine cannot be reached, also in the middle of the lesson,
+    and KeyboardInterrupt after a Ctrl-C, when the machine stays as it is and the report has been written.
     """
     scenario = library.find(name, place)
     if junit is not None and junit.is_dir():
@@ -77,7 +76,7 @@ def run(
     if console.reader_is_gone:
         raise BrokenPipeError
     if session.interrupted:
-        return INTERRUPTED
+        raise KeyboardInterrupt
     _refuse(status, scenario.name)
     left = session.stage is not None and session.stage.left
     narrator.farewell(f"The checks of {name}" if checks_only else name, left=left)

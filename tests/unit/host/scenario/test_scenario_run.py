@@ -239,6 +239,19 @@ def test_a_reader_that_is_gone_ends_the_lesson(place: Place, machine: Machine, m
     assert list(place.cases()) in ([], [""])
 
 
+def test_ctrl_c_ends_the_lesson(place: Place, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.write()
+
+    class Impatient:
+        def readline(self) -> str:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.stdin", Impatient())
+    with pytest.raises(KeyboardInterrupt):
+        play(place, machine, step=True)
+    assert place.junit.is_file()
+
+
 @pytest.mark.parametrize(("typed", "played"), [("\n" * 9, 3), ("\n\n\nq\n", 1), ("", 0)])
 def test_step_by_step(place: Place, machine: Machine, monkeypatch: pytest.MonkeyPatch, typed: str, played: int) -> None:
     place.write()
