@@ -59,15 +59,25 @@ def why_not() -> str | None:
         return f"the test host is made of Linux namespaces, and this is {sys.platform}"
     if os.geteuid() != 0:
         return "only root can make the test host (run `sudo .venv/bin/invoke test --only guest`)"
-    for program in ("unshare", "ip", "mount"):
+    for program in ("unshare", "nsenter", "ip", "mount"):
         if shutil.which(program) is None:
             return f"the program {program} is not installed"
+    if is_chroot():
+        return "this system is a chroot, and whoever joins a mount namespace is outside of it (setns(2))"
     try:
         with TestHost() as host:
             tried = subprocess.run(host.command(["true"]), capture_output=True, text=True, timeout=60, check=False)
     except OSError as error:
         return f"its control groups cannot be made: {error}"
     return None if tried.returncode == 0 else f"unshare does not work here: {tried.stderr.strip()}"
+
+
+def is_chroot() -> bool:
+    """Whether our root directory is another than our mount namespace's, which one gets by joining that once more."""
+    root = Path("/").stat()
+    command = ["nsenter", "--mount=/proc/self/ns/mnt", "stat", "--format=%d:%i", "/"]
+    seen = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return seen.returncode == 0 and seen.stdout.strip() != f"{root.st_dev}:{root.st_ino}"
 
 
 class TestHost:

@@ -107,6 +107,7 @@ def test_without_the_programs_the_reason_is_said(monkeypatch: pytest.MonkeyPatch
 def test_where_unshare_is_refused_the_reason_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(testhost, "hierarchies", lambda _text: iter(()))
+    monkeypatch.setattr(testhost, "is_chroot", lambda: False)
     monkeypatch.setattr(testhost.shutil, "which", lambda name: f"/bin/{name}")
     stand_in = tmp_path / "unshare"
     stand_in.write_text("#!/bin/sh\necho 'unshare failed: Operation not permitted' >&2; exit 1\n", encoding="utf-8")
@@ -114,6 +115,32 @@ def test_where_unshare_is_refused_the_reason_is_said(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(testhost.TestHost.__init__, "__defaults__", ((str(tmp_path / "own"),),))
     assert testhost.why_not() == "unshare does not work here: unshare failed: Operation not permitted"
+
+
+@with_a_test_host
+def test_a_chroot_is_seen(tmp_path: Path) -> None:
+    """The same Python, in a chroot into a file system in memory, in which the whole system is bound."""
+    look = "from labkit.host import testhost; print(testhost.is_chroot())"
+    root = tmp_path / "root"
+    root.mkdir()
+    program = f"""
+        mount -t tmpfs root {root}
+        for entry in /*; do
+            if [ -L "$entry" ]; then cp -a "$entry" "{root}$entry"
+            elif [ -d "$entry" ]; then mkdir "{root}$entry"; mount --rbind "$entry" "{root}$entry"; fi
+        done
+        exec chroot {root} {sys.executable} -c '{look}'
+    """
+    with TestHost() as host:
+        done = subprocess.run(
+            host.command(["sh", "-euc", program]),
+            env={**os.environ, "PYTHONPATH": str(Path(testhost.__file__).parents[2])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.stdout == "True\n", done.stderr
+    assert not testhost.is_chroot()
 
 
 def test_elsewhere_the_reason_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
