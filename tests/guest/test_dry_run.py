@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import labkit, output, picture, wait_for
+from conftest import ask_redis, labkit, output, picture, wait_for
 
 START = ["run", "--dry-run", "-d", "-p", "6391:6379", "--pids-limit", "50", "--name", "scripted", "redis"]
 
@@ -70,7 +70,7 @@ def _take_back(before: dict[str, list[str]]) -> None:
     )
 
 
-def test_the_script_makes_an_equivalent_container(redis_cli: str, tmp_path: Path) -> None:
+def test_the_script_makes_an_equivalent_container(tmp_path: Path) -> None:
     before = picture()
     labkit(*[word for word in START if word != "--dry-run"])
     (known,) = json.loads(labkit("inspect", "scripted").stdout)
@@ -85,14 +85,7 @@ def test_the_script_makes_an_equivalent_container(redis_cli: str, tmp_path: Path
     done = subprocess.run(["bash", str(path)], capture_output=True, text=True, timeout=120, check=False)
     try:
         assert done.returncode == 0, done.stderr
-        assert wait_for(
-            lambda: (
-                "PONG"
-                in subprocess.run(
-                    [redis_cli, "-h", "127.0.0.1", "-p", "6391", "ping"], capture_output=True, text=True, check=False
-                ).stdout
-            )
-        )
+        assert wait_for(lambda: "PONG" in ask_redis("127.0.0.1", 6391, "PING"))
         pid = _pid_of(script)
         assert _properties(pid) == expected
     finally:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import labkit, output, picture, wait_for
+from conftest import ask_redis, labkit, output, picture, wait_for
 
 
-def _answers(redis_cli: str, *words: str) -> bool:
-    said = subprocess.run([redis_cli, *words, "ping"], capture_output=True, text=True, timeout=20, check=False)
-    return said.stdout.strip() == "PONG"
+def _answers(address: str, port: int = 6379) -> bool:
+    return ask_redis(address, port, "PING") == "+PONG\r\n"
 
 
-def test_redis_answers_on_every_way_in(redis_cli: str) -> None:
+def test_redis_answers_on_every_way_in() -> None:
     labkit("run", "-d", "-p", "6379:6379", "--name", "redis", "redis")
-    assert wait_for(lambda: _answers(redis_cli, "-h", "127.0.0.1"))
-    assert _answers(redis_cli, "-h", "10.77.0.2")
-    assert _answers(redis_cli, "-h", "10.77.0.1")
-    clients = output(redis_cli, "-h", "127.0.0.1", "client", "list")
+    assert wait_for(lambda: _answers("127.0.0.1"))
+    assert _answers("10.77.0.2")
+    assert _answers("10.77.0.1")
+    clients = ask_redis("127.0.0.1", 6379, "CLIENT LIST")
     assert "addr=10.77.0.1:" in clients
     rule = output("iptables", "-t", "nat", "-S", "LABKIT").splitlines()
     assert rule[1:] == [
@@ -33,7 +31,7 @@ def test_redis_answers_on_every_way_in(redis_cli: str) -> None:
     assert passed[2] == "ACCEPT"
     assert int(passed[0]) > 0, "the filter has not seen our own packets"
     labkit("stop", "redis")
-    assert not _answers(redis_cli, "-h", "127.0.0.1")
+    assert not _answers("127.0.0.1")
 
 
 def test_containers_reach_one_another_and_the_gateway() -> None:
