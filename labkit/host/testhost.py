@@ -75,7 +75,7 @@ def why_not() -> str | None:
 def is_chroot() -> bool:
     """Whether our root directory is another than our mount namespace's, which one gets by joining that once more.
 
-    There pivot_root(2) changes the chroot only, so that `labkit exec` lands in the computer's own root directory: a test
+    There pivot_root(2) changes the chroot only, so that `labkit exec` lands in the computer's own root: a test
     that writes to a container's /etc/passwd would write to that one. It was tried, by mistake.
     """
     root = Path("/").stat()
