@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -43,6 +44,7 @@ def do(machine: Machine, command: str) -> str:
     return str(machine.connection().run(command, hide=True, in_stream=False).stdout)
 
 
+LESSONS = [lesson.name for lesson in catalogue()]
 UNTIL_IT_ANSWERS = "timeout 20 sh -c 'until redis-cli ping; do sleep 0.2; done'"
 
 Case = tuple[str, str, set[str]]
@@ -77,11 +79,11 @@ def changed(tmp_path: Path, name: str, before: str, after: str) -> Path:
 @pytest.fixture(autouse=True)
 def _fresh_modules() -> None:
     """Two runs in one process would share the module of the first one's checks."""
-    for name in [name for name in sys.modules if ".test_" in name and "redis" in name]:
+    for name in [name for name in sys.modules if ".test_" in name and name.split(".")[0] in LESSONS]:
         del sys.modules[name]
 
 
-@pytest.mark.parametrize("name", [lesson.name for lesson in catalogue()])
+@pytest.mark.parametrize("name", LESSONS)
 def test_a_lesson_passes_and_proves_its_claims(machine: Machine, tmp_path: Path, name: str) -> None:
     lesson = find(name)
     junit = tmp_path / "results.xml"
@@ -200,13 +202,64 @@ def test_a_container_in_the_machines_own_network_is_found_out(machine: Machine, 
     assert one_check(machine, junit, "test_each_container_has_its_own_network_namespace") == "failure"
 
 
-def one_check(machine: Machine, junit: Path, name: str) -> str:
-    """The verdict about what is there now of one check of redis-nat."""
+def one_check(machine: Machine, junit: Path, name: str, lesson: str = "redis-nat") -> str:
+    """The verdict about what is there now of one of the lesson's checks."""
     lessons = checkout() / "scenarios"
     words = ["--config-file", str(lessons / "pytest.ini"), "-p", "no:cacheprovider", "-q", "--tb=no", "-k", name]
     setting = plugin.Setting(machine, checks_only=True)
-    pytest.main([*words, f"--junitxml={junit}", str(lessons / "redis-nat")], plugins=[setting])
+    pytest.main([*words, f"--junitxml={junit}", str(lessons / lesson)], plugins=[setting])
     return cases(junit)[name][0]
+
+
+INSIDE = "mount -t proc proc /proc; sh -c 'setsid sleep 602 &'; exec sleep 601"
+ALONE = f"unshare --mount --ipc --uts --pid --fork bash -c {shlex.quote(INSIDE)}"
+PROCESSES = f"(unshare --ipc --uts --pid --fork sleep 600 & {ALONE} &) >/dev/null 2>&1; sleep 1"
+HEARS = (  # a program called sleep that has a handler for SIGTERM
+    r"#include <signal.h>\n#include <unistd.h>\nvoid end(int n) { _exit(0); }\n"
+    r"int main(void) { signal(SIGTERM, end); for (;;) pause(); }"
+)
+UNION = (
+    "cd /root/lessons/overlay; mkdir company home work mnt; echo source > company/code; echo monday > company/meeting;"
+    "touch home/eat home/sleep; {mount}; {write}; {delete}"
+)
+MOUNT = "mount -t overlay -o lowerdir=company,upperdir=home,workdir=work none mnt"
+WRITE, DELETE = "echo apple > mnt/code", "rm mnt/meeting"
+VARIANTS = [
+    # lesson, what somebody has done by hand, the checks that must see that it is not what the lesson shows
+    ("pid-1", PROCESSES, set()),
+    ("pid-1", PROCESSES.replace("unshare --ipc --uts --pid --fork sleep 600", "sleep 600"),
+     {"test_the_clones_shell_is_process_1_inside_and_another_outside", "test_exactly_the_flags_namespaces_are_new"}),
+    ("pid-1", PROCESSES.replace("unshare --ipc --uts --pid --fork sleep", "unshare --ipc --pid --fork sleep"),
+     {"test_exactly_the_flags_namespaces_are_new"}),
+    ("pid-1", PROCESSES.replace("mount -t proc proc /proc; ", ""),
+     {"test_ps_shows_the_host_until_proc_is_mounted_anew", "test_the_new_proc_shows_only_the_family"}),
+    ("pid-1", PROCESSES.replace("setsid sleep 602 &", "true") + "; sleep 602 >/dev/null 2>&1 &",
+     {"test_process_1_adopts_orphans", "test_the_new_proc_shows_only_the_family"}),
+    ("pid-1", f"mkdir /tmp/own; printf '{HEARS}' > /tmp/own/sleep.c; cc -o /tmp/own/sleep /tmp/own/sleep.c; "
+     + PROCESSES.replace("exec sleep 601", "exec -a sleep /tmp/own/sleep 601"),
+     {"test_a_signal_from_inside_does_not_kill_process_1", "test_process_1_adopts_orphans"}),
+    ("overlay", UNION.format(mount=MOUNT, write=WRITE, delete="true"), {"test_a_deletion_leaves_a_whiteout"}),
+    ("overlay", UNION.format(mount=MOUNT, write="true", delete=DELETE), {"test_copy_up"}),
+    ("overlay", UNION.format(mount="cp -r company/* home/* mnt", write=WRITE, delete=DELETE),
+     {"test_the_union_shows_both", "test_copy_up", "test_a_deletion_leaves_a_whiteout"}),
+    ("overlay", UNION.format(mount=MOUNT, write=WRITE, delete=f"{DELETE}; umount mnt; rm home/meeting; {MOUNT}"),
+     {"test_a_deletion_leaves_a_whiteout"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lesson", "done", "seen"), VARIANTS)
+def test_checks_see_what_is_not_as_the_lesson_shows(
+    machine: Machine, tmp_path: Path, lesson: str, done: str, seen: set[str]
+) -> None:
+    machine.reset()
+    do(machine, f"mkdir -p /root/lessons/{lesson}")
+    do(machine, done)
+    junit = tmp_path / "results.xml"
+    run(lesson, machine, checks_only=True, junit=junit)
+    failed = {name for name, (verdict, _, _) in cases(junit).items() if verdict == "failure"}
+    assert seen <= failed
+    if lesson == "pid-1":
+        assert seen == failed, "a check failed that has nothing to do with it"
 
 
 def test_a_machine_killed_in_the_middle_is_no_failed_lesson(
