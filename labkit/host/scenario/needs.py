@@ -22,16 +22,16 @@ class Need:
 
 # A file system that is mounted for a try is mounted in a mount namespace of its own: it ends with the probe, whatever
 # happens. The directory is in /var/tmp, since /tmp may be a tmpfs, and / of a container an overlay, which cannot
-# be the upper directory of another (overlayfs.rst, "Upper and lower filesystems").
+# be the upper directory of another (overlayfs.rst, "Upper and lower filesystems"). mount(2) loads a module itself.
 _TRY_UNION = """
 d=$(mktemp -d /var/tmp/labkit-probe.XXXXXX) && mkdir $d/a $d/b $d/w $d/m || exit 1
-unshare --mount sh -c "{mount}" 2>&1; status=$?
+unshare --mount {mount} 2>&1; status=$?
 rm -rf $d; exit $status
 """
 
 NEEDS: dict[str, Need] = {
     "aufs": Need(
-        "modprobe -q aufs; " + _TRY_UNION.format(mount="mount -t aufs -o dirs=$d/a:$d/b none $d/m"),
+        _TRY_UNION.format(mount="mount -t aufs -o dirs=$d/a:$d/b none $d/m"),
         "the kernel has no aufs, which never entered the mainline",
     ),
     "cgroup-v1": Need("grep -q '^cgroup .* cgroup ' /proc/mounts", "no cgroup v1 hierarchy is mounted"),
@@ -43,8 +43,7 @@ NEEDS: dict[str, Need] = {
     "iptables-nat": Need("iptables -w -t nat -S 2>&1 >/dev/null", "iptables cannot list the nat table"),
     "network-namespaces": Need("unshare --net true 2>&1", "no network namespace can be made"),
     "overlay": Need(
-        "modprobe -q overlay; "
-        + _TRY_UNION.format(mount="mount -t overlay -o lowerdir=$d/b,upperdir=$d/a,workdir=$d/w none $d/m"),
+        _TRY_UNION.format(mount="mount -t overlay -o lowerdir=$d/b,upperdir=$d/a,workdir=$d/w none $d/m"),
         "overlay cannot be mounted",
     ),
     "pid-namespaces": Need("unshare --pid --fork true 2>&1", "no pid namespace can be made"),
@@ -60,4 +59,4 @@ def lacking(name: str, host: Host) -> str | None:
     if result.rc == 0:
         return None
     lines = (result.stdout + result.stderr).strip().splitlines()
-    return f"{need.absence} ({lines[-1].strip()})" if lines else need.absence
+    return f"{need.absence} ({lines[0].strip()})" if lines else need.absence
