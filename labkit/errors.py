@@ -15,6 +15,8 @@ class LabkitError(Exception):
     """
 
     exit_status = 1
+    passes_status_on = False
+    """Whether ``labkit run`` and ``exec`` end with this error's own status, and not with docker's 125."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

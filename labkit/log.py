@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from labkit.errors import UsageError
+
 Event = dict[str, Any]
 Listener = Callable[[Event], None]
 
@@ -34,6 +36,11 @@ def listen(listener: Listener) -> Callable[[], None]:
     """Send every later event to ``listener``; the function that is returned ends that."""
     _listeners.append(listener)
     return lambda: _listeners.remove(listener)
+
+
+def listen_no_more() -> None:
+    """Forget all listeners: for a process that was forked, whose parent goes on telling them."""
+    _listeners.clear()
 
 
 def emit(event: str, **fields: Any) -> None:
@@ -71,6 +78,11 @@ def step(title: str) -> Iterator[Step]:
 
 def write_json_lines(path: str) -> Callable[[], None]:
     """Append every event to ``path``, one JSON object and one write a line: processes can share the file."""
+    try:
+        with open(path, "a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise UsageError(f"the log {path} cannot be written: {error.strerror}", "LABKIT_LOG names a file") from error
 
     def listener(record: Event) -> None:
         with open(path, "a", encoding="utf-8") as file:

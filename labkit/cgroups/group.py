@@ -9,7 +9,7 @@ from typing import Any
 
 from labkit.cgroups import limits
 from labkit.cgroups.detect import Hierarchies
-from labkit.cgroups.operations import EnableControllers, InheritCpuset, MakeGroup, MakeParentGroup, SetLimit
+from labkit.cgroups.operations import EnableControllers, InheritCpuset, MakeGroup, SetLimit
 from labkit.errors import NotFoundError
 from labkit.kernel import process
 from labkit.operations import Operation
@@ -38,9 +38,8 @@ def _plan_v2(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> 
     wanted = tuple(name for name in V2_CONTROLLERS if name in offered)
     operations: list[Operation] = [
         EnableControllers(hierarchies.v2, wanted),
-        MakeParentGroup(parent),
+        MakeGroup(directory),  # first: with a group in it the parent cannot go any more
         EnableControllers(parent, wanted),
-        MakeGroup(directory),
     ]
     operations += [SetLimit(directory, name, value) for name, value in limits.for_v2(resources)]
     return operations
@@ -48,8 +47,7 @@ def _plan_v2(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> 
 
 def _plan_v1(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> list[Operation]:
     operations: list[Operation] = []
-    for directory in directories(path, hierarchies):
-        operations += [MakeParentGroup(os.path.dirname(directory)), MakeGroup(directory)]
+    operations += [MakeGroup(directory) for directory in directories(path, hierarchies)]
     if "cpuset" in hierarchies.v1:
         directory = os.path.join(hierarchies.v1["cpuset"], path.lstrip("/"))
         operations.append(InheritCpuset(directory))

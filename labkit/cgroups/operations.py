@@ -16,28 +16,11 @@ from labkit.operations.files import write_kernel_file
 
 
 @dataclass(frozen=True)
-class MakeParentGroup(Operation):
-    """The group under which all containers' groups lie: who comes first makes it, who goes last removes it."""
-
-    path: str
-
-    def describe(self) -> str:
-        """As mkdir(1)."""
-        return f"mkdir -p {quote(self.path)}"
-
-    def do(self) -> None:
-        """mkdir(2)."""
-        os.makedirs(self.path, exist_ok=True)
-
-    def undo(self) -> None:
-        """rmdir(2), which refuses as long as another container's group is in it."""
-        with contextlib.suppress(OSError):
-            os.rmdir(self.path)
-
-
-@dataclass(frozen=True)
 class MakeGroup(Operation):
-    """``mkdir`` under a controller makes a group; its files appear by themselves."""
+    """``mkdir`` under a controller makes a group; its files appear by themselves.
+
+    The parent is shared by all containers: who comes first makes it, who goes last removes it.
+    """
 
     path: str
 
@@ -59,7 +42,8 @@ class MakeGroup(Operation):
         """rmdir(2), the groups that the container made below it first; then the shared parent, if this was the last."""
         for place, _, _ in os.walk(self.path, topdown=False):
             _remove_group(place)
-        MakeParentGroup(os.path.dirname(self.path)).undo()
+        with contextlib.suppress(OSError):  # refused as long as another container's group is in it
+            os.rmdir(os.path.dirname(self.path))
 
 
 def _remove_group(place: str, seconds: float = 5.0) -> None:
@@ -98,8 +82,7 @@ class EnableControllers(Operation):
 
     def do(self) -> None:
         """One write; a controller that is on already is no error."""
-        with contextlib.suppress(FileNotFoundError):
-            write_kernel_file(f"{self.path}/cgroup.subtree_control", " ".join(f"+{name}" for name in self.controllers))
+        write_kernel_file(f"{self.path}/cgroup.subtree_control", " ".join(f"+{name}" for name in self.controllers))
 
     def undo(self) -> None:
         """Nothing."""

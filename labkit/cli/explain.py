@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -20,9 +21,8 @@ def listen() -> None:
             head = f"{event['where']:<4} {event['seconds'] * 1000:7.1f} ms  "
             first, *rest = str(event["command"]).splitlines()
             lines = [first, *[" " * len(head) + line for line in rest]]
-            if colours:
-                print(f"{_DIM}{head}{_PLAIN}{_BOLD}" + "\n".join(lines) + _PLAIN, file=sys.stderr)
-            else:
-                print(head + "\n".join(lines), file=sys.stderr)
+            text = f"{_DIM}{head}{_PLAIN}{_BOLD}" + "\n".join(lines) + _PLAIN if colours else head + "\n".join(lines)
+            with contextlib.suppress(BrokenPipeError):  # who does not want to read on does not stop the container
+                print(text, file=sys.stderr)
 
     log.listen(show)

@@ -48,8 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (``sys.argv`` by default); the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     verb = words[0] if words else ""
-    log.listen_as_environment_says()
+    _have_three_descriptors()
     try:
+        log.listen_as_environment_says()
         if verb in VERBS:
             module = import_module(f"labkit.cli.verb_{verb}")
             parser = _Parser(
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module.arguments(parser)
             options = parser.parse_args(words[1:])
             options.typed = words
+            _prepare()
             status: int = module.main(options)
             sys.stdout.flush()
             return status
@@ -69,10 +71,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # Whoever read our output has enough: head(1), less(1). Nothing may be flushed to it any more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
+        for number in (1, 2):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        return 141  # 128 + SIGPIPE
     except Exception:
         return _own_bug(words)
+
+
+def _have_three_descriptors() -> None:
+    """Who was started with standard input, output or error closed would open files in their places."""
+    while True:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor > 2:
+            os.close(descriptor)
+            break
+    for name, mode in (("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - until the end
+
+
+def _prepare() -> None:
+    """Only root can do any of it, and only root may look in: images hold set-user-ID programs of other systems."""
+    if os.geteuid() != 0:
+        from labkit.errors import MissingToolError
+
+        raise MissingToolError("labkit must run as root", f"sudo labkit {' '.join(sys.argv[1:])}")
+    for directory in ("/var/lib/labkit", "/run/labkit"):
+        os.makedirs(directory, mode=0o700, exist_ok=True)
 
 
 def _without_verb(word: str) -> int:
@@ -109,8 +134,7 @@ def _explain(error: LabkitError, verb: str) -> int:
     print(f"labkit: {error.message}", file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
-    own_status = type(error).__name__ == "StartError"
-    return FAILED if verb in _PASSES_STATUS_ON and not own_status else error.exit_status
+    return FAILED if verb in _PASSES_STATUS_ON and not error.passes_status_on else error.exit_status
 
 
 def _own_bug(words: list[str]) -> int:

@@ -8,6 +8,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import sys
 
 from labkit.engine import logs, record
 from labkit.errors import UsageError
@@ -22,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Print them."""
-    if options.tail is not None and options.tail < 0:
-        raise UsageError("--tail must not be negative", "0 shows only what comes from now on, with -f")
+    if options.tail is not None and not 0 <= options.tail <= sys.maxsize:
+        raise UsageError(f"--tail {options.tail} is not possible", "a number of lines; 0 with -f shows what is to come")
     logs.show(record.find(options.container), options.follow, options.tail)
     return 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from dataclasses import asdict
 
 from labkit.cli import table
@@ -26,8 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Print them."""
-    if gc.is_needed():
-        gc.collect()
+    gc.collect_quietly()
     found = [(container, container.state()) for container in record.everything()]
     shown = [(container, state) for container, state in found if options.all or state.status == "running"]
     if options.json:
@@ -42,11 +42,12 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _row(container: Container, state: State) -> list[str]:
-    command = " ".join(container.command)
+    # A program's arguments may hold anything; a table takes only what can be printed in a line.
+    command = "".join(letter if letter.isprintable() else "?" for letter in " ".join(container.command))
     status = {
         "created": "Created",
-        "running": f"Up {table.duration(_since(state.started_at))}",
-        "exited": f"Exited ({state.exit_code}) {table.duration(_since(state.finished_at))} ago",
+        "running": f"Up {table.duration(time.time() - state.started_at)}",
+        "exited": f"Exited ({state.exit_code}) {table.ago(state.finished_at) if state.finished_at else ''}".rstrip(),
     }[state.status]
     return [
         container.short_id,
@@ -58,9 +59,3 @@ def _row(container: Container, state: State) -> list[str]:
         ", ".join(container.ports),
         container.name,
     ]
-
-
-def _since(moment: float) -> float:
-    import time
-
-    return time.time() - moment

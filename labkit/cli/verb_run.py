@@ -65,8 +65,7 @@ def main(options: argparse.Namespace) -> int:
         return 0
     if options.explain:
         explain.listen()
-    if gc.is_needed():
-        gc.collect()
+    gc.collect_quietly()
     from labkit.engine.run import run  # local: a mistyped option is answered sooner
 
     return run(wanted)
@@ -79,14 +78,15 @@ def _checked(options: argparse.Namespace) -> Options:
             "-d and -i exclude one another: a detached container has nobody to read from", "leave one of them out"
         )
     ports = [portmap.parse(text) for text in options.publish]
+    portmap.check_distinct(ports)
     if ports and options.network != "bridge":
         raise UsageError(f"-p needs the bridge network, not '{options.network}'", "leave --network out")
     if options.cpus is not None and not 0.01 <= options.cpus <= 1024:
         raise UsageError(
             f"--cpus {options.cpus:g} is not possible", "a number from 0.01 on, as 0.5 for half a processor"
         )
-    if options.pids_limit is not None and options.pids_limit < 1:
-        raise UsageError(f"--pids-limit {options.pids_limit} is not possible", "a number from 1 on")
+    if options.pids_limit is not None and not 1 <= options.pids_limit <= 4194304:  # PID_MAX_LIMIT of the kernel
+        raise UsageError(f"--pids-limit {options.pids_limit} is not possible", "a number from 1 to 4194304")
     if options.name:
         from labkit.engine.record import check_name
 

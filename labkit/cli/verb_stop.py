@@ -21,8 +21,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Stop them in turn; all names are looked up first."""
-    if options.time < 0:
-        raise UsageError("-t must not be negative", "0 kills at once")
+    if not 0 <= options.time <= 86400:  # not a number is not in between, either
+        raise UsageError(f"-t {options.time:g} is not possible", "seconds from 0 (kills at once) to 86400")
     for word, container in [(word, record.find(word)) for word in options.containers]:
         lifecycle.stop(container, options.time)
         print(word)

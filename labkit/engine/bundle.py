@@ -124,7 +124,7 @@ def _resources(options: Options) -> dict[str, Any]:
 
 def parse_size(text: str) -> int:
     """``512m`` in bytes, as docker reads it: b, k, m, g, powers of 1024. UsageError for anything else."""
-    match = re.fullmatch(r"(\d+)([bkmg]?)b?", text.lower())
+    match = re.fullmatch(r"([0-9]{1,15})([bkmg]?)b?", text.lower())
     if not match:
         raise UsageError(f"'{text}' is no size", "write a number and b, k, m or g, as --memory 64m")
     return int(match[1]) << (10 * "bkmg".index(match[2] or "b"))

@@ -8,7 +8,6 @@ import contextlib
 import os
 import shutil
 import time
-from pathlib import Path
 
 from labkit.cgroups import group
 from labkit.cgroups.detect import detect
@@ -18,24 +17,25 @@ from labkit.errors import LabkitError
 from labkit.images.store import LAYERS
 
 
-def collect() -> list[str]:
-    """Clean up after every container whose lease nobody holds; the ids of those that needed it.
+def collect(only: str = "") -> list[str]:
+    """Clean up after every container that nobody is responsible for (or after ``only``); the ids of those that needed
+    it.
 
     What cannot be undone now stays in its journal; the first such error is raised when all others are cleaned up.
     """
     cleaned = []
     first_error: LabkitError | None = None
-    for container_id in sorted(_candidates()):
+    for container_id in sorted(_candidates() & {only} if only else _candidates()):
         taken = lease.take(container_id)
         if taken is None:
             continue
         try:
-            cleaned.append(container_id)
             _clean(container_id)
-        except LabkitError as error:
-            first_error = first_error or error
-        finally:
             taken.release()
+            cleaned.append(container_id)
+        except LabkitError as error:
+            taken.let_go()
+            first_error = first_error or error
     _networks()
     _half_unpacked_layers()
     if first_error:
@@ -43,23 +43,22 @@ def collect() -> list[str]:
     return cleaned
 
 
-def is_needed() -> bool:
-    """Whether ``collect`` might find something: quick, for the beginning of every command."""
-    return any(_is_orphan(container_id) for container_id in _candidates())
-
-
-def _is_orphan(container_id: str) -> bool:
-    taken = lease.take(container_id)
-    if taken is None:
-        return False
-    taken.release()
-    return True
+def collect_quietly() -> None:
+    """For the beginning of other commands: nothing where nobody died, and no error that is not their own."""
+    if any(not lease.is_held(container_id) for container_id in _candidates()):
+        with contextlib.suppress(LabkitError):
+            collect()
 
 
 def _candidates() -> set[str]:
-    """Containers that are or were running, and those whose making was not finished."""
-    made = {name for name in _names(f"{DATA}/journals") if not _was_started(name)}
-    return made | set(lease.held()) | set(_names(f"{RUN}/journals"))
+    """Containers that are or were running, and those whose making or removal was not finished."""
+    found = set(lease.everything()) | set(_names(f"{RUN}/journals"))
+    for container_id in _names(f"{DATA}/journals"):
+        container = record.load(container_id)
+        # "running" in the file, and no lease: that was before the last boot.
+        if container is None or not container.was_started() or container.written_state().status == "running":
+            found.add(container_id)
+    return found
 
 
 def _names(directory: str) -> list[str]:
@@ -69,22 +68,19 @@ def _names(directory: str) -> list[str]:
         return []
 
 
-def _was_started(container_id: str) -> bool:
-    return Path(DATA, "containers", container_id, "state.json").exists()
-
-
 def _clean(container_id: str) -> None:
     group.kill(f"/labkit/{container_id}", detect())
     record.run_journal(container_id).undo()
-    container = next((found for found in record.everything() if found.id == container_id), None)
-    if container is None or not _was_started(container_id):
-        # It never ran: a start that was cut short leaves nothing.
+    container = record.load(container_id)
+    if container is None or not container.was_started():
+        # It never ran, or its removal was cut short: nothing of it stays.
         record.creation_journal(container_id).undo()
         return
-    state = container.state()
-    if state.status == "running" or not state.finished_at:
+    state = container.written_state()
+    if state.status == "running":
         container.save_state(State("exited", exit_code=137, started_at=state.started_at, finished_at=time.time()))
     if container.auto_remove:
+        container.forget_state()
         record.creation_journal(container_id).undo()
 
 

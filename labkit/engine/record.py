@@ -14,14 +14,17 @@ import os
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-from labkit.errors import ConflictError, NotFoundError, UsageError
+from labkit.errors import ConfigError, ConflictError, KernelError, NotFoundError, UsageError
 from labkit.kernel import process
 from labkit.operations import Journal
 
 DATA = "/var/lib/labkit"
 RUN = "/run/labkit"
 NAMES = f"{DATA}/names"
+
+T = TypeVar("T")
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
 
@@ -38,6 +41,8 @@ class State:
     exit_code: int = 0
     started_at: float = 0.0
     finished_at: float = 0.0
+    boot: str = ""
+    """The boot in which it runs (kernel/process.py): a pid of another boot means nothing."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +95,28 @@ class Container:
         _write(Path(self.directory, "container.json"), json.dumps(asdict(self), indent=1))
 
     def state(self) -> State:
-        """Read anew each time: its shim writes it. A first process that is gone without a word means that its shim
-        died.
-        """
+        """What it is doing now. A first process that is gone without a word means that its shim died, too."""
+        state = self.written_state()
+        if state.status != "running":
+            return state
+        if state.boot == process.boot_id() and process.is_alive(state.pid, state.pid_started):
+            return state
+        return State("exited", exit_code=137, started_at=state.started_at)
+
+    def written_state(self) -> State:
+        """What its shim wrote last, true or not."""
         try:
-            state = State(**json.loads(Path(self.directory, "state.json").read_text(encoding="utf-8")))
+            return _read(State, Path(self.directory, "state.json"))
         except FileNotFoundError:
             return State()
-        if state.status == "running" and not process.is_alive(state.pid, state.pid_started):
-            return State("exited", exit_code=137, started_at=state.started_at)
-        return state
+
+    def was_started(self) -> bool:
+        """Whether its program was ever about to run. A start that failed leaves nothing, this file least of all."""
+        return Path(self.directory, "state.json").exists()
+
+    def forget_state(self) -> None:
+        """The first step of its removal: from now on it counts as one that was never started, whoever goes on."""
+        Path(self.directory, "state.json").unlink(missing_ok=True)
 
     def save_state(self, state: State) -> None:
         """Write it in one step."""
@@ -108,8 +125,24 @@ class Container:
 
 def _write(path: Path, text: str) -> None:
     beside = path.with_suffix(f".{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise KernelError(
+            f"{path} cannot be written: {error.strerror}", "is the disk full?", error.errno or 0
+        ) from error
+
+
+def _read(kind: type[T], path: Path) -> T:
+    """A record as it was written. ConfigError where it is none; FileNotFoundError where there is no such file."""
+    try:
+        return kind(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error}", "another version of labkit wrote it, or it is damaged; remove it by hand"
+        ) from error
 
 
 def creation_journal(container_id: str) -> Journal:
@@ -131,38 +164,36 @@ def check_name(name: str) -> str:
     return name
 
 
+def load(container_id: str) -> Container | None:
+    """The container of that whole id; None where there is none, or where it is being made or removed."""
+    try:
+        return _read(Container, Path(DATA, "containers", container_id, "container.json"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def everything() -> list[Container]:
     """All containers, the oldest first."""
-    found = []
     try:
         ids = os.listdir(f"{DATA}/containers")
     except FileNotFoundError:
         return []
-    for container_id in ids:
-        try:
-            text = Path(DATA, "containers", container_id, "container.json").read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError):
-            continue  # being made, or being removed
-        found.append(Container(**json.loads(text)))
+    found = [container for container in map(load, ids) if container]
     return sorted(found, key=lambda container: container.created)
 
 
 def find(text: str) -> Container:
     """By name, id or an unambiguous beginning of the id. NotFoundError lists the names there are."""
-    if _NAME.fullmatch(text):
-        try:
-            container_id = os.readlink(f"{NAMES}/{text}")
-        except (FileNotFoundError, OSError):
-            container_id = ""
-        for container in everything():
-            if container.id == container_id:
-                return container
-    matches = [container for container in everything() if len(text) >= 2 and container.id.startswith(text)]
+    containers = everything()
+    for container in containers:
+        if text in (container.name, container.id):
+            return container
+    matches = [container for container in containers if len(text) >= 2 and container.id.startswith(text)]
     if len(matches) > 1:
         raise ConflictError(
             f"'{text}' is the beginning of {len(matches)} containers' ids", "give more of it, or the name"
         )
     if not matches:
-        names = ", ".join(container.name for container in everything()) or "none"
+        names = ", ".join(container.name for container in containers) or "none"
         raise NotFoundError(f"there is no container '{text}'", f"containers here: {names} (labkit ps -a)")
     return matches[0]

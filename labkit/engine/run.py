@@ -16,14 +16,17 @@ from types import FrameType
 from labkit import log
 from labkit.engine import bundle, plan, record, shim
 from labkit.engine.bundle import Options
-from labkit.engine.lease import Lease, take
+from labkit.engine.lease import Lease, take_new
 from labkit.engine.record import Container
-from labkit.engine.shim import Shim
+from labkit.engine.shim import Pipes, Wire
 from labkit.errors import InfrastructureError, LabkitError
 from labkit.images import store
 from labkit.images.store import Image
-from labkit.kernel import process
+from labkit.kernel import namespaces, process
 from labkit.oci.launch import StartError
+
+#: Signals that go to the container when they are sent to the command in the foreground.
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 _ADJECTIVES = "brave calm clever eager gentle happy keen lucky merry quiet quick shy sunny swift tidy witty".split()
 _ANIMALS = "ant bear crab crow deer duck finch fox frog gull hare heron lynx mole newt otter owl seal swan wren".split()
@@ -55,25 +58,31 @@ def run(options: Options) -> int:
     """
     image = store.find(options.image)
     container = new_container(options, image)
-    lease = take(container.id)
-    assert lease is not None
-    stdin = os.pipe() if options.interactive else (-1, -1)
-    wire = shim.fork(lease, stdin, foreground=not options.detach)
+    if namespaces.is_chrooted():
+        raise InfrastructureError(
+            "labkit does not run in a chroot: pivot_root would leave the real root within the container's reach",
+            "start it outside, or enter that root by pivot_root (unshare, systemd-nspawn)",
+        )
+    lease = take_new(container.id)
+    pipes = Pipes.make(stdin=options.interactive, output=not options.detach)
+    wire = shim.fork(lease, pipes)
     try:
         container = _prepare(container, image, options)
         wire.go(container)
         pid = _wait_for_start(wire)
-        # From here on the shim alone is responsible; it keeps the lease.
-        os.close(lease.descriptor)
+        lease.let_go()  # from here on the shim alone is responsible
     except BaseException:
         wire.abort()
         _abandon(container, lease)
         raise
     if options.detach:
         wire.close()
-        print(container.id)
+        print(container.id, flush=True)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
         return 0
-    return _Foreground(wire, pid, stdin[1]).wait()
+    foreground = _Foreground(wire, pid, pipes)
+    foreground.listen_to_signals()
+    return foreground.wait()
 
 
 def _prepare(container: Container, image: Image, options: Options) -> Container:
@@ -95,7 +104,7 @@ def _prepare(container: Container, image: Image, options: Options) -> Container:
     return container
 
 
-def _wait_for_start(wire: Shim) -> int:
+def _wait_for_start(wire: Wire) -> int:
     """Pass the shim's events on until the container runs; its pid. The shim's error is raised as our own."""
     while True:
         event = wire.read()
@@ -103,6 +112,8 @@ def _wait_for_start(wire: Shim) -> int:
         if kind == "started":
             return int(event["pid"])
         if kind == "created":
+            # Nobody may interrupt us between the word and its answer: we would not know which of us takes it back.
+            signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
             wire.start()
             continue
         if kind == "error":
@@ -122,34 +133,63 @@ def _abandon(container: Container, lease: Lease) -> None:
 
 
 class _Foreground:
-    """Waits for the end of a container, feeds its standard input, and passes signals on to it."""
+    """Waits for the end of a container, carries its standard input, output and error, and passes signals on to it."""
 
-    def __init__(self, wire: Shim, pid: int, stdin: int) -> None:
+    def __init__(self, wire: Wire, pid: int, pipes: Pipes) -> None:
         self.wire = wire
         self.pid = pid
         self.pid_started = process.start_time(pid)
-        self.stdin = stdin
+        self.stdin = pipes.stdin[1]
+        self.outputs = {pipes.stdout[1]: 1, pipes.stderr[1]: 2}
         self.interrupts = 0
 
-    def wait(self) -> int:
-        """Its exit status. The second Ctrl-C kills it: pid 1 of a namespace ignores signals that it does not handle."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    def listen_to_signals(self) -> None:
+        """From now on they are the container's; those that came since its start, too."""
+        for number in PASSED_ON:
             signal.signal(number, self._pass_on)
-        while True:
-            sources: list[int] = [self.wire.channel.fileno()]
-            if self.stdin >= 0:
-                sources.append(0)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+
+    def wait(self) -> int:
+        """Its exit status, when all of its output is written. If our reader goes away, the container is killed."""
+        channel = self.wire.channel.fileno()
+        code = None
+        while code is None or self.outputs:
+            sources = [*self.outputs, *([0] if self.stdin >= 0 else []), *([channel] if code is None else [])]
             ready, _, _ = select.select(sources, [], [])
-            if 0 in ready:
-                self._feed()
-            if sources[0] in ready:
-                event = self.wire.read()
-                if event["event"] == "exited":
-                    return int(event["code"])
-                if event["event"] == "end":
-                    raise InfrastructureError("the container's shim died", "clean up with: labkit gc")
+            for descriptor in ready:
+                if descriptor == 0:
+                    self._feed()
+                elif descriptor == channel:
+                    code = self._exit_code()
+                else:
+                    self._copy(descriptor)
+        return code
+
+    def _exit_code(self) -> int:
+        """It is in the shim's last event; what comes before it is what the shim takes back."""
+        event = self.wire.read()
+        while event["event"] not in ("exited", "end"):
+            event = self.wire.read()
+        if event["event"] == "end":
+            raise InfrastructureError("the container's shim died", "clean up with: labkit gc")
+        return int(event["code"])
+
+    def _copy(self, descriptor: int) -> None:
+        data = os.read(descriptor, 65536)
+        if not data:
+            os.close(descriptor)
+            del self.outputs[descriptor]
+            return
+        try:
+            while data:
+                select.select([], [self.outputs[descriptor]], [])  # it may be one that does not block
+                data = data[os.write(self.outputs[descriptor], data) :]
+        except BrokenPipeError:
+            process.kill(self.pid, self.pid_started, signal.SIGKILL)
+            raise
 
     def _pass_on(self, number: int, _: FrameType | None) -> None:
+        """The second Ctrl-C kills it: pid 1 of a namespace ignores signals that it does not handle."""
         self.interrupts += number == signal.SIGINT
         if self.interrupts == 1 and number == signal.SIGINT:
             print("labkit: passed Ctrl-C on to the container; once more kills it", file=sys.stderr)

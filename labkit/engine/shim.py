@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
 import socket
 import time
 import traceback
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TextIO
 
 from labkit import log
@@ -23,15 +22,38 @@ from labkit.cgroups import group
 from labkit.cgroups.detect import detect
 from labkit.engine import record
 from labkit.engine.lease import Lease
-from labkit.engine.logs import LogWriter
+from labkit.engine.output import Copier, LogWriter
 from labkit.engine.record import Container, State
-from labkit.errors import LabkitError
+from labkit.errors import InfrastructureError, LabkitError
 from labkit.kernel import process
 from labkit.oci import launch, plan, spec
 
 
-class Shim:
-    """The starting command's end of the wire."""
+@dataclass(frozen=True)
+class Pipes:
+    """Pipes between the command and the container: (our end, the command's end) each, or (-1, -1) for none."""
+
+    stdin: tuple[int, int] = (-1, -1)
+    stdout: tuple[int, int] = (-1, -1)
+    stderr: tuple[int, int] = (-1, -1)
+
+    @classmethod
+    def make(cls, stdin: bool, output: bool) -> Pipes:
+        """Those that are wanted."""
+        none = (-1, -1)
+        # os.pipe() gives (reading end, writing end): of standard input the container reads, of the others the command.
+        backwards = [os.pipe()[::-1] for _ in range(2 if output else 0)] or [none, none]
+        return cls(os.pipe() if stdin else none, backwards[0], backwards[1])
+
+    def close(self, side: int) -> None:
+        """Close the container's ends (0) or the command's (1)."""
+        for ends in (self.stdin, self.stdout, self.stderr):
+            if ends[side] >= 0:
+                os.close(ends[side])
+
+
+class Wire:
+    """The starting command's end of the socket to the shim."""
 
     def __init__(self, channel: socket.socket) -> None:
         self.channel = channel
@@ -39,11 +61,19 @@ class Shim:
 
     def go(self, container: Container) -> None:
         """The host's part is done: make the process. ``container`` now has its address."""
-        self.channel.sendall((json.dumps({"container": vars(container)}) + "\n").encode())
+        self._send(json.dumps({"container": vars(container)}))
 
     def start(self) -> None:
         """The answer to ``created``: let the program run. A shim whose command died before this takes all back."""
-        self.channel.sendall(b"start\n")
+        self._send("start")
+
+    def _send(self, line: str) -> None:
+        try:
+            self.channel.sendall(f"{line}\n".encode())
+        except OSError:
+            raise InfrastructureError(
+                "the container's shim died while it started", f"see {record.RUN}/shim-errors.log, and dmesg"
+            ) from None
 
     def read(self) -> dict[str, Any]:
         """The next event; ``{"event": "end"}`` when the shim is gone."""
@@ -64,46 +94,59 @@ class Shim:
         self.close()
 
 
-def fork(lease: Lease, stdin: tuple[int, int], foreground: bool) -> Shim:
-    """Fork the shim. It keeps ``lease``; ``stdin`` is a pipe to the container (its end, our end), or (-1, -1).
-
-    ``foreground``: the container's output goes to our standard output and error, too, not only to its log.
-    """
+def fork(lease: Lease, pipes: Pipes) -> Wire:
+    """Fork the shim. It keeps ``lease`` and the container's ends of ``pipes``, and nothing else of ours."""
     ours, theirs = socket.socketpair()
     between = os.fork()
     if between:
         theirs.close()
-        if stdin[0] >= 0:
-            os.close(stdin[0])
+        pipes.close(0)
         os.waitpid(between, 0)
-        return Shim(ours)
+        return Wire(ours)
     # A second fork makes it a child of init (or the nearest subreaper), a session of its own keeps Ctrl-C away from it.
     os.setsid()
     if os.fork():
         os._exit(0)
     ours.close()
-    if stdin[1] >= 0:
-        os.close(stdin[1])  # or the container would never read the end of its input
-    return _main(theirs, lease, stdin[0], foreground)
+    pipes.close(1)
+    return _main(theirs, lease, pipes)
 
 
-def _main(channel: socket.socket, lease: Lease, stdin: int, foreground: bool) -> NoReturn:
-    code = 125
+def _main(channel: socket.socket, lease: Lease, pipes: Pipes) -> NoReturn:
     try:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+        _become_nobodys(keep=[channel.fileno(), lease.descriptor, pipes.stdin[0], pipes.stdout[0], pipes.stderr[0]])
         lines = channel.makefile("r", encoding="utf-8")
         request = _read_line(lines)
         if request:
             container = Container(**json.loads(request)["container"])
-            code = _Keeper(channel, lines, container, stdin, foreground).run()
+            keeper = _Keeper(channel, lines, container, pipes)
+            code = keeper.run()
             lease.release()
+            keeper.deliver_rest()
             _report(channel, "exited", code=code)
     except BaseException:
         with contextlib.suppress(OSError), open(f"{record.RUN}/shim-errors.log", "a", encoding="utf-8") as file:
             file.write(traceback.format_exc())
     finally:
         os._exit(0)
+
+
+def _become_nobodys(keep: list[int]) -> None:
+    """Let go of what we have from the command: its descriptors, directory and listeners, and its terminal's signals.
+
+    A shim that kept them would hold a pipe open for which somebody waits, or a file system that is to be unmounted.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    os.chdir("/")
+    log.listen_no_more()
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in keep:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
 
 
 def _read_line(lines: TextIO) -> str:
@@ -122,23 +165,18 @@ def _report(channel: socket.socket, event: str, **fields: Any) -> None:
 class _Keeper:
     """The shim at work."""
 
-    def __init__(
-        self, channel: socket.socket, lines: TextIO, container: Container, stdin: int, foreground: bool
-    ) -> None:
+    def __init__(self, channel: socket.socket, lines: TextIO, container: Container, pipes: Pipes) -> None:
         self.channel = channel
         self.lines = lines
         self.container = container
         self.hierarchies = detect()
-        null = os.open(os.devnull, os.O_RDWR)
-        self.stdin = stdin if stdin >= 0 else null
-        self.copies = (os.dup(1), os.dup(2)) if foreground else (-1, -1)
-        for number in (0, 1, 2):
-            os.dup2(null, number)
+        self.stdin = pipes.stdin[0] if pipes.stdin[0] >= 0 else os.open(os.devnull, os.O_RDONLY)
+        self.sinks = (pipes.stdout[0], pipes.stderr[0])
+        self.copier: Copier | None = None
         log.listen(self._forward)
 
     def _forward(self, event: dict[str, Any]) -> None:
-        name = event.pop("event")
-        _report(self.channel, name, **event)
+        _report(self.channel, **event)
 
     def run(self) -> int:
         """From the process's clone to the last thing that is taken back; its exit status as a shell counts it."""
@@ -149,18 +187,25 @@ class _Keeper:
             created = self._create((self.stdin, stdout_writer, stderr_writer))
         except LabkitError as error:
             self._take_back(with_creation=True)  # the command may be dead, and a failed start leaves nothing
-            _report(self.channel, "error", message=error.message, hint=error.hint, status=error.exit_status)
-            return error.exit_status
+            fields = {"message": error.message, "hint": error.hint}
+            failed = error.exit_status if error.passes_status_on else launch.LABKIT_FAILED
+            _report(self.channel, "error", status=failed, **fields)
+            return failed
         for descriptor in (stdout_writer, stderr_writer, self.stdin):
             os.close(descriptor)
         _report(self.channel, "started", pid=created.pid)
-        with LogWriter(self.container.log_path, self.copies) as writer:
-            _copy_until_end(created.pid, writer, stdout, stderr)
+        self.copier = Copier(LogWriter(self.container.log_path), (stdout, stderr), self.sinks)
+        self.copier.run(created.pid)
         _, status = os.waitpid(created.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         code = code if code >= 0 else 128 - code
-        self._end(replace(self.container.state(), status="exited", pid=0, exit_code=code, finished_at=time.time()))
+        self._end(replace(self.container.written_state(), status="exited", pid=0, exit_code=code))
         return code
+
+    def deliver_rest(self) -> None:
+        """What the command has not read yet. Everything else is done, so that nobody waits for a slow reader."""
+        if self.copier:
+            self.copier.deliver_rest()
 
     def _create(self, stdio: tuple[int, int, int]) -> launch.Created:
         """The low-level runtime's part. StartError if the command that wanted the container is no longer there."""
@@ -170,16 +215,20 @@ class _Keeper:
         created = launch.create(specification, todo, self.hierarchies, stdio)
         _report(self.channel, "created")
         if _read_line(self.lines) != "start\n":
-            raise launch.StartError("the command that starts the container is gone", "", 125)
+            created.abandon()
+            raise launch.StartError("the command that starts the container is gone", "", launch.LABKIT_FAILED)
         # Written before the start: whoever sees the program at work finds its pid.
-        self.container.save_state(State("running", created.pid, created.started, started_at=time.time()))
+        self.container.save_state(
+            State("running", created.pid, created.started, started_at=time.time(), boot=process.boot_id())
+        )
         created.start()
         return created
 
     def _end(self, state: State) -> None:
         """Nothing of the run is left when the state says so: whoever waits for ``exited`` may count on it."""
         self._take_back(with_creation=False)
-        self.container.save_state(state)
+        with contextlib.suppress(LabkitError):  # a full disk; the state still says running, and gc corrects it
+            self.container.save_state(replace(state, finished_at=time.time()))
         if self.container.auto_remove:
             self._take_back(with_creation=True)
 
@@ -188,31 +237,5 @@ class _Keeper:
         with contextlib.suppress(LabkitError):  # what cannot be undone stays in the journal, and gc tries it again
             record.run_journal(self.container.id).undo()
             if with_creation:
+                self.container.forget_state()
                 record.creation_journal(self.container.id).undo()
-
-
-def _copy_until_end(pid: int, writer: LogWriter, stdout: int, stderr: int) -> None:
-    """Copy the output until the process has ended and what it wrote is read.
-
-    Not until end of file: another process may hold the pipe's other end for ever.
-    """
-    ended = os.pidfd_open(pid)
-    names = {stdout: "stdout", stderr: "stderr"}
-    for descriptor in names:
-        os.set_blocking(descriptor, False)
-    waiting = [*names, ended]
-    while waiting:
-        ready, _, _ = select.select(waiting, [], [], None if ended in waiting else 0)
-        for descriptor in ready:
-            if descriptor == ended:
-                waiting.remove(ended)
-                continue
-            data = os.read(descriptor, 65536)
-            if data:
-                writer.write(names[descriptor], data)
-            else:
-                waiting.remove(descriptor)
-        if not ready and ended not in waiting:
-            break
-    for descriptor in (*names, ended):
-        os.close(descriptor)

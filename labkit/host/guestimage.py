@@ -27,7 +27,9 @@ from labkit.host.config import KernelConfig
 from labkit.host.image import inputs
 
 MANIFEST = "image.json"
-FILES = ("disk.qcow2", "vmlinuz", "initrd", "facts.json", "client_key", "host_key.pub")
+BASE_IMAGES = ("busybox.tar", "redis.tar")
+"""The containers' images, which the guest has, too: for the runtime's tests on this computer."""
+FILES = ("disk.qcow2", "vmlinuz", "initrd", "facts.json", "client_key", "host_key.pub", *BASE_IMAGES)
 
 SPACE_NEEDED = 500_000_000
 """Bytes of an image in the cache, generously."""

@@ -30,7 +30,7 @@ from pathlib import Path
 import filelock
 
 from labkit.errors import ConflictError, InfrastructureError, LabkitError, UsageError
-from labkit.host import config, guesttests, linting, machines, paths, testhost, testreport
+from labkit.host import config, guestimage, guesttests, linting, machines, paths, testhost, testreport
 from labkit.host.testreport import Outcome
 
 LIMITS = {"unit": 1200.0, "guest": 1800.0, "e2e": 2700.0}
@@ -135,8 +135,17 @@ def _guest_in_test_host(stage: Stage, options: Options) -> Outcome:
     why_not = testhost.why_not()
     if why_not:
         return Outcome(stage.title, "not run", why=why_not)
-    with testhost.TestHost() as host:
+    with testhost.TestHost() as host, _environment("LABKIT_BASE_IMAGES", _base_images(options)):
         return _pytest_here(stage, options, guesttests.TESTS, wrap=host.command)
+
+
+def _base_images(options: Options) -> str:
+    """Where the containers' images are; nowhere if they cannot be had, and then the tests make them, or say so."""
+    lab = config.load()
+    try:
+        return str(guestimage.ensure(lab.kernel(lab.machine(options.machine).kernel)).directory)
+    except LabkitError:
+        return ""
 
 
 def _guest_in_machine(stage: Stage, options: Options) -> Outcome:
@@ -259,19 +268,28 @@ def machine_of_the_tests() -> Iterator[None]:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise ConflictError("Another run of the tests uses the tests' machine.", "Wait until it has ended.") from None
-    before = os.environ.get("LABKIT_STATE")
-    os.environ["LABKIT_STATE"] = str(directory)
+    try:
+        with _environment("LABKIT_STATE", str(directory)):
+            try:
+                yield
+            finally:
+                _destroy_all(directory / "machines")
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Within this, an environment variable has another value."""
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
-        try:
-            _destroy_all(directory / "machines")
-        finally:
-            if before is None:
-                del os.environ["LABKIT_STATE"]
-            else:
-                os.environ["LABKIT_STATE"] = before
-            lock.release()
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _destroy_all(directory: Path) -> None:

@@ -6,48 +6,68 @@ which is computed anew before anything is believed.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
-import json
 import os
+import re
 import shutil
 import tarfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from labkit.errors import ConfigError, NotFoundError
+from labkit.document import Reader
+from labkit.errors import ConfigError, KernelError, NotFoundError
 from labkit.images import layers, reference, store
 
 _NAME = "org.opencontainers.image.ref.name"
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 
 def load(path: str) -> list[store.Image]:
     """Load every named image of the archive; a layer that is there already is not unpacked again.
 
-    NotFoundError where there is no such file, ConfigError where it is no image or is damaged; what was there before
-    stays.
+    NotFoundError where there is no such file, ConfigError where it is no image or is damaged, KernelError where it
+    cannot be written; what was there before stays.
     """
+    if not os.path.isfile(path):
+        raise NotFoundError(f"there is no file {path}", "an archive is made by 'docker save' or 'skopeo copy'")
+    with _told_in_a_sentence(path), tarfile.open(path) as archive:
+        blobs = _Blobs(archive, path)
+        index = Reader.parse(blobs.open("index.json").read(), f"{path}: index.json")
+        named = [entry for entry in index.children("manifests") if _name_of(entry)]
+        if not named:
+            raise ConfigError(f"{path} names no image", f"its index.json has no annotation {_NAME}")
+        return [_load_one(blobs, _name_of(entry), entry.value("digest", str)) for entry in named]
+
+
+@contextlib.contextmanager
+def _told_in_a_sentence(path: str) -> Iterator[None]:
+    """What tarfile, zlib and the disk say of an archive can be many lines long, or none of the user's words."""
     try:
-        with tarfile.open(path) as archive:
-            members = {member.name.lstrip("./"): member for member in archive if member.isreg()}
-            index = _document(_Blobs(archive, members, path).open("index.json"), f"{path}: index.json")
-            blobs = _Blobs(archive, members, path)
-            named = [entry for entry in index.get("manifests", []) if entry.get("annotations", {}).get(_NAME)]
-            if not named:
-                raise ConfigError(f"{path} names no image", f"its index.json has no annotation {_NAME}")
-            return [_load_one(blobs, entry) for entry in named]
-    except FileNotFoundError:
-        raise NotFoundError(f"there is no file {path}") from None
-    except (tarfile.TarError, OSError) as error:
-        raise ConfigError(f"{path} cannot be read as an image archive: {error}") from error
+        yield
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError) as error:
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(
+            f"{path} cannot be read as an image archive: {first_line}", "a tar file with an OCI image layout is needed"
+        ) from error
+    except OSError as error:
+        words = error.strerror or str(error)
+        raise KernelError(f"{path} cannot be unpacked: {words}", "is the disk full?", error.errno or 0) from error
+
+
+def _name_of(entry: Reader) -> str:
+    return entry.child("annotations", optional=True).value(_NAME, str, "")
 
 
 class _Blobs:
     """The archive's blobs by digest."""
 
-    def __init__(self, archive: tarfile.TarFile, members: dict[str, tarfile.TarInfo], path: str) -> None:
+    def __init__(self, archive: tarfile.TarFile, path: str) -> None:
         self.archive = archive
-        self.members = members
+        self.members = {member.name.removeprefix("./"): member for member in archive if member.isreg()}
         self.path = path
 
     def open(self, name: str) -> IO[bytes]:
@@ -57,11 +77,16 @@ class _Blobs:
             raise ConfigError(f"{self.path} has no {name}", "it must be a tar file with an OCI image layout in it")
         return stream
 
+    def hex_of(self, digest: str) -> str:
+        """The digest's hex digits, which become a path: so it is exactly that."""
+        match = _DIGEST.fullmatch(digest)
+        if not match:
+            raise ConfigError(f"{self.path}: '{digest}' is no SHA-256 digest", "this archive is damaged or malicious")
+        return match[1]
+
     def by_digest(self, digest: str) -> IO[bytes]:
         """The blob, proved to be what its name says."""
-        algorithm, _, expected = digest.partition(":")
-        if algorithm != "sha256":
-            raise ConfigError(f"{self.path}: the digest {digest} is not SHA-256")
+        expected = self.hex_of(digest)
         stream = self.open(f"blobs/sha256/{expected}")
         computed = hashlib.sha256()
         while chunk := stream.read(1 << 20):
@@ -73,36 +98,44 @@ class _Blobs:
         stream.seek(0)
         return stream
 
-
-def _document(stream: IO[bytes], name: str) -> dict[str, Any]:
-    try:
-        document = json.load(stream)
-    except ValueError as error:
-        raise ConfigError(f"{name} is no JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise ConfigError(f"{name} must be an object")
-    return document
+    def document(self, digest: str, what: str) -> Reader:
+        """A blob that is JSON."""
+        return Reader.parse(self.by_digest(digest).read(), f"{self.path}: {what}")
 
 
-def _load_one(blobs: _Blobs, entry: dict[str, Any]) -> store.Image:
-    name = reference.parse(entry["annotations"][_NAME])
-    manifest = _document(blobs.by_digest(entry["digest"]), f"{blobs.path}: manifest of {name}")
-    config_digest: str = manifest["config"]["digest"]
-    config = _document(blobs.by_digest(config_digest), f"{blobs.path}: configuration of {name}")
-    diff_ids = [str(digest).partition(":")[2] for digest in config["rootfs"]["diff_ids"]]
-    for layer, diff_id in zip(manifest["layers"], diff_ids):
+def _load_one(blobs: _Blobs, text: str, digest: str) -> store.Image:
+    name = reference.parse(text)
+    manifest = blobs.document(digest, f"manifest of {name}")
+    config_digest = manifest.child("config").value("digest", str)
+    config = blobs.document(config_digest, f"configuration of {name}")
+    diff_ids = [blobs.hex_of(diff_id) for diff_id in config.child("rootfs").strings("diff_ids")]
+    packed_layers = manifest.children("layers")
+    if len(packed_layers) != len(diff_ids):
+        raise ConfigError(f"{blobs.path}: {name} has {len(packed_layers)} layers and {len(diff_ids)} diff ids")
+    settings = _settings(config.child("config", optional=True))
+    for layer, diff_id in zip(packed_layers, diff_ids):
         if not store.has_layer(diff_id):
             _unpack(blobs, layer, diff_id)
     image = store.Image(
         reference=name,
-        id=config_digest.partition(":")[2],
+        id=blobs.hex_of(config_digest),
         layers=diff_ids,
-        config=config.get("config", {}),
-        created=config.get("created", ""),
+        config=settings,
+        created=config.value("created", str, ""),
         size=sum(int(Path(store.LAYERS, layer, "size").read_text(encoding="ascii")) for layer in diff_ids),
     )
     store.save(image)
     return image
+
+
+def _settings(config: Reader) -> dict[str, Any]:
+    """The configuration of what runs, those of its properties that are used here checked."""
+    for name in ("Cmd", "Entrypoint", "Env"):
+        config.strings(name)
+    directory = config.value("WorkingDir", str, "")
+    if directory and not directory.startswith("/"):
+        raise ConfigError(f"{config.file}: {config.where('WorkingDir')} must be an absolute path")
+    return config.object
 
 
 class _Counted:
@@ -122,22 +155,22 @@ class _Counted:
         return chunk
 
 
-def _unpack(blobs: _Blobs, layer: dict[str, Any], diff_id: str) -> None:
+def _unpack(blobs: _Blobs, layer: Reader, diff_id: str) -> None:
     """Unpack beside, prove the diff id, then rename: a layer is there whole, or not at all."""
-    stream = blobs.by_digest(layer["digest"])
-    packed = layer["mediaType"].endswith("+gzip")
-    if not packed and layer["digest"] != f"sha256:{diff_id}":
-        raise ConfigError(f"{blobs.path} is damaged: a layer's diff id should be {diff_id}", "copy or build it again")
-    counted = _Counted(cast(IO[bytes], gzip.GzipFile(fileobj=stream)) if packed else stream, prove=packed)
+    digest = layer.value("digest", str)
+    packed = layer.value("mediaType", str).endswith("+gzip")
+    damaged = ConfigError(f"{blobs.path} is damaged: a layer's diff id should be {diff_id}", "copy or build it again")
+    if not packed and digest != f"sha256:{diff_id}":
+        raise damaged
+    stream = blobs.by_digest(digest)
+    counted = _Counted(cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if packed else stream, prove=packed)
     beside = f"{store.LAYERS}/.{diff_id}.{os.getpid()}"
     try:
-        layers.unpack(cast(BinaryIO, counted), f"{beside}/fs")
+        layers.unpack(cast("BinaryIO", counted), f"{beside}/fs")
         while counted.read(1 << 20):  # tar ends before its padding does
             pass
         if packed and counted.sha256.hexdigest() != diff_id:
-            raise ConfigError(
-                f"{blobs.path} is damaged: a layer's diff id should be {diff_id}", "copy or build it again"
-            )
+            raise damaged
         Path(beside, "size").write_text(str(counted.length), encoding="ascii")
         _move_into_place(beside, diff_id)
     finally:

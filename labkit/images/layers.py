@@ -60,7 +60,9 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: str, direc
     elif member.issym():
         os.symlink(member.linkname, target)
     elif member.islnk():
-        os.link(resolve(directory, member.linkname), target, follow_symlinks=False)
+        # The last part is not followed: a hard link may lead to a symbolic one.
+        other = os.path.join(resolve(directory, os.path.dirname(member.linkname)), os.path.basename(member.linkname))
+        os.link(other, target, follow_symlinks=False)
         return  # the other name has the mode and the owner already
     elif member.isreg():
         source = archive.extractfile(member)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from labkit.errors import NotFoundError
+from labkit.errors import ConfigError, NotFoundError
 from labkit.images import reference
 
 LAYERS = "/var/lib/labkit/layers"
@@ -65,7 +65,7 @@ def find(text: str) -> Image:
     """The image of a name. NotFoundError lists the names there are."""
     name = reference.parse(text)
     try:
-        return Image(**json.loads(_file(name).read_text(encoding="utf-8")))
+        return _read(_file(name))
     except FileNotFoundError:
         names = ", ".join(image.reference for image in everything()) or "none"
         raise NotFoundError(f"there is no image {name} on this machine", f"images here: {names}") from None
@@ -77,4 +77,11 @@ def everything() -> list[Image]:
         names = sorted(name for name in os.listdir(IMAGES) if name.endswith(".json"))
     except FileNotFoundError:
         return []
-    return [Image(**json.loads(Path(IMAGES, name).read_text(encoding="utf-8"))) for name in names]
+    return [_read(Path(IMAGES, name)) for name in names]
+
+
+def _read(path: Path) -> Image:
+    try:
+        return Image(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", "remove it, and load the image again") from error

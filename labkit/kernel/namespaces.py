@@ -102,6 +102,23 @@ def entered(path: str, kind: str = "net") -> Iterator[None]:
         os.close(home)
 
 
+def is_chrooted() -> bool:
+    """Whether our root is not the root of our mount namespace, as after chroot(2).
+
+    A child finds out: setns(2) into a mount namespace, be it one's own, makes its root the caller's.
+    """
+    before = os.stat("/")
+    child = os.fork()
+    if child == 0:
+        try:
+            join("/proc/self/ns/mnt", FLAGS["mnt"])
+            after = os.stat("/")
+            os._exit(int((before.st_dev, before.st_ino) != (after.st_dev, after.st_ino)))
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+
 def inode(pid: int | str, kind: str) -> int:
     """The number of a process's namespace: equal numbers mean the same one (namespaces(7))."""
     return os.stat(f"/proc/{pid}/ns/{kind}").st_ino

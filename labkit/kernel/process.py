@@ -37,6 +37,8 @@ def is_alive(pid: int, started: int) -> bool:
 
 def wait_for_end(pid: int, started: int, seconds: float) -> bool:
     """Wait until a process (not only a child) has ended; whether it has. pidfd_open(2) is in kernels from 5.3 on."""
+    if pid <= 0:
+        return True
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -50,7 +52,9 @@ def wait_for_end(pid: int, started: int, seconds: float) -> bool:
 
 
 def kill(pid: int, started: int, number: int) -> None:
-    """Send a signal to this very process, or to nobody."""
+    """Send a signal to this very process, or to nobody; a ``pid`` of 0 is nobody."""
+    if pid <= 0:
+        return
     with contextlib.suppress(ProcessLookupError):
         descriptor = os.pidfd_open(pid)
         try:
@@ -76,6 +80,13 @@ def boot_id() -> str:
     """A random number that the kernel takes at each boot: pids that were written down before it mean nothing."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
+
+
+def die_with_parent() -> None:
+    """Be killed when the process that started us dies (prctl(2), PR_SET_PDEATHSIG)."""
+    from labkit.kernel import libc  # local, as below
+
+    libc.call("prctl", 1, int(signal.SIGKILL), 0, 0, 0, what="prctl(PR_SET_PDEATHSIG)")
 
 
 def set_title(title: str) -> None:

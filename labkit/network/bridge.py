@@ -40,6 +40,7 @@ def operations(name: str, subnet: str) -> list[Operation]:
 def rules(name: str, subnet: str) -> AddRules:
     """The rules that every container of the network shares.
 
+    * With route_localnet a container could send to our 127.0.0.1, where services listen that think themselves alone.
     * Packets for a local address go through our nat chain, those of this machine's own processes, too (OUTPUT).
     * What comes from the bridge itself returns from that chain: containers reach one another without it.
     * By then they have their new destination, so our filter chain takes them by the subnet, not by the device: in
@@ -50,6 +51,7 @@ def rules(name: str, subnet: str) -> AddRules:
     return AddRules(
         chains=(f"nat {CHAIN}", f"filter {CHAIN}"),
         rules=(
+            f"raw PREROUTING -i {name} -d 127.0.0.0/8 -j DROP",
             f"nat PREROUTING -m addrtype --dst-type LOCAL -j {CHAIN}",
             f"nat OUTPUT -m addrtype --dst-type LOCAL -j {CHAIN}",
             f"nat {CHAIN} -i {name} -j RETURN",

@@ -10,6 +10,7 @@ import subprocess
 from dataclasses import dataclass
 
 from labkit.errors import KernelError, MissingToolError
+from labkit.kernel import process
 from labkit.operations import Operation
 
 
@@ -67,6 +68,14 @@ def _restore(lines: dict[str, list[str]]) -> None:
 
 def _run(command: list[str], text: str = "") -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(command, input=text, text=True, capture_output=True, check=False)
+        # Were we killed now, it would go on and add what nobody knows of any more.
+        return subprocess.run(
+            command,
+            input=text,
+            text=True,
+            capture_output=True,
+            check=False,
+            preexec_fn=process.die_with_parent,  # (we have one thread)
+        )
     except FileNotFoundError:
         raise MissingToolError(f"there is no {command[0]} on this machine", "install the package iptables") from None

@@ -41,11 +41,13 @@ def parse(text: str) -> PortMapping:
             ipaddress.IPv4Address(address)
         except ValueError:
             raise UsageError(f"'{address}' in -p {text} is no IPv4 address", _FORMS) from None
+    if address == "0.0.0.0":  # noqa: S104 - it is how one writes "any address"
+        address = ""
     return PortMapping(_port(parts[-2], text), _port(parts[-1], text), protocol or "tcp", address)
 
 
 def _port(word: str, text: str) -> int:
-    if word.isascii() and word.isdigit() and 1 <= int(word) <= 65535:
+    if word.isascii() and word.isdigit() and len(word) <= 5 and 1 <= int(word) <= 65535:
         return int(word)
     raise UsageError(f"'{word}' in -p {text} is no port", "a port is a number from 1 to 65535")
 
@@ -61,6 +63,20 @@ def rules(mapping: PortMapping, address: str) -> AddRules:
             f"filter {CHAIN} -d {address} {protocol} {mapping.container_port} -j ACCEPT",
         )
     )
+
+
+def check_distinct(mappings: list[PortMapping]) -> None:
+    """UsageError where one command line publishes a port of the host twice: the second rule would never be reached."""
+    for number, mapping in enumerate(mappings):
+        for other in mappings[:number]:
+            if overlap(mapping, other.protocol, other.host_port, other.host_address):
+                raise UsageError(f"port {mapping.host_port}/{mapping.protocol} is published twice", "leave one -p out")
+
+
+def overlap(mapping: PortMapping, protocol: str, port: int, address: str) -> bool:
+    """Whether a mapping takes a packet that another one takes; an empty address is any."""
+    same_address = not address or not mapping.host_address or address == mapping.host_address
+    return (protocol, port) == (mapping.protocol, mapping.host_port) and same_address
 
 
 def check_free(mapping: PortMapping) -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 from shlex import quote
 
 from labkit.errors import ConflictError
-from labkit.network import ipam
+from labkit.network import ipam, portmap
 from labkit.network.model import Network
-from labkit.network.portmap import PortMapping, check_free
+from labkit.network.portmap import PortMapping
 from labkit.operations import Journal, Operation
 
 RUN_DIRECTORY = "/run/labkit/networks"
@@ -148,10 +148,9 @@ def join(network: Network, owner: str, mappings: list[PortMapping], container: J
 def _check_port(mapping: PortMapping) -> None:
     for taken, owner in ports().items():
         protocol, port, address = taken.split(" ")
-        same_address = address in ("any", mapping.host_address) or not mapping.host_address
-        if (protocol, int(port)) == (mapping.protocol, mapping.host_port) and same_address:
+        if portmap.overlap(mapping, protocol, int(port), "" if address == "any" else address):
             raise ConflictError(
                 f"port {port}/{protocol} is published by the container {owner[:12]} already",
                 f"stop that container ('labkit stop {owner[:12]}') or publish another port",
             )
-    check_free(mapping)
+    portmap.check_free(mapping)

@@ -99,8 +99,12 @@ def execute(process: Process, tell: Any) -> NoReturn:
     The order matters: the bounding set needs CAP_SETPCAP, the groups CAP_SETGID, and both go with the change of user.
     """
     os.umask(0o022)
-    os.makedirs(process.cwd, exist_ok=True)
-    os.chdir(process.cwd)
+    try:
+        os.chdir(process.cwd)
+    except OSError as refused:
+        message = f"the working directory {process.cwd} cannot be entered: {refused.strerror}"
+        tell("error", message=message, hint="it must be a directory of the container", status=126)
+        os._exit(126)
     sets = {name: capabilities.numbers(members) for name, members in process.capabilities.items()}
     capabilities.limit_bounding(sets["bounding"])
     capabilities.keep_over_setuid(True)

@@ -25,9 +25,18 @@ from labkit.oci import init
 from labkit.oci.plan import Plan
 from labkit.oci.spec import Spec
 
+#: docker's status for "the program was never reached".
+LABKIT_FAILED = 125
+
 
 class StartError(LabkitError):
-    """The program could not be executed: ``exit_status`` is 127 where there is none of that name, else 126."""
+    """The program was not executed: ``exit_status`` is 127 where there is none of that name, 126 where it is none, or
+    125.
+
+    It is what ``run`` and ``exec`` end with, whatever else their errors' statuses are.
+    """
+
+    passes_status_on = True
 
     def __init__(self, message: str, hint: str, exit_status: int) -> None:
         super().__init__(message, hint)
@@ -42,6 +51,13 @@ class Created:
     started: int
     """Its start time in clock ticks: with the pid its name for ever."""
     channel: socket.socket
+
+    def abandon(self) -> None:
+        """End it before it has executed anything."""
+        self.channel.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
 
     def start(self) -> None:
         """Let it execute its program. StartError if that fails; what it wrote to its output is the container's own."""
@@ -73,10 +89,7 @@ def create(spec: Spec, plan: Plan, hierarchies: Hierarchies, stdio: tuple[int, i
         _send(ours, "go")
         _read_events(ours, until="ready")
     except BaseException:
-        ours.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        created.abandon()
         raise
     return created
 

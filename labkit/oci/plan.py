@@ -38,8 +38,9 @@ def make(spec: Spec, hierarchies: Hierarchies) -> Plan:
         for mount in spec.mounts:
             init += _mount(spec, mount, hierarchies)
             if mount.destination == "/dev" and mount.kind == "tmpfs":
-                init += _devices(spec.rootfs)
+                init += _devices(resolve(spec.rootfs, mount.destination))
         init += _hide(spec)
+        init.append(MakeDirectory(resolve(spec.rootfs, spec.process.cwd)))
     if spec.hostname and "uts" in spec.namespaces:
         init.append(SetHostname(spec.hostname))
     if "mnt" in spec.namespaces:
@@ -83,9 +84,14 @@ def _cgroup_mounts(target: str, mount: MountPoint, hierarchies: Hierarchies) -> 
     return [*made, Remount(target, ("ro", "nosuid", "nodev", "noexec"))]
 
 
-def _devices(rootfs: str) -> list[Operation]:
-    made: list[Operation] = [MakeDevice(rootfs + path, major, minor) for path, major, minor in defaults.DEVICES]
-    return made + [Link(target, rootfs + path) for target, path in defaults.LINKS]
+def _devices(directory: str) -> list[Operation]:
+    """Device nodes and links in the file system that was mounted on /dev, wherever an image's links have led it."""
+
+    def place(path: str) -> str:
+        return os.path.join(directory, os.path.basename(path))
+
+    made: list[Operation] = [MakeDevice(place(path), major, minor) for path, major, minor in defaults.DEVICES]
+    return made + [Link(target, place(path)) for target, path in defaults.LINKS]
 
 
 def _hide(spec: Spec) -> list[Operation]:
@@ -98,13 +104,13 @@ def _hide(spec: Spec) -> list[Operation]:
     mounted = tuple(mount.destination for mount in spec.mounts if mount.kind in ("proc", "sysfs"))
     for path in spec.masked_paths:
         if path.startswith(mounted) and os.path.exists(path):
-            target = spec.rootfs + path
+            target = resolve(spec.rootfs, path)
             if os.path.isdir(path):
                 made.append(Mount("tmpfs", target, "tmpfs", ("ro", "size=0k")))
             else:
-                made.append(BindMount(spec.rootfs + "/dev/null", target, recursive=False))
+                made.append(BindMount(resolve(spec.rootfs, "/dev/null"), target, recursive=False))
     for path in spec.readonly_paths:
         if path.startswith(mounted) and os.path.exists(path):
-            target = spec.rootfs + path
+            target = resolve(spec.rootfs, path)
             made.append(BindMount(target, target, options=("ro", "nosuid", "nodev", "noexec")))
     return made

@@ -6,16 +6,17 @@ than an error.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from labkit.document import Reader
 from labkit.errors import ConfigError
 from labkit.kernel import capabilities, namespaces
 
-T = TypeVar("T")
+#: The document's name in messages (config.md, "Configuration").
+FILE = "config.json"
 
 
 @dataclass(frozen=True)
@@ -64,19 +65,17 @@ def load(bundle: str) -> Spec:
     """Read ``bundle/config.json``. ConfigError says which file and which property."""
     path = Path(bundle, "config.json")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
     except FileNotFoundError:
         raise ConfigError(
             f"there is no {path}", "a bundle is a directory with a config.json and a root file system"
         ) from None
-    except ValueError as error:
-        raise ConfigError(f"{path} is no JSON: {error}") from None
-    return parse(document, bundle)
+    return parse(Reader.parse(text, FILE).object, bundle)
 
 
 def parse(document: Any, bundle: str) -> Spec:
     """The checked form of a specification; relative paths of the root are taken from ``bundle``."""
-    top = _Reader(document, "")
+    top = Reader(document, FILE)
     process = top.child("process")
     root = top.child("root")
     linux = top.child("linux")
@@ -87,11 +86,8 @@ def parse(document: Any, bundle: str) -> Spec:
         rootfs=os.path.abspath(os.path.join(bundle, root.value("path", str))),
         readonly_root=root.value("readonly", bool, False),
         hostname=top.value("hostname", str, ""),
-        mounts=[_mount(_Reader(item, f"mounts[{n}]")) for n, item in enumerate(top.value("mounts", list, []))],
-        namespaces=dict(
-            _namespace(_Reader(item, f"linux.namespaces[{n}]"))
-            for n, item in enumerate(linux.value("namespaces", list, []))
-        ),
+        mounts=[_mount(item) for item in top.children("mounts")],
+        namespaces=dict(_namespace(item) for item in linux.children("namespaces")),
         cgroups_path=linux.value("cgroupsPath", str, ""),
         resources=_resources(linux.child("resources", optional=True)),
         masked_paths=linux.strings("maskedPaths"),
@@ -102,49 +98,7 @@ def parse(document: Any, bundle: str) -> Spec:
     return spec
 
 
-class _Reader:
-    """One object of the document: it hands out properties by name and type, and knows which nobody asked for."""
-
-    def __init__(self, value: Any, place: str) -> None:
-        if not isinstance(value, dict):
-            raise ConfigError(f"config.json: {place or 'the document'} must be an object")
-        self.object = value
-        self.place = place
-        self.asked: set[str] = set()
-
-    def value(self, name: str, kind: type[T], default: T | None = None) -> T:
-        self.asked.add(name)
-        found = self.object.get(name, default)
-        if found is None:
-            raise ConfigError(f"config.json: {self.where(name)} is missing")
-        if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
-            raise ConfigError(
-                f"config.json: {self.where(name)} must be of type {kind.__name__}, not {type(found).__name__}"
-            )
-        return found
-
-    def strings(self, name: str) -> list[str]:
-        items = self.value(name, list, [])
-        if not all(isinstance(item, str) and "\0" not in item for item in items):
-            raise ConfigError(f"config.json: {self.where(name)} must hold strings only")
-        return items
-
-    def child(self, name: str, optional: bool = False) -> _Reader:
-        self.asked.add(name)
-        return _Reader(self.object.get(name, {} if optional else None), self.where(name))
-
-    def where(self, name: str) -> str:
-        return f"{self.place}.{name}" if self.place else name
-
-    def refuse_others(self) -> None:
-        for name in self.object:
-            if name not in self.asked:
-                raise ConfigError(
-                    f"config.json: labkit does not support {self.where(name)}", "take it out, or use another runtime"
-                )
-
-
-def _process(reader: _Reader) -> Process:
+def _process(reader: Reader) -> Process:
     user = reader.child("user", optional=True)
     sets = reader.child("capabilities", optional=True)
     names = {name: sets.strings(name) for name in ("bounding", "effective", "inheritable", "permitted", "ambient")}
@@ -160,7 +114,7 @@ def _process(reader: _Reader) -> Process:
         cwd=reader.value("cwd", str),
         uid=user.value("uid", int, 0),
         gid=user.value("gid", int, 0),
-        additional_gids=user.value("additionalGids", list, []),
+        additional_gids=user.integers("additionalGids"),
         capabilities=names,
         no_new_privileges=reader.value("noNewPrivileges", bool, False),
     )
@@ -173,7 +127,7 @@ def _process(reader: _Reader) -> Process:
     return process
 
 
-def _mount(reader: _Reader) -> MountPoint:
+def _mount(reader: Reader) -> MountPoint:
     mount = MountPoint(
         destination=reader.value("destination", str),
         kind=reader.value("type", str, "none"),
@@ -186,7 +140,7 @@ def _mount(reader: _Reader) -> MountPoint:
     return mount
 
 
-def _namespace(reader: _Reader) -> tuple[str, str]:
+def _namespace(reader: Reader) -> tuple[str, str]:
     kind = reader.value("type", str)
     path = reader.value("path", str, "")
     reader.refuse_others()
@@ -199,14 +153,13 @@ def _namespace(reader: _Reader) -> tuple[str, str]:
     return namespaces.OCI_NAMES[kind], path
 
 
-def _resources(reader: _Reader) -> dict[str, Any]:
+def _resources(reader: Reader) -> dict[str, Any]:
     """Only what cgroups/limits.py sets; checked to the last property."""
     known = {"memory": ["limit"], "cpu": ["quota", "period"], "pids": ["limit"]}
     resources: dict[str, Any] = {}
     for controller, properties in known.items():
         part = reader.child(controller, optional=True)
-        values = {name: part.value(name, int) for name in properties if name in part.object}
-        part.asked.update(properties)
+        values = {name: part.value(name, int) for name in properties if part.object.get(name) is not None}
         part.refuse_others()
         if values:
             resources[controller] = values

@@ -12,6 +12,7 @@ from pathlib import Path
 from shlex import quote
 
 from labkit.errors import KernelError
+from labkit.kernel import mounts
 from labkit.operations.base import Operation
 
 
@@ -55,12 +56,16 @@ class MakeTree(Operation):
         make_directory(self.path, self.mode)
 
     def undo(self) -> None:
-        """As ``rm -r``; it never follows a link, and it does not cross into a mount (rmdir(2) of one fails with
-        EBUSY).
-        """
+        """As ``rm -r``. It follows no link, and refuses where something is mounted below."""
         if not os.path.isabs(self.path) or len(Path(self.path).parts) < 4:
             # It comes from a file, which may say anything; what we make lies deeper.
             raise KernelError(f"'{self.path}' is no directory that labkit made, so it is not removed")
+        below = [point for point, _ in mounts.mount_points() if (point + "/").startswith(self.path + "/")]
+        if below:
+            # rmtree would delete what is mounted there before it finds that it cannot delete the mount point.
+            raise KernelError(
+                f"{below[0]} is a mount point, so {self.path} is not removed", f"umount {quote(below[0])}"
+            )
         try:
             shutil.rmtree(self.path)
         except FileNotFoundError:

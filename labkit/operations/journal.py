@@ -8,6 +8,7 @@ journals of running things lie under /run.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -15,8 +16,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from labkit import log
-from labkit.errors import LabkitError
-from labkit.operations.base import Operation, Record, from_record, to_record
+from labkit.errors import ConfigError, KernelError, LabkitError
+from labkit.operations.base import Operation, from_record, to_record
 
 
 class Journal:
@@ -38,43 +39,62 @@ class Journal:
 
     def write(self, operation: Operation) -> None:
         """Note that an operation is about to be done. One write(2) with O_APPEND: whole, or not there."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps(to_record(operation)) + "\n"
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        line = (json.dumps(to_record(operation)) + "\n").encode()
         try:
-            os.write(descriptor, line.encode())
-        finally:
-            os.close(descriptor)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                before = os.fstat(descriptor).st_size
+                if os.write(descriptor, line) < len(line):
+                    os.ftruncate(descriptor, before)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise KernelError(
+                f"the journal {self.path} cannot be written: {error.strerror}", errno=error.errno or 0
+            ) from error
 
-    def operations(self) -> list[Operation]:
-        """What it holds, without a last line that a death cut short: its operation was not begun."""
+    def lines(self) -> list[str]:
+        """Its records as they stand, without a last line that a death cut short: its operation was not begun."""
         try:
-            text = self.path.read_text(encoding="utf-8")
+            return self.path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
         except FileNotFoundError:
             return []
-        records: list[Record] = [json.loads(line) for line in text.split("\n")[:-1]]
-        return [from_record(record) for record in records]
 
     def undo(self) -> None:
-        """Take everything back, in reverse order, and remove the journal. What could not be undone stays in it, and is
-        raised.
+        """Take everything back, in reverse order, and remove the journal.
+
+        What could not be undone stays in it, what could not even be read (another version of labkit wrote it) does,
+        too, and the first such trouble is raised when everything else is done.
         """
-        failed: list[Operation] = []
-        error: LabkitError | None = None
-        for operation in reversed(self.operations()):
-            log.emit("undo", command=operation.describe())
+        kept: list[str] = []
+        first: LabkitError | None = None
+        for line in reversed(self.lines()):
             try:
-                operation.undo()
-            except LabkitError as caught:
-                failed.insert(0, operation)
-                error = caught
-        if error is None:
+                _undo(line)
+            except LabkitError as error:
+                kept.insert(0, line)
+                first = first or error
+        if first is None:
             self.path.unlink(missing_ok=True)
             return
         rest = self.path.with_suffix(".new")
-        rest.write_text("".join(json.dumps(to_record(operation)) + "\n" for operation in failed), encoding="utf-8")
+        rest.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         rest.replace(self.path)
-        raise error
+        raise first
+
+
+def _undo(line: str) -> None:
+    try:
+        operation = from_record(json.loads(line))
+    except (ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
+        raise ConfigError(f"a record of a journal cannot be read ({error}): {line[:200]}", "undo it by hand") from error
+    log.emit("undo", command=operation.describe())
+    try:
+        operation.undo()
+    except OSError as error:
+        raise KernelError(f"cannot undo '{operation.describe()}': {error.strerror}", errno=error.errno or 0) from error
 
 
 def perform(operation: Operation, where: str, emit: Callable[..., None] = log.emit) -> None:

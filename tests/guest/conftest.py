@@ -112,7 +112,8 @@ def _as_it_was(images: None) -> Iterator[None]:
     """Every test leaves the machine as it found it."""
     before = picture()
     yield
-    containers = labkit("ps", "-aq").stdout.split()
+    # Not by "ps": it would clean up what a test has left behind.
+    containers = os.listdir("/var/lib/labkit/containers") if os.path.isdir("/var/lib/labkit/containers") else []
     if containers:
         labkit("rm", "-f", *containers)
     wait_for(lambda: picture() == before, 10)

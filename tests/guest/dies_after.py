@@ -1,5 +1,7 @@
 """``dies_after.py WHO COUNT ARGUMENT…``: labkit, whose command, shim or init is killed after its COUNTth operation.
 
+``remover`` is the command before its COUNTth undo, ``stopper`` the shim.
+
 It only watches what labkit tells of its work. The exit status is 0 where nobody was killed, since there were fewer
 operations than COUNT.
 """
@@ -30,7 +32,10 @@ def die_in_time() -> None:
 
 def listener(event: dict[str, Any]) -> None:
     """In the command and, after the fork, in the shim: both hear of the operations of those that they started, too."""
-    if event["event"] == "operation" and (os.getpid() == command) == (who == "command") and who != "init":
+    in_command = os.getpid() == command
+    mine = {"command": ("operation", True), "shim": ("operation", False)}
+    mine |= {"remover": ("undo", True), "stopper": ("undo", False)}
+    if (event["event"], in_command) == mine.get(who):
         die_in_time()
 
 
@@ -43,6 +48,16 @@ class Teller(init.Teller):
             die_in_time()
 
 
+forget = log.listen_no_more
+
+
+def forget_all_others() -> None:
+    """The shim forgets its command's listeners; we stay with it."""
+    forget()
+    log.listen(listener)
+
+
 log.listen(listener)
+log.listen_no_more = forget_all_others
 init.Teller = Teller  # type: ignore[misc]
 sys.exit(main(arguments))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import labkit, output
+from conftest import LABKIT, labkit, output
 
 from labkit.oci import defaults
 
@@ -48,11 +49,11 @@ def test_devices_and_links(sleeper: int) -> None:
         assert os.readlink(root + path) == target
 
 
-def test_capabilities_are_dockers_and_not_more(sleeper: int) -> None:
+def test_capabilities_are_dockers_without_mknod(sleeper: int) -> None:
     status = dict(
         line.split(":\t", 1) for line in Path(f"/proc/{sleeper}/status").read_text().splitlines() if ":\t" in line
     )
-    assert status["CapEff"] == status["CapPrm"] == status["CapBnd"] == "00000000a80425fb"
+    assert status["CapEff"] == status["CapPrm"] == status["CapBnd"] == "00000000a00425fb"
     assert int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
 
 
@@ -63,8 +64,41 @@ def test_kernel_settings_are_read_only_or_covered(sleeper: int) -> None:
     assert labkit("exec", "sleeper", "sh", "-c", "mkdir /sys/fs/cgroup/escape", check=False).returncode != 0
 
 
-def test_only_three_descriptors_reach_the_program(sleeper: int) -> None:
-    assert sorted(os.listdir(f"/proc/{sleeper}/fd")) == ["0", "1", "2"]
+def test_only_three_descriptors_reach_the_program() -> None:
+    command = ["ls", "-l", "/proc/self/fd"]
+    with open("/etc/hostname", encoding="utf-8") as secret:
+        number = secret.fileno()
+        os.set_inheritable(number, True)
+        for words in (["run", "--rm", "--network", "none", "busybox"], ["exec", "box"]):
+            if words[0] == "exec":
+                labkit("run", "-d", "--network", "none", "--name", "box", "busybox", "sleep", "100")
+            given = subprocess.run(
+                [*LABKIT, *words, *command], pass_fds=[number], capture_output=True, text=True, check=True
+            )
+            # The fourth is the one by which ls reads the directory.
+            assert len(given.stdout.splitlines()) - 1 <= 4, given.stdout
+            assert "hostname" not in given.stdout
+
+
+def test_exec_has_no_controlling_terminal_to_type_into(sleeper: int) -> None:
+    session = labkit("exec", "sleeper", "sh", "-c", "cat /proc/$$/stat").stdout.rpartition(")")[2].split()
+    assert session[4] == "0", "field 7 of stat(5), tty_nr"
+
+
+def test_an_image_whose_dev_is_a_link_does_not_lead_out(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    labkit("run", "--network", "none", "--name", "maker", "busybox", "true")
+    (known,) = json.loads(labkit("inspect", "maker").stdout)
+    layer = Path(known["layers"][0])
+    os.rename(layer / "dev", layer / "dev-before")
+    os.symlink(victim, layer / "dev")
+    try:
+        said = labkit("run", "--rm", "--network", "none", "busybox", "echo", "hi", check=False)
+    finally:
+        os.unlink(layer / "dev")
+        os.rename(layer / "dev-before", layer / "dev")
+    assert list(victim.iterdir()) == [], said.stderr
 
 
 def test_exec_joins_every_namespace_and_the_cgroup(sleeper: int) -> None:

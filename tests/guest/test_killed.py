@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import labkit, picture, processes, wait_for
+from conftest import labkit, output, picture, processes, wait_for
 
 KILLER = Path(__file__).parent / "dies_after.py"
 START = ["run", "-d", "-p", "6390:6379", "--name", "victim", "redis"]
@@ -47,17 +47,47 @@ def test_kill_9_after_each_operation_leaves_nothing(who: str, in_emulation: bool
     labkit("rm", "victim")
 
 
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("who", ["remover", "stopper"])
+def test_kill_9_while_it_is_taken_back_leaves_nothing(who: str, in_emulation: bool) -> None:
+    """The command in ``rm``, the shim while it ends a --rm container: before each thing that is undone."""
+    before = picture()
+    walked = 0
+    for count in range(1, MANY, 7 if in_emulation else 1):
+        start = [word for word in START if word != "-d"]
+        if who == "remover":
+            labkit("run", "--network", "none", "--name", "victim", "busybox", "true")
+            command = [sys.executable, str(KILLER), who, str(count), "rm", "victim"]
+        else:
+            command = [
+                sys.executable,
+                str(KILLER),
+                who,
+                str(count),
+                *start[:1],
+                "--rm",
+                *start[1:-1],
+                "busybox",
+                "true",
+            ]
+        status = subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
+        assert wait_for(_nobody_is_at_work), processes()
+        labkit("gc")
+        assert picture() == before, f"{who} was killed before undo {count}"
+        if status == 0:
+            break
+        walked += 1
+    else:
+        pytest.fail("the walk did not come to its end")
+    assert walked >= (1 if in_emulation else 3), "too few steps to be true"
+
+
 def test_a_killed_shim_takes_its_container_with_it_at_the_next_command() -> None:
     before = picture()
     labkit("run", "-d", "-p", "6390:6379", "--name", "orphan", "redis")
-    (shim,) = [
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit()
-        and (entry / "comm").read_text().startswith("labkit-shim")
-        and (entry / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    ]
-    subprocess.run(["kill", "-9", str(shim)], check=True)
+    shims = [line for line in output("ps", "-eo", "pid,stat,comm").splitlines() if "labkit-shim" in line]
+    (shim,) = [line.split()[0] for line in shims if line.split()[1][0] != "Z"]
+    subprocess.run(["kill", "-9", shim], check=True)
     (line,) = labkit("ps", "-a").stdout.splitlines()[1:]
     assert "Exited (137)" in line
     labkit("rm", "orphan")

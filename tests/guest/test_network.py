@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -59,11 +60,35 @@ def test_a_port_is_published_once_and_a_busy_one_is_refused() -> None:
     assert wait_for(lambda: picture() == before)
 
 
-def test_a_refused_first_container_takes_the_network_down_again() -> None:
+def test_a_failed_first_container_takes_the_network_down_again() -> None:
     before = picture()
-    with socket.create_server(("127.0.0.1", 7003)):
-        labkit("run", "-d", "-p", "7003:80", "busybox", "sleep", "100", check=False)
+    refused = labkit("run", "-d", "-p", "7003:80", "busybox", "no-such-program", check=False)
+    assert refused.returncode == 127
     assert picture() == before
+
+
+def test_any_address_is_written_as_zeros() -> None:
+    labkit("run", "-d", "-p", "0.0.0.0:6379:6379", "redis")
+    assert wait_for(lambda: _answers("127.0.0.1"))
+
+
+def test_a_container_does_not_reach_the_services_of_our_loopback() -> None:
+    labkit("run", "-d", "--name", "curious", "busybox", "sleep", "100")
+    (known,) = json.loads(labkit("inspect", "curious").stdout)
+    rule = "-i labkit0 -d 127.0.0.0/8 -j DROP".split()
+    with socket.create_server(("127.0.0.1", 7004)):
+        # As a program that makes its own packets would do it: a route to 127.0.0.1 through the gateway.
+        inside = ["nsenter", f"--net={known['network_namespace']}"]
+        subprocess.run([*inside, "sysctl", "-qw", "net.ipv4.conf.eth0.route_localnet=1"], check=True)
+        subprocess.run([*inside, "ip", "address", "flush", "dev", "lo"], check=True)
+        way = "127.0.0.1/32 via 10.77.0.1 dev eth0 src".split()
+        subprocess.run([*inside, "ip", "route", "add", *way, known["address"]], check=True)
+        look = [*inside, "timeout", "1", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/7004"]
+        assert subprocess.run(look, capture_output=True, check=False).returncode != 0
+        subprocess.run(["iptables", "-t", "raw", "-D", "PREROUTING", *rule], check=True)
+        open_door = subprocess.run(look, capture_output=True, check=False).returncode
+        subprocess.run(["iptables", "-t", "raw", "-A", "PREROUTING", *rule], check=True)
+        assert open_door == 0, "without the rule it is reached, or this test shows nothing"
 
 
 def test_modes_without_a_bridge() -> None:

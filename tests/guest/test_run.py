@@ -21,9 +21,12 @@ def test_output_and_status_are_the_programs_own() -> None:
 
 
 def test_a_killed_program_has_128_and_the_signals_number() -> None:
-    # Pid 1 cannot kill itself: it takes a child.
-    result = labkit(*QUICK, "busybox", "sh", "-c", "sh -c 'kill -9 $$'; exit $?", check=False)
-    assert result.returncode == 128 + signal.SIGKILL
+    labkit("run", "-d", "--network", "none", "--name", "killed", "busybox", "sleep", "100")
+    (known,) = json.loads(labkit("inspect", "killed").stdout)
+    os.kill(known["state"]["pid"], signal.SIGKILL)
+    assert wait_for(lambda: not labkit("ps", "-q").stdout)
+    (known,) = json.loads(labkit("inspect", "killed").stdout)
+    assert known["state"]["exit_code"] == 128 + signal.SIGKILL
 
 
 @pytest.mark.parametrize(
@@ -52,6 +55,11 @@ def test_what_cannot_be_executed_has_dockers_status_and_leaves_nothing(command: 
         (["--network", "nowhere", "busybox"], "there is no network 'nowhere'"),
         (["--frobnicate", "busybox"], "labkit run: "),
         (["-d", "-i", "busybox"], "-d and -i exclude one another"),
+        (["-p", "8080:" + "9" * 5000, "busybox"], "'999"),
+        (["-p", "8080:80", "-p", "8080:81", "busybox"], "port 8080/tcp is published twice"),
+        (["--memory", "9" * 5000, "busybox"], "'999"),
+        (["--cpus", "nan", "busybox"], "--cpus nan is not possible"),
+        (["--pids-limit", "9" * 30, "busybox"], "--pids-limit 999"),
         ([], "labkit run: "),
     ],
 )
@@ -151,9 +159,106 @@ def test_explain_prints_every_operation_with_who_and_how_long() -> None:
     assert order == sorted(order)  # all of the host's come before all of init's
 
 
-def test_the_log_is_written_while_the_program_runs_and_keeps_a_last_line_without_an_end() -> None:
-    labkit("run", "--network", "none", "--name", "words", "busybox", "printf", "one\\ntwo")
-    assert labkit("logs", "words").stdout == "one\ntwo"
+def test_the_log_is_there_while_the_program_runs_and_whole_at_its_end() -> None:
+    script = "echo one; while [ ! -e /go ]; do sleep 0.1; done; printf two"
+    labkit("run", "-d", "--network", "none", "--name", "words", "busybox", "sh", "-c", script)
+    assert wait_for(lambda: labkit("logs", "words").stdout == "one\n")
+    labkit("exec", "words", "touch", "/go")
+    assert labkit("logs", "-f", "words").stdout == "one\ntwo"
+
+
+def test_following_a_log_sees_the_last_line() -> None:
+    labkit("run", "-d", "--network", "none", "--name", "many", "busybox", "seq", "1", "20000")
+    assert labkit("logs", "-f", "many").stdout.splitlines()[-1] == "20000"
+    assert labkit("logs", "--tail", "2", "many").stdout == "19999\n20000\n"
+
+
+def test_output_is_passed_on_byte_by_byte() -> None:
+    command = [*LABKIT, *QUICK, "busybox", "sh", "-c", "head -c 300000 /bin/busybox"]
+    result = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    assert len(result.stdout) == 300000
+    assert result.stdout[:4] == b"\x7fELF"
+
+
+def test_a_reader_that_does_not_read_stops_nobody() -> None:
+    reader, writer = os.pipe()
+    running = subprocess.Popen([*LABKIT, "run", "--network", "none", "--name", "loud", "busybox", "yes"], stdout=writer)
+    os.close(writer)
+    assert wait_for(lambda: labkit("ps", "-q").stdout)
+    time.sleep(0.5)
+    labkit("stop", "-t", "0", "loud")
+    os.close(reader)
+    running.wait(20)
+
+
+def test_a_reader_that_goes_away_ends_the_container() -> None:
+    command = f"{' '.join(LABKIT)} run --rm --network none busybox yes | head -1"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30, check=True)
+    assert result.stdout == "y\n"
+    assert wait_for(lambda: not labkit("ps", "-aq").stdout)
+
+
+def test_a_detached_container_holds_nothing_of_its_starter(tmp_path: Path) -> None:
+    words = "run -d --network none --name alone busybox sleep 100"
+    command = f"cd {tmp_path} && {' '.join(LABKIT)} {words} 3>&1 <&- | cat"
+    assert len(subprocess.run(["bash", "-c", command], capture_output=True, timeout=30, check=True).stdout) == 65
+    (shim,) = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit() and _is_shim(entry)]
+    assert os.readlink(shim / "cwd") == "/"
+    labkit("gc")
+    assert labkit("ps", "-q").stdout, "gc took a healthy container for an orphan"
+
+
+def _is_shim(entry: Path) -> bool:
+    try:
+        return (entry / "comm").read_text().startswith("labkit-shim") and bool((entry / "cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_signals_go_to_what_exec_runs() -> None:
+    labkit("run", "-d", "--network", "none", "--name", "host", "busybox", "sleep", "100")
+    script = "trap 'echo got it; exit 5' INT; echo ready; while :; do sleep 0.1; done"
+    command = [*LABKIT, "exec", "host", "sh", "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        running.send_signal(signal.SIGINT)
+        assert running.stdout.readline() == "got it\n"
+        assert running.wait(20) == 5
+
+
+def test_a_program_for_exec_is_checked() -> None:
+    labkit("run", "-d", "--network", "none", "--name", "host", "busybox", "sleep", "100")
+    assert labkit("exec", "-w", "/etc/passwd", "host", "ls", check=False).returncode == 126
+    relative = labkit("exec", "-w", "etc", "host", "ls", check=False)
+    assert (relative.returncode, "no absolute path" in relative.stderr) == (125, True)
+
+
+def test_a_mount_below_a_container_is_not_deleted_with_it(tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious/file").write_text("keep me")
+    labkit("run", "--network", "none", "--name", "careful", "busybox", "true")
+    (known,) = json.loads(labkit("inspect", "careful").stdout)
+    look = f"/var/lib/labkit/containers/{known['id']}/look"
+    os.mkdir(look)
+    subprocess.run(["mount", "--bind", str(tmp_path / "precious"), look], check=True)
+    refused = labkit("rm", "careful", check=False)
+    assert "is a mount point" in refused.stderr
+    assert (tmp_path / "precious/file").read_text() == "keep me"
+    subprocess.run(["umount", look], check=True)
+    labkit("rm", "careful")
+
+
+def test_in_a_chroot_it_refuses(tmp_path: Path) -> None:
+    for name in ("bin", "lib", "lib64", "usr", "etc", "proc", "sys", "dev", "run", "tmp", "var", "root", "work", "opt"):
+        if os.path.isdir(f"/{name}"):
+            (tmp_path / name).mkdir()
+    names = [path.name for path in tmp_path.iterdir()]
+    binds = " && ".join(f"mount --rbind /{name} {tmp_path}/{name}" for name in names)
+    script = f"{binds} && exec chroot {tmp_path} env {' '.join(LABKIT)} run --rm --network none busybox true"
+    said = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False)
+    assert said.returncode == 125
+    assert "does not run in a chroot" in said.stderr
 
 
 def test_limits_are_in_the_cgroup() -> None:

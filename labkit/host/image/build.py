@@ -44,7 +44,8 @@ _SCRATCH_PREFIX = "labkit-build-"
 
 
 def build(wanted: Inputs, directory: Path, log_file: Path) -> None:
-    """Make ``disk.qcow2``, ``vmlinuz``, ``initrd``, ``facts.json``, ``client_key``, ``host_key.pub`` in ``directory``.
+    """Make ``disk.qcow2``, ``vmlinuz``, ``initrd``, ``facts.json``, ``client_key``, ``host_key.pub`` and the
+    containers' ``busybox.tar`` and ``redis.tar`` in ``directory``.
 
     The directory exists and is the caller's to delete if this raises: MissingToolError, BuildError (with the last lines
     of ``log_file``), KeyboardInterrupt (mmdebstrap was ended first and has cleaned up).
@@ -73,9 +74,9 @@ def build(wanted: Inputs, directory: Path, log_file: Path) -> None:
 def mmdebstrap_command(directory: Path, wanted: Inputs) -> list[str]:
     """The command line; its results go to ``directory``."""
 
-    def download(name: str) -> str:
+    def download(name: str, place: str = "/labkit-out") -> str:
         # Special hooks are split as a shell would.
-        return f"--customize-hook=download /labkit-out/{name} {shlex.quote(str(directory / name))}"
+        return f"--customize-hook=download {place}/{name} {shlex.quote(str(directory / name))}"
 
     return [
         "mmdebstrap",
@@ -95,6 +96,7 @@ def mmdebstrap_command(directory: Path, wanted: Inputs) -> list[str]:
         f"--customize-hook={wanted.scripts['fetch_kernel.sh']}",
         '--customize-hook=chroot "$1" python3 /labkit-build/finish_guest.py',
         *[download(name) for name in ("vmlinuz", "initrd", "facts.json")],
+        *[download(name, "/usr/share/labkit/images") for name in ("busybox.tar", "redis.tar")],
         '--customize-hook=rm -r "$1/labkit-out"',
         f"--customize-hook={wanted.scripts['make_disk.sh']}",
         download("disk.qcow2"),

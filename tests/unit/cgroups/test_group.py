@@ -14,9 +14,8 @@ def test_v2_hands_down_the_controllers_that_the_kernel_has(tmp_path: Path) -> No
     plan = group.plan("/labkit/abc", {"pids": {"limit": 7}}, Hierarchies(v2=str(tmp_path)))
     assert [operation.describe() for operation in plan] == [
         f"echo '+cpu +memory +pids' > {tmp_path}/cgroup.subtree_control",
-        f"mkdir -p {tmp_path}/labkit",
-        f"echo '+cpu +memory +pids' > {tmp_path}/labkit/cgroup.subtree_control",
         f"mkdir -p {tmp_path}/labkit/abc",
+        f"echo '+cpu +memory +pids' > {tmp_path}/labkit/cgroup.subtree_control",
         f"echo 7 > {tmp_path}/labkit/abc/pids.max",
     ]
 

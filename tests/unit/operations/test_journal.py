@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from labkit import log
-from labkit.errors import KernelError
+from labkit.errors import ConfigError, KernelError
 from labkit.operations import Journal, from_record, to_record
 from labkit.operations.files import MakeDirectory, MakeTree
 from labkit.operations.journal import perform
@@ -49,7 +49,7 @@ def test_a_line_that_was_cut_by_death_does_not_count(tmp_path: Path) -> None:
     journal.write(MakeDirectory(str(tmp_path / "a")))
     with open(journal.path, "a", encoding="utf-8") as file:
         file.write('{"operation": "labkit.oper')
-    assert journal.operations() == [MakeDirectory(str(tmp_path / "a"))]
+    assert journal.lines() == [json.dumps(to_record(MakeDirectory(str(tmp_path / "a"))))]
 
 
 def test_what_cannot_be_undone_stays_for_the_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def test_what_cannot_be_undone_stays_for_the_next_time(tmp_path: Path, monkeypat
         with pytest.raises(KernelError, match="busy"):
             journal.undo()
     assert not (tmp_path / "a").exists()
-    assert journal.operations() == [second]
+    assert journal.lines() == [json.dumps(to_record(second))]
     journal.undo()
     assert not (tmp_path / "b").exists()
 
@@ -87,3 +87,26 @@ def test_each_operation_is_told_with_who_and_how_long(tmp_path: Path) -> None:
 def test_a_tree_that_we_cannot_have_made_is_not_removed(path: str) -> None:
     with pytest.raises(KernelError, match="no directory that labkit made"):
         MakeTree(path).undo()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"operation": "labkit.operations.files:MakeTree", "road": "/x/y/z"}',
+        '{"operation": "labkit.operations.files:Unknown"}',
+        '{"operation": "labkit.no_such_module:X"}',
+        '{"path": "/x"}',
+        "{",
+        "[]",
+    ],
+)
+def test_a_record_that_cannot_be_read_is_kept_and_hides_no_other(tmp_path: Path, line: str) -> None:
+    journal = Journal(tmp_path / "j")
+    journal.run([MakeDirectory(str(tmp_path / "a"))])
+    with open(journal.path, "a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    journal.write(MakeDirectory(str(tmp_path / "b")))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        journal.undo()
+    assert not (tmp_path / "a").exists()
+    assert journal.lines() == [line]

@@ -1,0 +1,86 @@
+"""Reading a JSON document property by property: what is missing or of another kind is named, in one sentence.
+
+Both worlds may use it; it knows only the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+from labkit.errors import ConfigError
+
+T = TypeVar("T")
+
+
+class Reader:
+    """One object of a document: it hands out properties by name and type, and knows which nobody has asked for.
+
+    ``file`` is the document's name in messages, ``place`` the way to this object in it, as ``linux.resources``.
+    """
+
+    def __init__(self, value: Any, file: str, place: str = "") -> None:
+        self.file = file
+        self.place = place
+        if not isinstance(value, dict):
+            raise ConfigError(f"{file}: {place or 'the document'} must be an object")
+        self.object = value
+        self._asked: set[str] = set()
+
+    @classmethod
+    def parse(cls, text: str | bytes, file: str) -> Reader:
+        """A whole document. ConfigError where it is no JSON, nested too deeply included."""
+        try:
+            return cls(json.loads(text), file)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{file} is no JSON: {error}") from None
+
+    def value(self, name: str, kind: type[T], default: T | None = None) -> T:
+        """A property; without a default it must be there. JSON's ``null`` counts as not there."""
+        self._asked.add(name)
+        found = self.object.get(name)
+        found = default if found is None else found
+        if found is None:
+            raise ConfigError(f"{self.file}: {self.where(name)} is missing")
+        if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
+            raise ConfigError(
+                f"{self.file}: {self.where(name)} must be of type {kind.__name__}, not {type(found).__name__}"
+            )
+        return found
+
+    def strings(self, name: str) -> list[str]:
+        """A list of strings, empty where it is not there. None of them holds a zero byte: the kernel takes none."""
+        items = self.value(name, list, [])
+        if not all(isinstance(item, str) and "\0" not in item for item in items):
+            raise ConfigError(f"{self.file}: {self.where(name)} must hold strings only")
+        return items
+
+    def integers(self, name: str) -> list[int]:
+        """A list of whole numbers from 0 on, empty where it is not there."""
+        items = self.value(name, list, [])
+        if not all(isinstance(item, int) and not isinstance(item, bool) and item >= 0 for item in items):
+            raise ConfigError(f"{self.file}: {self.where(name)} must hold whole numbers only")
+        return items
+
+    def child(self, name: str, optional: bool = False) -> Reader:
+        """An object in this one."""
+        self._asked.add(name)
+        found = self.object.get(name)
+        return Reader({} if found is None and optional else found, self.file, self.where(name))
+
+    def children(self, name: str) -> list[Reader]:
+        """A list of objects, empty where it is not there."""
+        items = self.value(name, list, [])
+        return [Reader(item, self.file, f"{self.where(name)}[{number}]") for number, item in enumerate(items)]
+
+    def where(self, name: str) -> str:
+        """The way to a property."""
+        return f"{self.place}.{name}" if self.place else name
+
+    def refuse_others(self, what: str = "labkit") -> None:
+        """ConfigError for a property that nobody has asked for."""
+        for name in self.object:
+            if name not in self._asked:
+                raise ConfigError(
+                    f"{self.file}: {what} does not support {self.where(name)}", "take it out, or use another runtime"
+                )
