@@ -52,12 +52,13 @@ def _take_back(before: dict[str, list[str]]) -> None:
     for point in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
         if "/run/labkit/" in point.split(" ")[4]:
             output("umount", "-l", point.split(" ")[4])
-    for table in ("nat", "filter"):
+    for table in ("raw", "nat", "filter"):
         for rule in output("iptables", "-t", table, "-S").splitlines():
             if rule.startswith("-A") and ("labkit0" in rule or "LABKIT" in rule):
                 subprocess.run(["iptables", "-t", table, "-D", *rule.split()[1:]], check=True)
-        subprocess.run(["iptables", "-t", table, "-F", "LABKIT"], check=True)
-        subprocess.run(["iptables", "-t", table, "-X", "LABKIT"], check=True)
+        if table != "raw":
+            subprocess.run(["iptables", "-t", table, "-F", "LABKIT"], check=True)
+            subprocess.run(["iptables", "-t", table, "-X", "LABKIT"], check=True)
     output("ip", "link", "delete", "labkit0")
     Path("/proc/sys/net/ipv4/ip_forward").write_text(before["forwarding"][0])
     for path in sorted(set(picture()["cgroups"]) - set(before["cgroups"]), reverse=True):
