@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Run it."""
     container = record.find(options.container)
-    env = [bundle.check_environment(entry) for entry in options.env]
+    env = bundle.environment_entries(options.env)
     if not options.interactive:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)

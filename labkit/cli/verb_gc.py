@@ -1,6 +1,6 @@
 """Take back what killed commands and containers left behind: mounts, links, rules, cgroups, namespaces, processes.
 
-Nothing is done to containers that are in good order. Other commands do the same before they begin.
+Nothing is done to containers that are in good order. run, ps, stop and rm do the same by themselves.
 
 Example:
   labkit gc

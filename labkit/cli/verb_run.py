@@ -96,7 +96,7 @@ def _checked(options: argparse.Namespace) -> Options:
         command=options.command,
         name=options.name,
         ports=ports,
-        env=[bundle.check_environment(entry) for entry in options.env],
+        env=bundle.environment_entries(options.env),
         network=bundle.check_network(options.network),
         memory=bundle.parse_size(options.memory) if options.memory else None,
         cpus=options.cpus,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,9 @@ class Options:
 
 def command_of(image: Image, options: Options) -> list[str]:
     """The image's entry point, then the command given, or else the image's. UsageError if both are empty."""
+    user = image.config.get("User") or "root"
+    if user not in ("root", "0", "0:0", "root:root"):
+        raise UsageError(f"the image {image.reference} runs as the user {user}, which labkit cannot do yet")
     entrypoint = image.config.get("Entrypoint") or []
     command = [*entrypoint, *(options.command or image.config.get("Cmd") or [])]
     if not command:
@@ -130,11 +134,18 @@ def parse_size(text: str) -> int:
     return int(match[1]) << (10 * "bkmg".index(match[2] or "b"))
 
 
-def check_environment(entry: str) -> str:
-    """UsageError for a ``-e`` without a name."""
-    if not entry.partition("=")[0] or "\0" in entry:
-        raise UsageError(f"-e '{entry}' names no variable", "write NAME=VALUE")
-    return entry
+def environment_entries(entries: list[str]) -> list[str]:
+    """``-e`` as docker reads it: NAME=VALUE, or NAME alone for our own value of it, nothing where we have none."""
+    found = []
+    for entry in entries:
+        name, given, _ = entry.partition("=")
+        if not name or "\0" in entry:
+            raise UsageError(f"-e '{entry}' names no variable", "write NAME=VALUE")
+        if given:
+            found.append(entry)
+        elif name in os.environ:
+            found.append(f"{name}={os.environ[name]}")
+    return found
 
 
 def check_network(name: str) -> str:

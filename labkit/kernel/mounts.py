@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 
 from labkit.errors import KernelError
 from labkit.kernel import libc
@@ -101,9 +100,3 @@ def _unescaped(path: str) -> str:
     for character in " \t\n\\":
         path = path.replace(f"\\{ord(character):03o}", character)
     return path
-
-
-def is_mount_point(path: str) -> bool:
-    """Whether something is mounted on ``path``."""
-    real = os.path.realpath(path)
-    return any(point == real for point, _ in mount_points())

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-
-from labkit.kernel import namespaces
 
 
 def has_filesystem(name: str) -> bool:
@@ -19,8 +16,3 @@ def has_filesystem(name: str) -> bool:
         return True
     subprocess.run(["modprobe", "--quiet", name], check=False, stderr=subprocess.DEVNULL)
     return listed()
-
-
-def namespace_kinds() -> list[str]:
-    """Those of the eight kinds that this kernel has."""
-    return [kind for kind in namespaces.FLAGS if os.path.exists(f"/proc/self/ns/{kind}")]

@@ -41,19 +41,8 @@ class MakeDirectory(Operation):
 
 
 @dataclass(frozen=True)
-class MakeTree(Operation):
+class MakeTree(MakeDirectory):
     """A directory that is ours with all that comes to lie in it: undone with its contents."""
-
-    path: str
-    mode: int = 0o755
-
-    def describe(self) -> str:
-        """As mkdir(1)."""
-        return f"mkdir -p -m {self.mode:04o} {quote(self.path)}"
-
-    def do(self) -> None:
-        """Make what is missing."""
-        make_directory(self.path, self.mode)
 
     def undo(self) -> None:
         """As ``rm -r``. It follows no link, and refuses where something is mounted below."""

@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-
-import pytest
-
-from labkit.host import config
-from labkit.host.machines import open_machine
 from labkit.host.machines.base import Machine
 
 START = "labkit run --dry-run -d -p 6379:6379 redis > /root/start.sh"
 #: labkit is out of the way: what runs is bash, util-linux, iproute2 and iptables.
 RUN = "mv /usr/local/bin/labkit /root/; mv /opt/labkit /root/; bash /root/start.sh"
 ASK = "for _ in $(seq 50); do redis-cli -h 127.0.0.1 ping && exit; sleep 0.2; done 2>&1"
-
-
-@pytest.fixture
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A machine as after its reset, and reset once more at the end."""
-    with pytest.MonkeyPatch.context() as patch:
-        own = "LABKIT_STATE" not in os.environ
-        if own:
-            patch.setenv("LABKIT_STATE", str(tmp_path_factory.mktemp("state")))
-        it = open_machine(config.load().machine())
-        it.up()
-        it.reset()
-        yield it
-        if own:
-            it.destroy()
-        else:
-            it.reset()
 
 
 def test_the_script_of_a_dry_run_answers_pong(machine: Machine) -> None:

@@ -11,33 +11,16 @@ import signal
 import sys
 import threading
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from labkit.errors import InfrastructureError
-from labkit.host import config
-from labkit.host.machines import open_machine
 from labkit.host.machines.base import Machine
 from labkit.host.paths import checkout
 from labkit.host.scenario import catalogue, find, plugin, run
 from labkit.host.scenario.model import Command
 from labkit.host.scenario.narrator import Narrator
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A machine that is up."""
-    with pytest.MonkeyPatch.context() as patch:
-        own = "LABKIT_STATE" not in os.environ
-        if own:
-            patch.setenv("LABKIT_STATE", str(tmp_path_factory.mktemp("state")))
-        it = open_machine(config.load().machine())
-        it.up()
-        yield it
-        if own:
-            it.destroy()
 
 
 def do(machine: Machine, command: str) -> str:

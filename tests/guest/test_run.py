@@ -80,6 +80,15 @@ def test_a_name_is_taken_once() -> None:
     assert len(labkit("ps", "-aq").stdout.split()) == 1
 
 
+def test_a_variable_without_a_value_is_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OURS", "mine")
+    monkeypatch.delenv("NOBODYS", raising=False)
+    result = labkit(
+        *QUICK, "-e", "OURS", "-e", "NOBODYS", "busybox", "sh", "-c", "echo $OURS; env | grep -c NOBODYS", check=False
+    )
+    assert result.stdout == "mine\n0\n"
+
+
 def test_environment_and_standard_input() -> None:
     result = labkit(*QUICK, "-i", "-e", "COLOUR=blue", "busybox", "sh", "-c", "cat; echo $COLOUR $HOME", text="in\n")
     assert result.stdout == "in\nblue /root\n"

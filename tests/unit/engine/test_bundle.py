@@ -29,6 +29,11 @@ def test_the_command_is_entry_point_and_arguments() -> None:
         bundle.command_of(dataclasses.replace(IMAGE, config={}), Options("x"))
 
 
+def test_an_images_user_is_refused_and_not_ignored() -> None:
+    with pytest.raises(UsageError, match="runs as the user nobody"):
+        bundle.command_of(dataclasses.replace(IMAGE, config={"Cmd": ["x"], "User": "nobody"}), Options("x"))
+
+
 def test_a_later_variable_wins() -> None:
     env = bundle.environment_of(IMAGE, Options("x", env=["A=2", "B=x=y"]), "host")
     assert "A=2" in env
