@@ -49,9 +49,10 @@ def _take_back(before: dict[str, list[str]]) -> None:
     """What the script made, by the same tools: labkit knows nothing of it."""
     for name in set(picture()["namespaces"]) - set(before["namespaces"]):
         output("ip", "netns", "delete", name)
-    for point in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
-        if "/run/labkit/" in point.split(" ")[4]:
-            output("umount", "-l", point.split(" ")[4])
+    # Also /run/netns, which "ip netns add" mounts on itself where it is no mount yet (ip-netns(8)).
+    for point in reversed(picture()["mounts"]):
+        if point not in before["mounts"]:
+            output("umount", "-l", point)
     for table in ("raw", "nat", "filter"):
         for rule in output("iptables", "-t", table, "-S").splitlines():
             if rule.startswith("-A") and ("labkit0" in rule or "LABKIT" in rule):
