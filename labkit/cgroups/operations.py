@@ -28,6 +28,10 @@ class MakeGroup(Operation):
         """As mkdir(1)."""
         return f"mkdir -p {quote(self.path)}"
 
+    def describe_undo(self) -> str:
+        """As rmdir(1)."""
+        return f"rmdir {quote(self.path)}; rmdir --ignore-fail-on-non-empty {quote(os.path.dirname(self.path))}"
+
     def do(self) -> None:
         """mkdir(2), a bounded number of times: the end of another container may remove the shared parent just now."""
         for _ in range(50):

@@ -4,25 +4,50 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 
 from labkit import log
 from labkit.log import Event
 
 _DIM, _BOLD, _PLAIN = "\033[2m", "\033[1m", "\033[0m"
+_ID = re.compile(r"\b[0-9a-f]{64}\b")
+_WHO = {
+    "host": "out here: what this command and the container's shim do",
+    "init": "in there: what the container's first process does in its new namespaces, before it becomes the program",
+}
+
+
+class Explainer:
+    """Prints operations. Colours only on a terminal, and not with NO_COLOR (no-color.org)."""
+
+    def __init__(self) -> None:
+        self.colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        self.container = ""
+        self.where = ""
+
+    def __call__(self, event: Event) -> None:
+        """A heading where the place changes, the container's id once, then a line for each operation."""
+        if event["event"] != "operation":
+            return
+        command = str(event["command"])
+        if not self.container:
+            found = _ID.search(command)
+            self.container = found[0] if found else ""
+            self._print("", f"ID={self.container}")
+        if event["where"] != self.where:
+            self.where = event["where"]
+            self._print(f"# {_WHO[self.where]}", "")
+        head = f"{self.where:<4} {event['seconds'] * 1000:7.1f} ms  "
+        first, *rest = command.replace(self.container, "$ID").splitlines()
+        self._print(head, "\n".join([first, *[" " * len(head) + line for line in rest]]))
+
+    def _print(self, dim: str, bold: str) -> None:
+        text = f"{_DIM}{dim}{_PLAIN}{_BOLD}{bold}{_PLAIN}" if self.colours else dim + bold
+        with contextlib.suppress(BrokenPipeError):  # who does not want to read on does not stop the container
+            print(text, file=sys.stderr, flush=True)
 
 
 def listen() -> None:
-    """Print operations from now on. Colours only on a terminal, and not with NO_COLOR (no-color.org)."""
-    colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-
-    def show(event: Event) -> None:
-        if event["event"] == "operation":
-            head = f"{event['where']:<4} {event['seconds'] * 1000:7.1f} ms  "
-            first, *rest = str(event["command"]).splitlines()
-            lines = [first, *[" " * len(head) + line for line in rest]]
-            text = f"{_DIM}{head}{_PLAIN}{_BOLD}" + "\n".join(lines) + _PLAIN if colours else head + "\n".join(lines)
-            with contextlib.suppress(BrokenPipeError):  # who does not want to read on does not stop the container
-                print(text, file=sys.stderr)
-
-    log.listen(show)
+    """Explain from now on."""
+    log.listen(Explainer())

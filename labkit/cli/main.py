@@ -41,6 +41,8 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         from labkit.errors import UsageError
 
+        # What is left over (nargs "...") may be nothing, but argparse calls it required with the rest.
+        message = message.replace("required: image, command", "required: image")
         raise UsageError(f"{self.prog}: {message}", f"see '{self.prog} --help'")
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from labkit.cli.terminal import refuse_terminal
 from labkit.engine import bundle, lifecycle, record
 
 
@@ -23,6 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-e", "--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable"
     )
+    parser.add_argument("-t", "--tty", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("-w", "--workdir", default="", help="its working directory")
     parser.add_argument("container", help="name, id or the beginning of an id")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="the program and its arguments")
@@ -30,6 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Run it."""
+    refuse_terminal(options)
     container = record.find(options.container)
     env = bundle.environment_entries(options.env)
     if not options.interactive:

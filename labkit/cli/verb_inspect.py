@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from labkit.document import Reader
 from labkit.engine import bundle, lifecycle, record
 from labkit.errors import NotFoundError
 from labkit.images import store
@@ -40,7 +41,8 @@ def _inspect(name: str) -> dict[str, Any]:
                 f"there is no container and no image '{name}'", "see 'labkit ps -a' and 'labkit images'"
             ) from None
         return {**asdict(image), "layer_directories": image.lowers()}
-    specification = Path(container.directory, "config.json")
+    path = Path(container.directory, "config.json")
+    specification = Reader.parse(path.read_bytes(), str(path)).object if path.exists() else None
     return {
         **asdict(container),
         "state": asdict(container.state()),
@@ -51,5 +53,5 @@ def _inspect(name: str) -> dict[str, Any]:
         "layers": store.find(container.image).lowers(),
         "cgroup": container.cgroups_path,
         "log": container.log_path,
-        "specification": json.loads(specification.read_text(encoding="utf-8")) if specification.exists() else None,
+        "specification": specification,
     }

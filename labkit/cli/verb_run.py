@@ -16,10 +16,14 @@ from __future__ import annotations
 import argparse
 
 from labkit.cli import explain
+from labkit.cli.terminal import refuse_terminal
 from labkit.engine import bundle, gc
 from labkit.engine.bundle import Options
 from labkit.errors import UsageError
 from labkit.network import portmap
+
+#: docker's own least memory limit.
+_LEAST_MEMORY = 6 << 20
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="an environment variable, may be repeated",
     )
     add("-i", "--interactive", action="store_true", help="pass our standard input on to it")
+    add("-t", "--tty", action="store_true", help=argparse.SUPPRESS)
     add("--network", default="bridge", metavar="MODE", help="bridge (the default), host or none")
     add("-m", "--memory", metavar="SIZE", help="memory limit, as 64m")
     add("--cpus", type=float, metavar="N", help="processor limit, as 0.5")
@@ -73,6 +78,7 @@ def main(options: argparse.Namespace) -> int:
 
 def _checked(options: argparse.Namespace) -> Options:
     """Everything is looked at before anything is done."""
+    refuse_terminal(options)
     if options.detach and options.interactive:
         raise UsageError(
             "-d and -i exclude one another: a detached container has nobody to read from", "leave one of them out"
@@ -87,6 +93,9 @@ def _checked(options: argparse.Namespace) -> Options:
         )
     if options.pids_limit is not None and not 1 <= options.pids_limit <= 4194304:  # PID_MAX_LIMIT of the kernel
         raise UsageError(f"--pids-limit {options.pids_limit} is not possible", "a number from 1 to 4194304")
+    memory = bundle.parse_size(options.memory) if options.memory else None
+    if memory is not None and memory < _LEAST_MEMORY:
+        raise UsageError(f"--memory {options.memory} is not enough to start a program", "at least 6m, as docker has it")
     if options.name:
         from labkit.engine.record import check_name
 
@@ -98,7 +107,7 @@ def _checked(options: argparse.Namespace) -> Options:
         ports=ports,
         env=bundle.environment_entries(options.env),
         network=bundle.check_network(options.network),
-        memory=bundle.parse_size(options.memory) if options.memory else None,
+        memory=memory,
         cpus=options.cpus,
         pids_limit=options.pids_limit,
         auto_remove=options.rm,

@@ -30,6 +30,10 @@ class ReserveName(Operation):
         """As ln(1)."""
         return f"mkdir -p {quote(NAMES)} && ln -s {self.owner} {quote(f'{NAMES}/{self.name}')}"
 
+    def describe_undo(self) -> str:
+        """As rm(1)."""
+        return f"rm -f {quote(f'{NAMES}/{self.name}')}"
+
     def do(self) -> None:
         """ConflictError if another has it."""
         os.makedirs(NAMES, exist_ok=True)

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import replace
 
 from labkit import __version__
+from labkit.cgroups import group
 from labkit.cgroups.detect import detect
 from labkit.engine import bundle, plan
 from labkit.engine.bundle import Options
@@ -42,10 +43,31 @@ def render(options: Options, typed: list[str]) -> str:
     network = plan.network(container, options.network, options.ports)
     if network:
         sections.append(("The network namespace, and the cable into it", network))
-    lines = _head(container, typed)
+    specification = spec.parse(bundle.specification(container, image, options), container.directory)
+    hierarchies = detect()
+    todo = oci_plan.make(specification, hierarchies)
+    done = [operation for _, operations in sections for operation in operations] + todo.host
+    lines = _head(container, typed) + _undo(done, group.directories(specification.cgroups_path, hierarchies))
     for title, operations in sections:
         lines += [f"# {title}", *[operation.describe() for operation in operations], ""]
-    return "\n".join(lines) + "\n" + _process(container, image, options)
+    process = script.render(
+        specification, todo, hierarchies, container.run_directory, detached=options.detach, log=container.log_path
+    )
+    return "\n".join(lines) + "\n" + process
+
+
+def _undo(done: list[Operation], groups: list[str]) -> list[str]:
+    """The script's answer to the word ``undo``: first whoever runs in it, then everything in reverse."""
+    commands = [line for operation in reversed(done) for line in operation.describe_undo().splitlines()]
+    return [
+        'if [ "${1:-}" = undo ]; then',
+        "  set +e",
+        *[f"  kill -9 $(cat {shlex.quote(place)}/cgroup.procs); sleep 0.2" for place in groups[:1]],
+        *[f"  {command}" for command in commands],
+        "  exit",
+        "fi",
+        "",
+    ]
 
 
 def _head(container: Container, typed: list[str]) -> list[str]:
@@ -53,16 +75,7 @@ def _head(container: Container, typed: list[str]) -> list[str]:
         "#!/bin/bash",
         f"# labkit {__version__}: {shlex.join(['labkit', *typed])}",
         f"# makes the container {container.name} with bash, util-linux, iproute2 and iptables.",
-        "# Run it as root.",
+        "# Run it as root. labkit does not know this container: 'bash THIS_FILE undo' takes it back.",
         "set -euo pipefail",
         "",
     ]
-
-
-def _process(container: Container, image: images.Image, options: Options) -> str:
-    specification = spec.parse(bundle.specification(container, image, options), container.directory)
-    hierarchies = detect()
-    todo = oci_plan.make(specification, hierarchies)
-    return script.render(
-        specification, todo, hierarchies, container.run_directory, detached=options.detach, log=container.log_path
-    )

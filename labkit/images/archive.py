@@ -49,7 +49,7 @@ def _told_in_a_sentence(path: str) -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError) as error:
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        first_line = "it is no tar file" if isinstance(error, tarfile.ReadError) else str(error).partition("\n")[0]
         raise ConfigError(
             f"{path} cannot be read as an image archive: {first_line}", "a tar file with an OCI image layout is needed"
         ) from error

@@ -67,8 +67,9 @@ def find(text: str) -> Image:
     try:
         return _read(_file(name))
     except FileNotFoundError:
-        names = ", ".join(image.reference for image in everything()) or "none"
-        raise NotFoundError(f"there is no image {name} on this machine", f"images here: {names}") from None
+        names = ", ".join(image.reference for image in everything())
+        hint = f"images here: {names}" if names else "there are none at all: the lab's machine has some (invoke ssh)"
+        raise NotFoundError(f"there is no image {name} on this machine", hint) from None
 
 
 def everything() -> list[Image]:

@@ -35,6 +35,11 @@ def numbers(names: list[str]) -> set[int]:
     return result
 
 
+def setpriv_words(names: list[str]) -> str:
+    """A set as setpriv(1) takes it: ``-all,+chown,…``."""
+    return ",".join(["-all", *[f"+{NAMES[number].lower()}" for number in sorted(numbers(names))]])
+
+
 def last_known() -> int:
     """The highest capability that this kernel has."""
     with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:

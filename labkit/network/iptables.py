@@ -27,6 +27,13 @@ class AddRules(Operation):
         added = [f"iptables -t {table} -A {rule}" for table, rule in map(_table_and_rule, self.rules)]
         return "\n".join(made + added)
 
+    def describe_undo(self) -> str:
+        """The same in reverse."""
+        deleted = [f"iptables -t {table} -D {rule}" for table, rule in map(_table_and_rule, reversed(self.rules))]
+        emptied = [f"iptables -t {table} -F {chain}" for table, chain in map(str.split, self.chains)]
+        removed = [f"iptables -t {table} -X {chain}" for table, chain in map(str.split, self.chains)]
+        return "\n".join(deleted + emptied + removed)
+
     def do(self) -> None:
         """All tables in one call. The kernel takes each table as a whole."""
         lines: dict[str, list[str]] = {}

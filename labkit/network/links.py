@@ -33,6 +33,10 @@ class AddNamespace(Operation):
         """As ip-netns(8)."""
         return f"ip netns add {quote(self.name)}"
 
+    def describe_undo(self) -> str:
+        """As ip-netns(8)."""
+        return f"ip netns delete {quote(self.name)}"
+
     def do(self) -> None:
         """Enter a new namespace, mount its link on a file, go home."""
         os.makedirs(NETNS_DIRECTORY, exist_ok=True)
@@ -86,6 +90,10 @@ class AddBridge(Operation):
     def describe(self) -> str:
         """As ip-link(8)."""
         return f"ip link add {quote(self.name)} type bridge"
+
+    def describe_undo(self) -> str:
+        """As ip-link(8)."""
+        return f"ip link delete {quote(self.name)}"
 
     def do(self) -> None:
         """RTM_NEWLINK."""

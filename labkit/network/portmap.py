@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from dataclasses import dataclass
@@ -87,7 +88,9 @@ def check_free(mapping: PortMapping) -> None:
         try:
             probe.bind((mapping.host_address, mapping.host_port))
         except OSError as error:
+            hint = f"see who has it with 'ss -lnp sport = :{mapping.host_port}', or publish another one"
+            if error.errno == errno.EADDRNOTAVAIL:
+                hint = f"this machine has no address {mapping.host_address}; 'ip -br address' shows those that it has"
             raise ConflictError(
-                f"port {mapping.host_port}/{mapping.protocol} cannot be published: {error.strerror}",
-                f"see who has it with 'ss -lnp sport = :{mapping.host_port}', or publish another one",
+                f"port {mapping.host_port}/{mapping.protocol} cannot be published: {error.strerror}", hint
             ) from None

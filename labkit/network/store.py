@@ -83,6 +83,10 @@ class Reserve(Operation):
         """As a shell does it."""
         return f"mkdir -p {quote(os.path.dirname(self.path))} && echo -n {quote(self.owner)} > {quote(self.path)}"
 
+    def describe_undo(self) -> str:
+        """As rm(1)."""
+        return f"rm -f {quote(self.path)}"
+
     def do(self) -> None:
         """Write it; the caller holds the lock."""
         path = Path(self.path)

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import time
+from shlex import join, quote
 from typing import Any, NoReturn
 
 from labkit.errors import LabkitError
@@ -27,12 +28,13 @@ def main(spec: Spec, plan: Plan, channel: socket.socket, stdio: tuple[int, int, 
         _wait_for(channel, "go")
         os.setsid()
         place_stdio(stdio)
-        _join_and_unshare(spec)
+        _join_and_unshare(spec, tell)
         for operation in plan.init:
             perform(operation, "init", tell)
         # Our PATH search must not run as root's with the host's rights; the change of user comes first.
         tell("ready")
         _wait_for(channel, "start")
+        tell("operation", where="init", command=_last_command(spec.process), seconds=0.0)
         execute(spec.process, tell)
     except LabkitError as error:
         tell("error", message=error.message, hint=error.hint, status=125)
@@ -84,13 +86,15 @@ def place_stdio(stdio: tuple[int, int, int]) -> None:
                 os.set_inheritable(int(name), False)
 
 
-def _join_and_unshare(spec: Spec) -> None:
+def _join_and_unshare(spec: Spec, tell: Teller) -> None:
     for kind, path in spec.namespaces.items():
         if path and kind != "pid":
             namespaces.join(path, namespaces.FLAGS[kind])
+            tell("operation", where="init", command=f"nsenter --{kind}={path}  # setns(2)", seconds=0.0)
     if spec.namespaces.get("cgroup") == "":
         # Only now: the group that the process is in becomes the root of what it sees (cgroup_namespaces(7)).
         namespaces.unshare(namespaces.FLAGS["cgroup"])
+        tell("operation", where="init", command="unshare --cgroup", seconds=0.0)
 
 
 def execute(process: Process, tell: Any) -> NoReturn:
@@ -125,6 +129,12 @@ def execute(process: Process, tell: Any) -> NoReturn:
         status=127 if missing else 126,
     )
     os._exit(127 if missing else 126)
+
+
+def _last_command(process: Process) -> str:
+    """The last step as setpriv(1) and a shell would do it: give up rights, then become the program."""
+    words = capabilities.setpriv_words(process.capabilities["bounding"])
+    return f"cd {quote(process.cwd)} && exec setpriv --bounding-set={words} {join(process.args)}"
 
 
 def _execve_on_path(args: list[str], environment: dict[str, str]) -> OSError:

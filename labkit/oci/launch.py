@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import socket
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,9 @@ from labkit.kernel import namespaces, process
 from labkit.oci import init
 from labkit.oci.plan import Plan
 from labkit.oci.spec import Spec
+
+#: Kind of namespace -> unshare(1)'s option, and nsenter(1)'s.
+UNSHARE_WORDS = {"mnt": "--mount", "uts": "--uts", "ipc": "--ipc", "net": "--net", "pid": "--pid", "cgroup": "--cgroup"}
 
 #: docker's status for "the program was never reached".
 LABKIT_FAILED = 125
@@ -77,21 +81,30 @@ def create(spec: Spec, plan: Plan, hierarchies: Hierarchies, stdio: tuple[int, i
     new = [kind for kind, path in spec.namespaces.items() if not path and kind != "cgroup"]
     if spec.namespaces.get("pid"):
         namespaces.join(spec.namespaces["pid"])  # takes effect for the next child only (setns(2))
+    began = time.monotonic()
     pid = namespaces.clone(namespaces.flags_of(new))
     if pid == 0:
         ours.close()
         init.main(spec, plan, theirs, stdio)  # never returns
     theirs.close()
+    _tell(began, f"unshare {' '.join(UNSHARE_WORDS[kind] for kind in new)} --fork  # one clone(2): process {pid}")
     created = Created(pid, process.start_time(pid), ours)
     try:
         if spec.cgroups_path:
+            began = time.monotonic()
             group.add_process(spec.cgroups_path, pid, hierarchies)
+            places = group.directories(spec.cgroups_path, hierarchies)
+            _tell(began, "\n".join(f"echo {pid} > {place}/cgroup.procs" for place in places))
         _send(ours, "go")
         _read_events(ours, until="ready")
     except BaseException:
         created.abandon()
         raise
     return created
+
+
+def _tell(began: float, command: str) -> None:
+    log.emit("operation", where="host", command=command, seconds=time.monotonic() - began)
 
 
 def _send(channel: socket.socket, word: str) -> None:

@@ -14,18 +14,10 @@ from shlex import join, quote
 from labkit.cgroups import group
 from labkit.cgroups.detect import Hierarchies
 from labkit.kernel import capabilities
+from labkit.oci.launch import UNSHARE_WORDS
 from labkit.oci.operations import DetachOldRoot
 from labkit.oci.plan import Plan
 from labkit.oci.spec import Spec
-
-_UNSHARE_WORDS = {
-    "mnt": "--mount",
-    "uts": "--uts",
-    "ipc": "--ipc",
-    "net": "--net",
-    "pid": "--pid",
-    "cgroup": "--cgroup",
-}
 
 
 def render(spec: Spec, plan: Plan, hierarchies: Hierarchies, run_directory: str, detached: bool, log: str) -> str:
@@ -69,9 +61,9 @@ def _group_directories(spec: Spec, hierarchies: Hierarchies) -> list[str]:
 def _launch_command(spec: Spec, gate: str) -> str:
     """nsenter for what is joined, unshare for what is new, setpriv for the user and the capabilities, and the gate."""
     process = spec.process
-    joined = [f"{_UNSHARE_WORDS[kind]}={quote(path)}" for kind, path in spec.namespaces.items() if path]
-    new = [_UNSHARE_WORDS[kind] for kind, path in spec.namespaces.items() if not path]
-    bounding = ",".join(["-all", *_setpriv_names(process.capabilities["bounding"])])
+    joined = [f"{UNSHARE_WORDS[kind]}={quote(path)}" for kind, path in spec.namespaces.items() if path]
+    new = [UNSHARE_WORDS[kind] for kind, path in spec.namespaces.items() if not path]
+    bounding = capabilities.setpriv_words(process.capabilities["bounding"])
     ids = [f"--reuid={process.uid}", f"--regid={process.gid}"]
     ids.append(
         f"--groups={','.join(map(str, process.additional_gids))}" if process.additional_gids else "--clear-groups"
@@ -103,9 +95,4 @@ def _wrapped(command: list[str]) -> list[str]:
 
 def _nsenter_words(spec: Spec) -> str:
     kinds = [kind for kind in ("mnt", "uts", "ipc", "net", "pid", "cgroup") if kind in spec.namespaces]
-    return " ".join(_UNSHARE_WORDS[kind] for kind in kinds)
-
-
-def _setpriv_names(names: list[str]) -> list[str]:
-    # setpriv(1) writes +chown where the kernel says CAP_CHOWN.
-    return [f"+{capabilities.NAMES[number].lower()}" for number in sorted(capabilities.numbers(names))]
+    return " ".join(UNSHARE_WORDS[kind] for kind in kinds)

@@ -21,6 +21,10 @@ class Operation:
         """The equivalent shell command."""
         raise NotImplementedError
 
+    def describe_undo(self) -> str:
+        """The command that takes it back; empty where it goes with something else."""
+        return ""
+
     def do(self) -> None:
         """Do it. Raises KernelError (or another LabkitError) where it cannot be done."""
         raise NotImplementedError

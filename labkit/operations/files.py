@@ -44,6 +44,10 @@ class MakeDirectory(Operation):
 class MakeTree(MakeDirectory):
     """A directory that is ours with all that comes to lie in it: undone with its contents."""
 
+    def describe_undo(self) -> str:
+        """As rm(1)."""
+        return f"rm -r --one-file-system {quote(self.path)}"
+
     def undo(self) -> None:
         """As ``rm -r``. It follows no link, and refuses where something is mounted below."""
         if not os.path.isabs(self.path) or len(Path(self.path).parts) < 4:
@@ -78,6 +82,10 @@ class WriteSetting(Operation):
     def describe(self) -> str:
         """As a shell writes it."""
         return f"echo {quote(self.value)} > {quote(self.path)}"
+
+    def describe_undo(self) -> str:
+        """As a shell writes it."""
+        return f"echo {quote(self.before)} > {quote(self.path)}"
 
     def do(self) -> None:
         """Write it."""

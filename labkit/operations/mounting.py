@@ -23,6 +23,10 @@ class Mount(Operation):
         options = f" -o {quote(','.join(self.options))}" if self.options else ""
         return f"mount -t {quote(self.kind)}{options} {quote(self.source)} {quote(self.target)}"
 
+    def describe_undo(self) -> str:
+        """As umount(8)."""
+        return f"umount --lazy {quote(self.target)}"
+
     def do(self) -> None:
         """mount(2)."""
         flags, data = mounts.split_options(self.options)

@@ -164,6 +164,14 @@ def test_explain_prints_every_operation_with_who_and_how_long() -> None:
         (line,) = [line for line in lines if beginning in line]
         assert line.split()[0] in ("host", "init")
         assert line.split()[2] == "ms"
+    for beginning in (
+        "unshare --pid",
+        "nsenter --net=/run/netns/labkit-",
+        "unshare --cgroup",
+        "exec setpriv --bounding",
+    ):
+        assert [line for line in lines if beginning in line], beginning
+    assert lines[0].startswith("ID=")
     order = [line.split()[0] for line in lines if line[:4] in ("host", "init")]
     assert order == sorted(order)  # all of the host's come before all of init's
 
