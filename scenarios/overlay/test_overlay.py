@@ -9,6 +9,9 @@ from labkit.host.scenario import Lesson, after
 
 PLACE = "/root/lessons/overlay"
 CONTAINERS = "/var/lib/labkit/containers"
+UNION = "see the steps “Two directories” and “One mount”"
+WRITE = "see the step “Write to what may only be read”"
+DELETE = "see the step “Delete what may only be read”"
 
 
 def options(host: Host, mount_point: str) -> dict[str, str]:
@@ -17,7 +20,16 @@ def options(host: Host, mount_point: str) -> dict[str, str]:
         _, where, kind, words, *_ = line.split()
         if where == mount_point and kind == "overlay":
             return dict(word.partition("=")[::2] for word in words.split(","))
-    raise AssertionError(f"no overlay is mounted at {mount_point}")
+    raise AssertionError(
+        f"no overlay is mounted at {mount_point}{f'; {UNION}' if mount_point.startswith(PLACE) else ''}"
+    )
+
+
+def content(host: Host, name: str, hint: str) -> str:
+    """What the lesson's file ``name`` holds."""
+    result = host.run("cat %s", f"{PLACE}/{name}")
+    assert result.rc == 0, f"{PLACE}/{name} cannot be read; {hint}"
+    return str(result.stdout)
 
 
 @after("one-mount")
@@ -26,7 +38,8 @@ def test_the_union_shows_both(host: Host) -> None:
     """The mount of home over company shows the entries of both."""
     options(host, f"{PLACE}/mnt")
     listed = [set(host.check_output("ls %s", f"{PLACE}/{name}").split()) for name in ("company", "home", "mnt")]
-    assert listed[2] == listed[0] | listed[1] == {"code", "eat", "meeting", "sleep"}
+    assert listed[2] == listed[0] | listed[1], f"mnt does not show what company and home hold together; {UNION}"
+    assert listed[2] == {"code", "eat", "meeting", "sleep"}, f"mnt shows {', '.join(sorted(listed[2]))}; {UNION}"
 
 
 @after("one-mount", by_hand=False)
@@ -44,9 +57,10 @@ def test_a_new_file_goes_to_the_upper_directory(host: Host) -> None:
 @pytest.mark.claim("B3")
 def test_copy_up(host: Host) -> None:
     """The write left the lower file as it was; the changed copy is in the upper directory."""
-    assert host.file(f"{PLACE}/company/code").content_string == "source\n"
-    assert host.file(f"{PLACE}/home/code").content_string == "apple\n"
-    assert host.file(f"{PLACE}/mnt/code").content_string == "apple\n"
+    wanted = (("company/code", "source", UNION), ("home/code", "apple", WRITE), ("mnt/code", "apple", WRITE))
+    for name, word, hint in wanted:
+        found = content(host, name, hint).strip()
+        assert found == word, f"{PLACE}/{name} says “{found}”, and not “{word}”; {hint}"
 
 
 @after("a-stack", by_hand=False)
@@ -62,9 +76,11 @@ def test_the_upper_of_two_is_seen(host: Host) -> None:
 @pytest.mark.claim("B5")
 def test_a_deletion_leaves_a_whiteout(host: Host) -> None:
     """The deleted file is hidden by a character device 0/0 in the upper directory, and still lies in the lower one."""
-    assert host.check_output("stat -c '%%F %%t:%%T' %s", f"{PLACE}/home/meeting") == "character special file 0:0"
-    assert host.file(f"{PLACE}/company/meeting").content_string == "monday\n"
-    assert not host.file(f"{PLACE}/mnt/meeting").exists
+    there = host.run("stat -c '%%F %%t:%%T' %s", f"{PLACE}/home/meeting")
+    assert there.rc == 0, f"nothing called meeting is in {PLACE}/home; {DELETE}"
+    assert there.stdout.strip() == "character special file 0:0", f"home/meeting is no whiteout; {DELETE}"
+    assert content(host, "company/meeting", UNION) == "monday\n", f"company/meeting is not what it was; {UNION}"
+    assert not host.file(f"{PLACE}/mnt/meeting").exists, f"mnt/meeting is still to be seen; {DELETE}"
 
 
 @after("each-for-itself")

@@ -8,13 +8,15 @@ from testinfra.host import Host
 from labkit.host.scenario import Lesson, after
 
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+STEPS = {"sleep 600": "One process, two numbers", "sleep 601": "A family", "sleep 602": "A family"}
+"""Command line -> title of the step that starts it."""
 
 
 def process(host: Host, command: str) -> int:
     """The pid, as the machine counts it, of the one process with exactly this command line."""
     pids = host.run("pgrep -f %s", f"^{command}$").stdout.split()
-    assert pids, f"no process `{command}` runs"
-    assert len(pids) == 1, f"{len(pids)} processes `{command}` run"
+    assert pids, f"no process `{command}` runs; see the step “{STEPS[command]}”"
+    assert len(pids) == 1, f"{len(pids)} processes `{command}` run, and it should be one: end the others"
     return int(pids[0])
 
 
@@ -34,7 +36,11 @@ def namespaces(host: Host, pid: int | str) -> dict[str, str]:
 def test_the_clones_shell_is_process_1_inside_and_another_outside(host: Host) -> None:
     """What clone() started is process 1 of its own namespace, and has an ordinary pid here."""
     pid = process(host, "sleep 600")
-    assert status(host, pid, "NSpid") == [str(pid), "1"]
+    numbers = status(host, pid, "NSpid")
+    assert numbers[1:], f"process {pid} has no other number: it is in the machine's own pid namespace"
+    assert numbers == [str(pid), "1"], (
+        f"process {pid} has the numbers {', '.join(numbers)}: inside, it is not process 1"
+    )
 
 
 @after("process-1-once-more", by_hand=False)
@@ -63,7 +69,9 @@ def test_one_clone_makes_process_and_namespaces(host: Host, lesson: Lesson) -> N
 def test_exactly_the_flags_namespaces_are_new(host: Host) -> None:
     """The process has new namespaces for exactly the three flags, and shares the others with the machine."""
     ours, theirs = namespaces(host, "self"), namespaces(host, process(host, "sleep 600"))
-    assert {name for name in NAMESPACES if ours[name] != theirs[name]} == {"ipc", "pid", "uts"}
+    own = [name for name in NAMESPACES if ours[name] != theirs[name]]
+    found = ", ".join(own) or "none"
+    assert own == ["ipc", "pid", "uts"], f"`sleep 600` should have ipc, pid, uts of its own, and it has: {found}"
 
 
 @after("a-family")
@@ -71,8 +79,10 @@ def test_exactly_the_flags_namespaces_are_new(host: Host) -> None:
 def test_ps_shows_the_host_until_proc_is_mounted_anew(host: Host) -> None:
     """Inside, ps shows the machine's init as process 1 before /proc is remounted, and itself afterwards."""
     inside = "nsenter --pid --mount --target %s ps -p 1 -o args="
-    assert host.check_output(inside, str(process(host, "sleep 600"))) == host.check_output("ps -p 1 -o args=")
-    assert host.check_output(inside, str(process(host, "sleep 601"))) == "sleep 601"
+    plain = host.run(inside, str(process(host, "sleep 600"))).stdout.strip()
+    assert plain == host.check_output("ps -p 1 -o args="), f"beside `sleep 600`, ps calls process 1 “{plain}”"
+    anew = host.run(inside, str(process(host, "sleep 601"))).stdout.strip()
+    assert anew == "sleep 601", f"beside `sleep 601`, ps calls process 1 “{anew}”: has it a /proc of its own?"
 
 
 @after("a-family")
@@ -80,7 +90,9 @@ def test_ps_shows_the_host_until_proc_is_mounted_anew(host: Host) -> None:
 def test_the_new_proc_shows_only_the_family(host: Host) -> None:
     """With its own /proc, ps lists the processes of its namespace and no other."""
     listed = host.check_output("nsenter --pid --mount --target %s ps -e -o comm=", str(process(host, "sleep 601")))
-    assert sorted(listed.split()) == ["ps", "sleep", "sleep"]
+    assert sorted(listed.split()) == ["ps", "sleep", "sleep"], (
+        f"beside `sleep 601`, ps lists {len(listed.split())} processes, and not just itself and two sleeps"
+    )
 
 
 @after("a-family")
@@ -89,8 +101,8 @@ def test_a_signal_from_inside_does_not_kill_process_1(host: Host) -> None:
     """SIGKILL and SIGTERM sent from inside the namespace leave its first process alive."""
     pid = process(host, "sleep 601")
     sent = host.run("nsenter --pid --mount --target %s sh -c 'kill -9 1 && kill -TERM 1' && sleep 0.3", str(pid))
-    assert sent.rc == 0, sent.stderr
-    assert process(host, "sleep 601") == pid
+    assert sent.rc == 0, f"the signals could not be sent: {sent.stderr.strip()}"
+    assert host.run("kill -0 %s", str(pid)).rc == 0, "`sleep 601` was process 1 in there, and a signal ended it"
 
 
 @after("a-family")
@@ -98,8 +110,11 @@ def test_a_signal_from_inside_does_not_kill_process_1(host: Host) -> None:
 def test_process_1_adopts_orphans(host: Host) -> None:
     """The orphan's parent is the first process of its namespace, and not the machine's init."""
     first, orphan = process(host, "sleep 601"), process(host, "sleep 602")
-    assert status(host, orphan, "PPid") == [str(first)]
-    assert namespaces(host, orphan)["pid"] == namespaces(host, first)["pid"] != namespaces(host, "self")["pid"]
+    (parent,) = status(host, orphan, "PPid")
+    assert parent == str(first), f"the parent of `sleep 602` is process {parent}, and not `sleep 601`"
+    ours, theirs, orphans = (namespaces(host, pid)["pid"] for pid in ("self", first, orphan))
+    assert orphans == theirs, "`sleep 601` and `sleep 602` are in different pid namespaces"
+    assert theirs != ours, "`sleep 601` is in the machine's own pid namespace"
 
 
 @after("the-last-one-turns-off-the-light", by_hand=False)

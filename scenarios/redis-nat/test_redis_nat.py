@@ -111,8 +111,9 @@ def test_the_port_is_open_in_there_only(host: Host) -> None:
 def test_the_address_is_of_the_bridges_subnet(host: Host) -> None:
     """redis has an address of its own from the bridge's subnet."""
     bridge, container = bridge_address(host), address(host)
-    assert container.network == bridge.network == IPv4Network("10.77.0.0/16")
-    assert container.ip != bridge.ip
+    assert bridge.network == IPv4Network("10.77.0.0/16"), f"the bridge's subnet is {bridge.network}"
+    assert container.network == bridge.network, f"redis's subnet is {container.network}, the bridge's {bridge.network}"
+    assert container.ip != bridge.ip, f"redis and the bridge have the same address, {bridge.ip}"
 
 
 @after("an-address-of-its-own", by_hand=False)
@@ -132,10 +133,10 @@ def test_a_veth_pair_leads_to_the_bridge(host: Host) -> None:
     links = json.loads(host.check_output("ip -d -j link show"))
     (outer,) = [link for link in links if link["ifindex"] == inner["link_index"]] or [{}]
     assert outer, "the other end of redis's eth0 is not on this machine"
-    assert outer["linkinfo"]["info_kind"] == "veth"
-    assert outer["link_index"] == inner["ifindex"]
+    assert outer["linkinfo"]["info_kind"] == "veth", f"{outer['ifname']} is no veth device"
+    assert outer["link_index"] == inner["ifindex"], f"the other end of {outer['ifname']} is not redis's eth0"
     assert outer.get("master") == BRIDGE, f"{outer['ifname']} is no port of {BRIDGE}"
-    assert outer["operstate"] == "UP"
+    assert outer["operstate"] == "UP", f"{outer['ifname']} is {outer['operstate']}, and not UP"
 
 
 @after("the-way-out")
@@ -143,7 +144,10 @@ def test_a_veth_pair_leads_to_the_bridge(host: Host) -> None:
 def test_the_bridge_is_the_default_gateway(host: Host) -> None:
     """redis's default gateway is the bridge's address."""
     routes = json.loads(inside(host, "redis-server", "ip -j -4 route show default"))
-    assert [route["gateway"] for route in routes] == [str(bridge_address(host).ip)]
+    gateways, bridge = [route["gateway"] for route in routes], str(bridge_address(host).ip)
+    assert gateways == [bridge], (
+        f"redis's default gateway is {', '.join(gateways) or 'missing'}, the bridge is {bridge}"
+    )
 
 
 @after("the-way-out")
@@ -151,7 +155,7 @@ def test_the_bridge_is_the_default_gateway(host: Host) -> None:
 def test_the_container_answers_ping(host: Host) -> None:
     """The container's address answers ping from the machine."""
     result = host.run("ping -c 1 -W 2 %s", str(address(host).ip))
-    assert result.rc == 0, result.stdout
+    assert result.rc == 0, f"{address(host).ip} does not answer ping; is redis running? {START}"
 
 
 @after("pong")

@@ -29,6 +29,11 @@ def find(name: str, place: Path | None = None) -> Scenario:
     return load(readmes[name])
 
 
+def following(scenario: Scenario, place: Path | None = None) -> Scenario | None:
+    """The lesson after this one in the catalogue; None after the last."""
+    return next((other for other in catalogue(place) if other.name > scenario.name), None)
+
+
 def load(readme: Path) -> Scenario:
     """The lesson in ``readme``."""
     return parser.read(readme, tuple(NEEDS))

@@ -7,10 +7,12 @@ plain where that is no terminal or NO_COLOR is set, which rich sees to.
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 import time
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.padding import Padding
@@ -19,18 +21,23 @@ from rich.text import Text
 
 from labkit.host.scenario.compare import diff
 from labkit.host.scenario.model import Answer, Command, Prose, Scenario, Step
-from labkit.host.scenario.player import Audience, LessonLeftError, StepFailedError
+from labkit.host.scenario.player import Audience, LessonLeftError, StepFailedError, directory
 from labkit.host.scenario.plugin import INFRASTRUCTURE, LACKING, NOT_RUN, StepItem
 from labkit.host.scenario.shell import Result
 
 _WIDTH = 100
 """Prose in longer lines is hard to read. Output is never wrapped."""
 
+_HANGING = 4
+"""Columns by which the rest of a folded command is indented."""
+
 _WORTH_TELLING = 1.0
 """Seconds from which on a command's time is shown."""
 
 _SHOWN_LINES = 14
 """Lines of a failed check's own words."""
+
+_STAYS = "The machine stays as it is: `invoke ssh` takes you there, `invoke reset` gives you a fresh one."
 
 _MARKS = {"good": "✓", "bad": "✗", "none": "∅", "rule": "─"}
 _PLAIN_MARKS = {"good": "ok", "bad": "XX", "none": "--", "rule": "-"}
@@ -46,6 +53,8 @@ class Narrator(Audience):
         self._machine = ""
         self._steps = 0
         self.counts: dict[str, int] = {}
+        self._tests = {"step": 0, "check": 0}
+        """How many of each kind pytest has reported, whatever came of them."""
         # An old Windows console, or a pipe in its code page, has no tick.
         self._marks = _MARKS if (console.encoding or "").lower().startswith("utf") else _PLAIN_MARKS
 
@@ -57,7 +66,11 @@ class Narrator(Audience):
         self._machine = f"{machine} (Linux {kernel})"
         title = Text.assemble((scenario.title, "bold"), (f"  {scenario.name}", "cyan"))
         self._console.print(Rule(title, align="left", style="bold", characters=self._marks["rule"]))
-        claims = f" It proves {', '.join(scenario.claims)} of the article." if scenario.claims else ""
+        claims = (
+            f" It proves {', '.join(scenario.claims)} of the article; docs/claims.md lists them."
+            if scenario.claims
+            else ""
+        )
         minutes = _count(scenario.minutes, "minute")
         self._console.print(Text(f"About {minutes} to read; on {self._machine}.{claims}", "dim"))
         for part in scenario.introduction:
@@ -69,6 +82,8 @@ class Narrator(Audience):
         title = Text.assemble((scenario.title, "bold"), (f"  {scenario.name}", "cyan"))
         self._console.print(Rule(title, align="left", style="bold", characters=self._marks["rule"]))
         words = f"Its checks alone, on what is there now on {machine}. The machine is not reset, no step is played."
+        self._console.print(Text(words, "dim"), soft_wrap=True)
+        words = f"In the machine, work in {directory(scenario)} (`invoke ssh`): the checks look there."
         self._console.print(Text(words, "dim"), soft_wrap=True)
 
     def step_begins(self, step: Step, number: int, total: int) -> None:
@@ -94,10 +109,13 @@ class Narrator(Audience):
     def runs(self, command: Command) -> None:
         """The prompt and what is typed."""
         self._console.print()
-        first, *more = command.text.split("\n")
-        self._line("  # ", first, "bold green")
-        for line in more:
-            self._line("  > ", line, "bold green")
+        for number, line in enumerate(command.text.split("\n")):
+            prompt = "  > " if number else "  # "
+            width = self._console.width - len(prompt) - _HANGING if self._console.is_terminal else None
+            first, *more = folded(line, width)
+            self._line(prompt, first, "bold green")
+            for rest in more:
+                self._line(" " * (len(prompt) + _HANGING), rest, "bold green")
         self._wait("    [Enter: run it, q: leave] ")
 
     def printed(self, command: Command, result: Result, seconds: float) -> None:
@@ -129,6 +147,7 @@ class Narrator(Audience):
         verdict: str = getattr(report, "lesson_verdict", report.outcome)
         is_step = isinstance(item, StepItem)
         self.counts[verdict] = self.counts.get(verdict, 0) + 1
+        self._tests["step" if is_step else "check"] += 1
         if not is_step and verdict == "passed":
             self.counts["checks"] = self.counts.get("checks", 0) + 1
         if verdict == INFRASTRUCTURE or (is_step and verdict in ("passed", "failed")):
@@ -175,13 +194,34 @@ class Narrator(Audience):
         self._console.print()
         self._console.print(Text(summary, "bold red" if bad else "bold green"), soft_wrap=True)
         if left:
-            self._console.print(Text("The machine stays as it is: `invoke ssh` takes you there.", "dim"))
+            self._console.print(Text(_STAYS, "dim"), soft_wrap=True)
         if counts.get(NOT_RUN) and not self._steps:
             words = f"{_count(counts[NOT_RUN], 'more check')} can be made in the played lesson only."
             self._console.print(Text(words, "dim"))
         order = ("passed", "failed", LACKING, NOT_RUN, "skipped", INFRASTRUCTURE)
         told = ", ".join(f"{counts[name]} {name}" for name in order if counts.get(name))
-        self._console.print(Text(f"pytest: {told or 'nothing was run'}", "dim"))
+        kinds = " and ".join(_count(number, kind) for kind, number in self._tests.items() if number)
+        each = f" ({kinds}: each is a test to pytest)" if kinds else ""
+        self._console.print(Text(f"pytest: {told or 'nothing was run'}{each}", "dim"), soft_wrap=True)
+
+    def suggest(self, scenario: Scenario, following: Scenario | None) -> None:
+        """After a lesson that was played to its end: what the reader can do now."""
+        self._console.print(Text("Next:", "bold"))
+        ways = [("invoke ssh", "look around: the machine stays as it is")]
+        if not self._step:
+            ways.insert(0, (f"invoke scenario {scenario.name} --step", "go through it again, at your own pace"))
+        if following is not None:
+            ways.append((f"invoke scenario {following.name}", f"the lesson that follows: {following.title}"))
+        else:
+            ways.append(("invoke scenarios", "all lessons; this was the last one of the list"))
+        width = max(len(command) for command, _ in ways)
+        for command, words in ways:
+            self._line(f"  {command:<{width}}  ", words, "")
+
+    def interrupted(self) -> None:
+        """Ctrl-C."""
+        self._console.print()
+        self._console.print(Text(_STAYS, "dim"), soft_wrap=True)
 
     def _markdown(self, text: str, indent: int = 0) -> None:
         """Prose. rich fills each line up with spaces, which nobody wants in a file."""
@@ -214,6 +254,19 @@ class Narrator(Audience):
             self._console.print()
         if not line or line.strip().lower() in ("q", "quit"):
             raise LessonLeftError
+
+
+def folded(text: str, width: int | None) -> list[str]:
+    """``text`` in lines of ``width`` columns at most, cut behind spaces only; joined, they are ``text`` again.
+
+    A word that is longer than that has a line of its own, which the terminal breaks. None: one line.
+    """
+    lines = [""]
+    for piece in re.findall(r"\s*\S+\s*|\s+", text) if width is not None else [text]:
+        if width is not None and lines[-1] and cell_len(lines[-1] + piece) > width:
+            lines.append("")
+        lines[-1] += piece
+    return lines
 
 
 def _count(number: int, what: str) -> str:

@@ -106,16 +106,17 @@ class Lesson:
     def open(self) -> Host:
         """The machine as testinfra sees it, made ready first. InfrastructureError where it cannot be reached.
 
-        Checks alone look at what is there; a lesson that is played gets a fresh machine.
+        Checks alone look at what is there, and only add those of the lesson's files that are missing; a lesson that is
+        played gets a fresh machine.
         """
         if self._host is None:
             if not self.checks_only:
                 self.machine.reset()
             self._host = backend.host(self.machine.name, self.machine.connection())
+            shell = self._open_shell()
+            shell.enter(directory(self.scenario), _archive(self.scenario.path.parent), keep=self.checks_only)
             if not self.checks_only:
-                shell = self._open_shell()
                 kernel = shell.run("uname -r").output.strip()
-                shell.enter(f"{DIRECTORY}/{self.scenario.name}", _archive(self.scenario.path.parent))
                 self._audience.lesson_begins(self.scenario, self.machine.name, kernel)
         return self._host
 
@@ -195,11 +196,16 @@ class Lesson:
         return self._shell
 
 
-def _archive(directory: Path) -> bytes:
+def directory(scenario: Scenario) -> str:
+    """Where in the machine the lesson is played, and where its checks look."""
+    return f"{DIRECTORY}/{scenario.name}"
+
+
+def _archive(source: Path) -> bytes:
     """The lesson's own files as a tar: what lies beside README.md and the checks."""
     memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode="w") as tar:
-        for path in sorted(directory.iterdir()):
+        for path in sorted(source.iterdir()):
             if path.is_file() and path.name != "README.md" and path.suffix not in {".py", ".pyc"}:
                 member = tarfile.TarInfo(path.name)
                 # Line endings as the machine needs them, should the checkout have been made on Windows.

@@ -76,10 +76,13 @@ def run(
     if console.reader_is_gone:
         raise BrokenPipeError
     if session.interrupted:
+        narrator.interrupted()
         raise KeyboardInterrupt
     _refuse(status, scenario.name)
     left = session.stage is not None and session.stage.left
     narrator.farewell(f"The checks of {name}" if checks_only else name, left=left)
+    if status == 0 and not left and not checks_only:
+        narrator.suggest(scenario, library.following(scenario, place))
     return 0 if status == 0 else LabkitError.exit_status
 
 

@@ -141,10 +141,22 @@ def test_a_lesson_passes_in_its_own_order(place: Place, machine: Machine, capfd:
         "One, of course.",
         "✓ A1  The file holds a two.",
         "small done: 3 steps, 3 checks passed in",
-        "pytest: 6 passed",
+        "pytest: 6 passed (3 steps and 3 checks: each is a test to pytest)",
+        "  invoke scenario small --step  go through it again, at your own pace\n",
+        "  invoke ssh                    look around",
+        "this was the last one of the list",
     ):
         assert words in shown
+    assert "It proves A1 of the article; docs/claims.md lists them." in " ".join(shown.split())
     assert "\x1b" not in shown
+
+
+def test_the_lesson_that_follows_is_named(place: Place, machine: Machine, capfd: pytest.CaptureFixture[str]) -> None:
+    place.write()
+    place.write(name="smaller")
+    place.write(name="big")
+    assert play(place, machine) == 0
+    assert "  invoke scenario smaller       the lesson that follows: A small lesson\n" in capfd.readouterr().out
 
 
 def test_output_that_does_not_match_fails_and_ends_the_lesson(
@@ -159,7 +171,8 @@ def test_output_that_does_not_match_fails_and_ends_the_lesson(
         assert cases[name] == ("not run", "not run: the step “Count on” failed")
     shown = capfd.readouterr().out
     assert ">>> here they part\n    - three\n    + 2\n" in shown
-    assert "pytest: 2 passed, 1 failed, 3 not run" in shown
+    assert "pytest: 2 passed, 1 failed, 3 not run (3 steps and 3 checks: each is a test to pytest)" in shown
+    assert "Next:" not in shown
 
 
 def test_a_check_that_fails_says_why_and_the_lesson_goes_on(
@@ -219,10 +232,14 @@ def test_checks_alone_look_at_what_is_there(place: Place, machine: Machine, capf
     }
     assert machine.resets == 0
     assert place.file.exists()
+    beside = place.directory / "machine" / "small" / "beside.txt"
+    assert beside.read_text() == "what lies\nbeside\n", "the lesson's files are there to work with"
+    assert f"In the machine, work in {beside.parent} (`invoke ssh`)" in capfd.readouterr().out
+    beside.write_text("changed by hand")
     place.file.write_text("3\n")
-    capfd.readouterr()
     assert play(place, machine, checks_only=True) == 1
     assert "there is no two in the file" in capfd.readouterr().out
+    assert beside.read_text() == "changed by hand"
 
 
 def test_a_reader_that_is_gone_ends_the_lesson(place: Place, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +256,9 @@ def test_a_reader_that_is_gone_ends_the_lesson(place: Place, machine: Machine, m
     assert list(place.cases()) in ([], [""])
 
 
-def test_ctrl_c_ends_the_lesson(place: Place, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_the_lesson(
+    place: Place, machine: Machine, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     place.write()
 
     class Impatient:
@@ -250,6 +269,8 @@ def test_ctrl_c_ends_the_lesson(place: Place, machine: Machine, monkeypatch: pyt
     with pytest.raises(KeyboardInterrupt):
         play(place, machine, step=True)
     assert place.junit.is_file()
+    shown = capfd.readouterr().out
+    assert shown.endswith("`invoke ssh` takes you there, `invoke reset` gives you a fresh one.\n")
 
 
 @pytest.mark.parametrize(("typed", "played"), [("\n" * 9, 3), ("\n\n\nq\n", 1), ("", 0)])
