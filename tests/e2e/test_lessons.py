@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import sys
@@ -112,6 +113,32 @@ def test_checks_alone_say_what_is_missing(machine: Machine, tmp_path: Path, capf
     assert run("redis-nat", machine, checks_only=True, junit=junit) == 0
     assert {verdict for verdict, _, _ in cases(junit).values()} == {"passed", "skipped"}
     assert "redis" in do(machine, "labkit ps"), "nothing was reset"
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_checks_of_nothing_speak_in_sentences(machine: Machine, capfd: pytest.CaptureFixture[str], name: str) -> None:
+    """Somebody asks for the checks first: they learn where to work, and which step is missing; no Python is shown."""
+    machine.reset()
+    assert run(name, machine, checks_only=True) == 1
+    shown = capfd.readouterr().out
+    assert f"work in /root/lessons/{name} (`invoke ssh`)" in shown
+    assert "see the step" in shown or "start it: `labkit run" in shown
+    assert not re.search(r"assert |Error|def test_|\.py", shown), shown
+    assert do(machine, f"ls /root/lessons/{name}").split() == (["pid.c"] if name == "pid-1" else [])
+
+
+def test_the_lesson_of_contributing_can_be_copied(machine: Machine, tmp_path: Path) -> None:
+    """Its README.md and its check, just as they stand there."""
+    text = (checkout() / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    readme, rest = text.split("````markdown\n", 1)[1].split("````\n", 1)
+    check = rest.split("```python\n", 1)[1].split("```\n", 1)[0]
+    lesson = tmp_path / "scenarios" / "my-lesson"
+    lesson.mkdir(parents=True)
+    (lesson / "README.md").write_text(readme, encoding="utf-8")
+    (lesson / "test_my_lesson.py").write_text(check, encoding="utf-8")
+    junit = tmp_path / "results.xml"
+    assert run("my-lesson", machine, junit=junit, place=lesson.parent) == 0
+    assert cases(junit)["test_the_shell_is_a_process_of_the_host"] == ("passed", "", {"D4"})
 
 
 NETNS = "ip netns exec $(ip netns list | cut -d' ' -f1)"
