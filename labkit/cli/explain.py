@@ -28,7 +28,7 @@ class Explainer:
 
     def __call__(self, event: Event) -> None:
         """A heading where the place changes, the container's id once, then a line for each operation."""
-        if event["event"] != "operation":
+        if event["event"] not in ("operation", "program"):
             return
         command = str(event["command"])
         if not self.container:

@@ -34,7 +34,8 @@ def main(spec: Spec, plan: Plan, channel: socket.socket, stdio: tuple[int, int, 
         # Our PATH search must not run as root's with the host's rights; the change of user comes first.
         tell("ready")
         _wait_for(channel, "start")
-        tell("operation", where="init", command=_last_command(spec.process), seconds=0.0)
+        # No operation: from here on it is the program's life, and not the making of its container.
+        tell("program", where="init", command=_last_command(spec.process), seconds=0.0)
         execute(spec.process, tell)
     except LabkitError as error:
         tell("error", message=error.message, hint=error.hint, status=125)
