@@ -17,13 +17,15 @@ from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
 from labkit.host import boundary
-from labkit.host.taskargs import LessonTask
+from labkit.host.taskargs import LessonTask, end_usage_errors_as_ours
 
 if TYPE_CHECKING:
     from labkit.host.machines.base import Machine
 
 # invoke switches Python's byte-code cache off for all that it loads. Compiling labkit anew costs 0.2 s each time.
 sys.dont_write_bytecode = False
+
+end_usage_errors_as_ours()
 
 MACHINE = "which machine of lab.yaml (without it: the default one)"
 JSON = "print JSON, for programs"
@@ -178,11 +180,16 @@ def play(name: str, machine: str | None, *, junit: str | None, step: bool = Fals
     """Run a lesson, or only its checks. Its name is looked up first: that needs no machine."""
     from pathlib import Path
 
+    from labkit.errors import UsageError
     from labkit.host import scenario as lessons
 
     lesson = lessons.find(name)
     report = Path(junit) if junit else None
-    return lessons.run(lesson.name, the_machine(machine), step=step, junit=report, checks_only=checks_only)
+    if report and not report.absolute().parent.is_dir():
+        raise UsageError(f"There is no directory {report.parent} for the report.", "Make it, or name another file.")
+    # A lesson starts its machine itself. Checks are about what was done in one that runs.
+    played_on = the_running_machine(machine) if checks_only else the_machine(machine)
+    return lessons.run(lesson.name, played_on, step=step, junit=report, checks_only=checks_only)
 
 
 @task(json=JSON)
@@ -210,7 +217,7 @@ def doctor(context: Context, json: bool = False) -> int:
 
 
 @task(machine=MACHINE, follow="go on until Ctrl-C", lines="how many of the last lines (default: 50)")
-def logs(context: Context, machine: str | None = None, follow: bool = False, lines: int = 50) -> None:
+def logs(context: Context, machine: str | None = None, follow: bool = False, lines: str = "50") -> None:
     """Show what the machine's console said.
 
     invoke logs
@@ -219,7 +226,8 @@ def logs(context: Context, machine: str | None = None, follow: bool = False, lin
     """
     from labkit.host import consolelog
 
-    consolelog.show(the_machine(machine), lines, follow=follow)
+    count = consolelog.line_count(lines)
+    consolelog.show(the_machine(machine), count, follow=follow)
 
 
 @task(only="one stage: lint, unit, guest or e2e", keyword="pytest's -k expression", machine=MACHINE)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit.errors import NotFoundError
+from labkit.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from labkit.host.machines.base import Machine
@@ -19,6 +19,9 @@ _TAIL = 256 * 1024
 """Bytes at the end of the file that are looked at for the last lines: a whole boot is about 40 KiB."""
 
 _POLL = 0.2
+
+_MARK = ".since"
+"""What is added to the log's name: the file holds the log's size at the last reset."""
 
 _ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\^_=>cM]")
 """ECMA-48's control sequences, and the few escape sequences that a boot prints."""
@@ -30,7 +33,7 @@ def show(machine: Machine, count: int, *, follow: bool) -> None:
     file = machine.console_log()
     if file is None or not file.is_file():
         raise NotFoundError(f"The machine “{machine.name}” has no console log yet.", "`invoke up` starts the machine.")
-    for line in last_lines(file, count):
+    for line in last_lines(file, count, before_reset=True):
         print(line)
     sys.stdout.flush()
     for text in additions(file) if follow else ():
@@ -38,13 +41,47 @@ def show(machine: Machine, count: int, *, follow: bool) -> None:
         sys.stdout.flush()
 
 
-def last_lines(file: Path, count: int) -> list[str]:
-    """At most the ``count`` last lines, without line ends."""
+def line_count(word: str) -> int:
+    """How many lines ``--lines`` asks for; UsageError where that is no number, or a negative one."""
+    if not (word.isascii() and word.isdigit()):
+        raise UsageError(f"{word!r} is no number of lines.", "Give 0 or more: `invoke logs --lines 500`.")
+    return int(word)
+
+
+def mark_reset(file: Path) -> None:
+    """Remember that what is in the log now is from before a reset. The file itself stays whole, for ``invoke logs``."""
+    size = file.stat().st_size if file.exists() else 0
+    _mark(file).write_text(str(size), encoding="ascii")
+
+
+def forget_reset(file: Path) -> None:
+    """The log is about to be begun anew."""
+    _mark(file).unlink(missing_ok=True)
+
+
+def _mark(file: Path) -> Path:
+    return file.with_name(file.name + _MARK)
+
+
+def _reset_at(file: Path) -> int:
+    """The log's size at the last reset; 0 where there was none since it was begun."""
+    try:
+        return int(_mark(file).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
+
+
+def last_lines(file: Path, count: int, *, before_reset: bool = False) -> list[str]:
+    """At most the ``count`` last lines, without line ends.
+
+    Without ``before_reset`` only those since the machine's last start or reset: what it said before that explains
+    nothing that went wrong after it.
+    """
     if count <= 0:
         return []
     with file.open("rb") as stream:
         size = stream.seek(0, 2)
-        stream.seek(max(0, size - _TAIL))
+        stream.seek(max(0, size - _TAIL, 0 if before_reset else min(size, _reset_at(file))))
         return _text(stream.read()).splitlines()[-count:]
 
 

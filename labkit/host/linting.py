@@ -6,6 +6,8 @@ runs the named ones (the pre-commit hooks do).
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import subprocess
 import sys
 import time
@@ -13,11 +15,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from labkit import log
-from labkit.errors import UsageError
+from labkit.errors import MissingToolError, UsageError
 from labkit.host import paths
 
 LONGEST_SECONDS = 900.0
 """A linter that takes longer than this (mypy without a cache under emulation) has lost its way."""
+
+TOOLS = {
+    "lint": ("ruff", "mypy", "importlinter"),
+    "test": ("ruff", "mypy", "importlinter", "hypothesis", "pytest_timeout"),
+}
+"""Modules of the extra ``dev``, which an installation for the lessons alone does not have, by the task that needs them.
+"""
+
+
+class _HasSomethingToSay(Exception):  # noqa: N818  (it only ends a step as failed)
+    pass
+
+
+def require_tools(task: str) -> None:
+    """MissingToolError, before anything is begun, where the development tools that ``task`` needs are not installed."""
+    missing = [name for name in TOOLS[task] if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingToolError(
+            f"The development tools are not installed: {', '.join(missing)}.",
+            f"Install them: `python3 bootstrap.py --yes {task}`.",
+        )
 
 
 @dataclass(frozen=True)
@@ -88,10 +111,11 @@ def run(groups: Sequence[str] = ()) -> list[LintResult]:
     """Run each chosen linter in the checkout, also after one has failed. Progress is told through ``labkit.log``."""
     results = []
     for linter in chosen(groups):
-        with log.step(f"Lint: {linter.name}") as step:
-            result = _run_one(linter)
-            step.note("ok" if result.ok else "has something to say")
-        results.append(result)
+        # Raised inside the step, so that it is not announced as done.
+        with contextlib.suppress(_HasSomethingToSay), log.step(f"Lint: {linter.name}"):
+            results.append(_run_one(linter))
+            if not results[-1].ok:
+                raise _HasSomethingToSay
     return results
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import fabric
 import paramiko
 
+from labkit import log
 from labkit.errors import InfrastructureError
 
 # paramiko's thread logs failures with a traceback, and Python prints what nobody handles. We raise them as errors.
@@ -20,6 +22,10 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 _PAUSE = 0.15
 """Seconds between two tries."""
+
+KEEPALIVE = 5
+"""Seconds between two signs of life. A machine that was reset knows nothing of an older connection, and says so (TCP's
+RST) only when something is sent to it."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +69,44 @@ def wait_until_it_answers(endpoint: Endpoint, seconds: float, check: Callable[[]
     raise InfrastructureError(f"The machine does not answer on its SSH port after {seconds:.0f} s.")
 
 
-def connect(endpoint: Endpoint, attempts: int = 3, timeout: float = 20.0) -> fabric.Connection:
+class _Failed(Exception):  # noqa: N818  (it only ends a step as failed)
+    pass
+
+
+@contextlib.contextmanager
+def told_if_slow(title: str, patience: float = 2.0) -> Iterator[None]:
+    """Show what happens inside as a step, but only once it has taken ``patience`` seconds."""
+    over, failed = threading.Event(), threading.Event()
+
+    def tell() -> None:
+        if over.wait(patience):
+            return
+        with contextlib.suppress(_Failed), log.step(title):
+            over.wait()
+            if failed.is_set():
+                raise _Failed
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    except BaseException:
+        failed.set()
+        raise
+    finally:
+        over.set()
+        teller.join()
+
+
+def connect(
+    endpoint: Endpoint, attempts: int = 3, timeout: float = 20.0, limit: float = float("inf")
+) -> fabric.Connection:
     """An open connection as root.
 
-    ``timeout`` is in seconds, for each step of a login. InfrastructureError when ``attempts`` have failed.
+    ``timeout`` is in seconds, for each step of a login. InfrastructureError when ``attempts`` have failed, or when one
+    has and ``limit`` seconds are over.
     """
+    started = time.monotonic()
     for attempt in range(1, attempts + 1):
         connection = _unopened(endpoint, timeout)
         try:
@@ -76,7 +115,7 @@ def connect(endpoint: Endpoint, attempts: int = 3, timeout: float = 20.0) -> fab
             connection.close()
             # A wrong key does not become right by repeating.
             final = isinstance(error, (paramiko.AuthenticationException, paramiko.BadHostKeyException))
-            if final or attempt == attempts:
+            if final or attempt == attempts or time.monotonic() - started >= limit:
                 raise InfrastructureError(
                     f"Cannot log in to the machine on {endpoint.host}, port {endpoint.port}: {error}",
                     "`invoke logs` shows the machine's console, `invoke reset` brings back a fresh one.",
@@ -91,6 +130,7 @@ def connect(endpoint: Endpoint, attempts: int = 3, timeout: float = 20.0) -> fab
             # Commands are small and wait for each other: Nagle's algorithm would hold each back for a round trip.
             with contextlib.suppress(OSError, AttributeError):
                 transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            transport.set_keepalive(KEEPALIVE)
             return connection
     raise AssertionError("the last attempt returns or raises")
 

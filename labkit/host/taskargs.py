@@ -1,4 +1,4 @@
-"""The NAME of a lesson as an argument of an invoke task, with the lessons' names in the error where it is missing.
+"""Where invoke's reading of the command line is not what a user needs: a lesson's missing NAME, and the exit status.
 
 invoke finds a missing argument before any task's body runs, and says so in its own words: ``'scenario' did not receive
 required positional arguments: 'name'``. The argument's name is the one part of that sentence that we can choose, and
@@ -7,11 +7,16 @@ only its *formatting*: as a key it has to stay ``name``.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
+from invoke.exceptions import Exit, ParseError
 from invoke.parser.argument import Argument
+from invoke.program import Program
 from invoke.tasks import Task
 
+from labkit.errors import UsageError
 from labkit.host.paths import checkout
 
 
@@ -36,3 +41,24 @@ class LessonTask(Task[Any]):
             if argument.name == "name":
                 argument.names = tuple(_LessonArgumentName(n) if n == "name" else n for n in argument.names)
         return arguments
+
+
+def end_usage_errors_as_ours() -> None:
+    """From now on a command line that invoke cannot read ends the process with UsageError's status.
+
+    invoke says what is wrong, and ends with 1, like a test that failed. It loads tasks.py before it looks at the tasks
+    and their options (``Program.run``), so that these two of its methods can still be wrapped.
+    """
+    Program.parse_tasks = _with_our_status(Program.parse_tasks)  # type: ignore[method-assign, assignment]
+    Program.parse_cleanup = _with_our_status(Program.parse_cleanup)  # type: ignore[method-assign, assignment]
+
+
+def _with_our_status(parse: Callable[[Program], None]) -> Callable[[Program], None]:
+    @functools.wraps(parse)
+    def parsed(program: Program) -> None:
+        try:
+            parse(program)
+        except ParseError as error:
+            raise Exit(str(error), code=UsageError.exit_status) from error
+
+    return parsed

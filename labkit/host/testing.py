@@ -82,6 +82,7 @@ def run_tests(only: str | None = None, keyword: str | None = None, machine: str 
     groups = list(dict.fromkeys(stage.group for stage in STAGES))
     if only is not None and only not in groups:
         raise UsageError(f"There is no stage named {only!r}.", f"Stages are: {', '.join(groups)}.")
+    linting.require_tools("test")
     outcomes = []
     with ExitStack() as at_the_end:
         at_the_end.enter_context(_ended_properly())
@@ -95,7 +96,8 @@ def run_tests(only: str | None = None, keyword: str | None = None, machine: str 
 
 
 def lint() -> int:
-    """``invoke lint``: 0 when there is nothing to say, 1 otherwise."""
+    """``invoke lint``: 0 when there is nothing to say, 1 otherwise. MissingToolError without the linters."""
+    linting.require_tools("lint")
     return linting.show(linting.run())
 
 

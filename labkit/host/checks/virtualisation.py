@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from labkit.errors import MissingToolError
+from labkit.errors import MissingToolError, UsageError
 from labkit.host.checks.finding import Finding
 from labkit.host.machines import accelerator as proofs
 from labkit.host.machines import qemuprogram
@@ -40,6 +40,10 @@ def accelerator() -> Finding:
     """Software emulation always works. Whether something faster does is only known once a machine booted with it."""
     chosen = os.environ.get("LABKIT_ACCEL")
     if chosen:
+        try:
+            proofs.arguments(chosen)
+        except UsageError as error:
+            return Finding("accelerator", "problem", error.message, error.hint)
         return Finding("accelerator", "info", f"{chosen}, because LABKIT_ACCEL says so")
     candidates = [name for name in proofs.candidates() if name != proofs.SOFTWARE]
     if not candidates:

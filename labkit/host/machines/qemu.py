@@ -23,7 +23,7 @@ import filelock
 from labkit import log
 from labkit.errors import ConfigError, InfrastructureError, LabkitError
 from labkit.host import config as lab
-from labkit.host import guestimage, paths
+from labkit.host import consolelog, guestimage, paths
 from labkit.host.config import MachineConfig
 from labkit.host.guestimage import GuestImage
 from labkit.host.machines import accelerator, qemuprogram, qemurun, qmp
@@ -38,6 +38,8 @@ SNAPSHOT, SNAPSHOT_RECORD = "labkit", "snapshot.json"
 
 BOOT_LIMIT = 120.0
 """Seconds until sshd must answer after a boot. Software emulation on a busy machine takes 25."""
+ANSWER_LIMIT = 20.0
+"""Seconds until a machine that is running already must answer: then it hangs."""
 START_ATTEMPTS = 3
 """Another process may take the port that we found free."""
 SPACE_NEEDED = 600_000_000
@@ -70,7 +72,7 @@ class QemuMachine:
             elif not self._answers(run):
                 raise InfrastructureError(
                     f"The machine {self.name} is running (pid {run.pid}) and does not answer.",
-                    "`invoke reset` brings back a fresh one, `invoke logs` shows its console.",
+                    f"{self._task('reset')} brings back a fresh one, {self._task('logs')} shows its console.",
                 )
 
     def down(self) -> None:
@@ -102,6 +104,7 @@ class QemuMachine:
                     raise InfrastructureError("lab.yaml or the guest image is another since it was started.")
                 with log.step(f"Resetting the machine {self.name}"):
                     qmp.load_snapshot(run.monitor_address, SNAPSHOT)
+                    consolelog.mark_reset(self._directory / CONSOLE)
                     self._make_current(run)
             except InfrastructureError as error:
                 log.emit("reset-by-restart", machine=self.name, why=error.message)
@@ -144,8 +147,8 @@ class QemuMachine:
             return self._connection
         run = self._live_run()
         if run is None:
-            raise InfrastructureError(f"The machine {self.name} is not running.", "Start it: `invoke up`.")
-        return self._connect(run)
+            raise InfrastructureError(f"The machine {self.name} is not running.", f"Start it: {self._task('up')}.")
+        return self._connect(run, ANSWER_LIMIT)
 
     def console_log(self) -> Path | None:
         """QEMU writes the guest's serial console there, anew at each start."""
@@ -308,12 +311,25 @@ class QemuMachine:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _connect(self, run: Run) -> fabric.Connection:
+    def _connect(self, run: Run, limit: float = BOOT_LIMIT) -> fabric.Connection:
+        """``limit``: seconds after which a machine that stays silent is not tried once more."""
         from labkit.host import ssh
 
         self._disconnect()
-        self._connection = ssh.connect(run.endpoint)
+        try:
+            with ssh.told_if_slow(f"Connecting to the machine {self.name}"):
+                self._connection = ssh.connect(run.endpoint, limit=limit)
+        except InfrastructureError as error:
+            hint = f"{self._task('logs')} shows the machine's console, {self._task('reset')} brings back a fresh one."
+            raise InfrastructureError(error.message, hint) from error
         return self._connection
+
+    def _task(self, name: str) -> str:
+        """How the user types a task for this machine."""
+        with contextlib.suppress(LabkitError):
+            if lab.load().default_machine == self.name:
+                return f"`invoke {name}`"
+        return f"`invoke {name} --machine {self.name}`"
 
     def _disconnect(self) -> None:
         if self._connection is not None:

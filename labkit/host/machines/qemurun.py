@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from labkit.errors import InfrastructureError
+from labkit.host import consolelog
 from labkit.host.machines import processes, qmp
 from labkit.host.machines.qemuprogram import CONSOLE, OUTPUT
 from labkit.host.ssh import Endpoint
@@ -112,6 +113,7 @@ def start(command: list[str], directory: Path, unstarted: Run) -> Run:
     """
     run = unstarted
     arguments = [*command, "-pidfile", PIDFILE, *monitor_arguments(run.monitor)]
+    consolelog.forget_reset(directory / CONSOLE)
     try:
         pid = processes.start(arguments, directory, directory / OUTPUT)
         run = replace(run, pid=pid, identity=processes.identity(pid) or "ended")

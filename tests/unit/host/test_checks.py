@@ -11,7 +11,7 @@ import pytest
 from standins import POSIX_ONLY, make_program
 
 from labkit.host import config, guestimage, paths
-from labkit.host.checks import computer, files, finding, imagebuild, network, vagrant
+from labkit.host.checks import computer, files, finding, imagebuild, network, vagrant, virtualisation
 from labkit.host.checks.finding import Finding
 from labkit.host.image import build
 
@@ -93,6 +93,15 @@ def test_an_ordinary_user_without_the_mapping_programs(only_bin: Path) -> None:
 
 
 # Network
+
+
+def test_an_accelerator_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABKIT_ACCEL", "foo")
+    finding = virtualisation.accelerator()
+    assert finding.verdict == "problem"
+    assert "tcg" in finding.remedy
+    monkeypatch.setenv("LABKIT_ACCEL", "tcg")
+    assert virtualisation.accelerator().verdict == "info"
 
 
 def test_ports_of_the_loopback_device() -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from labkit.errors import UsageError
-from labkit.host import linting
+from labkit import log
+from labkit.errors import MissingToolError, UsageError
+from labkit.host import linting, testing
 from labkit.host.linting import Linter
 
 
@@ -33,14 +34,27 @@ def test_every_linter_runs_though_one_before_it_failed(
         Linter("good", "x", python("print('nothing to say')")),
     )
     monkeypatch.setattr(linting, "LINTERS", linters)
+    events: list[log.Event] = []
+    stop_listening = log.listen(events.append)
     results = linting.run()
+    stop_listening()
     assert [result.ok for result in results] == [False, False, True]
+    assert [event["ok"] for event in events if event["event"] == "step-end"] == [False, False, True]
     assert linting.show(results) == 1
     shown = capsys.readouterr().out
     assert "line 3 is wrong" in shown
     assert "pip install -e .[host,dev]" in shown
     assert "nothing to say" not in shown
     assert linting.show(results[2:]) == 0
+
+
+@pytest.mark.parametrize("task", ["lint", "test"])
+def test_without_the_development_tools_nothing_is_begun(monkeypatch: pytest.MonkeyPatch, task: str) -> None:
+    linting.require_tools(task)
+    monkeypatch.setitem(linting.TOOLS, task, ("pytest", "no_such_tool"))
+    with pytest.raises(MissingToolError, match=r"not installed: no_such_tool\.") as caught:
+        testing.lint() if task == "lint" else testing.run_tests()
+    assert f"`python3 bootstrap.py --yes {task}`" in caught.value.hint
 
 
 def test_a_linter_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sshserver import ShellServer
 
+from labkit import log
 from labkit.errors import InfrastructureError
 from labkit.host import ssh
 from labkit.host.image import keys
@@ -93,6 +94,27 @@ def test_waiting_in_vain_is_ended_by_the_check(silent: tuple[str, int], client_k
 
     with pytest.raises(InfrastructureError, match="Kernel panic"):
         ssh.wait_until_it_answers(ssh.Endpoint(silent[0], silent[1], client_key, "ssh-ed25519 AAAA"), 60, check)
+
+
+def test_a_silent_machine_is_not_tried_again_for_ever(silent: tuple[str, int], client_key: Path) -> None:
+    events: list[log.Event] = []
+    stop_listening = log.listen(events.append)
+    started = time.monotonic()
+    endpoint = ssh.Endpoint(silent[0], silent[1], client_key, keys.generate().public)
+    with pytest.raises(InfrastructureError, match="Cannot log in"), ssh.told_if_slow("Connecting", patience=0.1):
+        ssh.connect(endpoint, attempts=100, timeout=1, limit=0.5)
+    stop_listening()
+    assert time.monotonic() - started < 10
+    assert [(event["event"], event.get("ok")) for event in events] == [("step-start", None), ("step-end", False)]
+
+
+def test_what_is_quick_is_not_told() -> None:
+    events: list[log.Event] = []
+    stop_listening = log.listen(events.append)
+    with ssh.told_if_slow("Connecting", patience=30):
+        pass
+    stop_listening()
+    assert events == []
 
 
 def test_nobody_there(client_key: Path) -> None:

@@ -53,10 +53,32 @@ def test_each_tasks_help_has_an_example(task: str) -> None:
 
 def test_a_missing_lessons_name_is_answered_with_those_there_are() -> None:
     run = invoke("scenario")
-    assert run.returncode != 0
+    assert run.returncode == UsageError.exit_status
     for readme in (paths.checkout() / "scenarios").glob("*/README.md"):
         assert readme.parent.name in run.stderr
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("words", [["upp"], ["up", "--foo"], ["check"], ["ssh", "ls"], ["--help", "upp"]])
+def test_a_command_line_that_invoke_cannot_read_is_no_failed_test(words: list[str]) -> None:
+    run = invoke(*words)
+    assert run.returncode == UsageError.exit_status
+    assert run.stderr.strip()
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("lines", ["x", "-5", "²"])
+def test_a_number_of_lines_is_one(lines: str) -> None:
+    run = invoke("logs", "--lines", lines)
+    assert (run.returncode, run.stdout) == (UsageError.exit_status, "")
+    assert run.stderr.startswith(f"error: {lines!r} is no number of lines.\n  hint: ")
+
+
+def test_a_report_goes_where_there_is_a_directory(tmp_path: Path) -> None:
+    run = invoke("scenario", "overlay", "--junit", str(tmp_path / "nosuch" / "x.xml"))
+    assert run.returncode == UsageError.exit_status
+    assert "nosuch" in run.stderr
+    assert not (tmp_path / "nosuch").exists()
 
 
 def test_an_unknown_lesson_needs_no_machine_to_be_told() -> None:
@@ -94,7 +116,7 @@ def test_status_of_machines_that_never_were() -> None:
 
 
 def test_what_needs_a_running_machine_says_how_to_start_it() -> None:
-    for words in (["ssh", "-c", "true"], ["deploy"]):
+    for words in (["ssh", "-c", "true"], ["deploy"], ["check", "overlay"]):
         run = invoke(*words, "--machine", "second")
         assert run.returncode == 5
         assert "absent" in run.stderr
@@ -162,6 +184,23 @@ def test_the_consoles_last_lines(tmp_path: Path, capsys: pytest.CaptureFixture[s
     log.write_bytes(b"caf\xc3")
     consolelog.show(Machine(log), 1, follow=False)  # type: ignore[arg-type]
     assert capsys.readouterr().out == "caf�\n"
+
+
+def test_what_the_console_said_before_a_reset_explains_nothing_after_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "console.log"
+    log.write_text("an old oops\n")
+    assert consolelog.last_lines(log, 5) == ["an old oops"]
+    consolelog.mark_reset(log)
+    assert consolelog.last_lines(log, 5) == []
+    with log.open("a") as console:
+        console.write("a new one\n")
+    assert consolelog.last_lines(log, 5) == ["a new one"]
+    consolelog.show(Machine(log), 5, follow=False)  # type: ignore[arg-type]
+    assert capsys.readouterr().out == "an old oops\na new one\n"
+    consolelog.forget_reset(log)
+    assert consolelog.last_lines(log, 5) == ["an old oops", "a new one"]
 
 
 def test_following_the_console_over_a_restart(tmp_path: Path) -> None:
