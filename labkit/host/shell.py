@@ -26,6 +26,13 @@ from labkit.errors import InfrastructureError
 
 _CHUNK = 32768
 
+_SESSION_LIMIT = 20.0
+"""Seconds that a machine may take to begin a command. paramiko would wait for an hour."""
+
+
+class _ReaderIsGone(Exception):  # noqa: N818
+    """Whoever read our output has had enough. Not BrokenPipeError, which the connection's own socket raises, too."""
+
 
 def run(connection: fabric.Connection, command: str | None) -> int:
     """Log in, interactively or for ``command``; the exit status is the shell's or the command's."""
@@ -43,20 +50,26 @@ def run(connection: fabric.Connection, command: str | None) -> int:
 def run_command(connection: fabric.Connection, command: str) -> int:
     """Run ``command`` with this process's standard streams; its exit status.
 
-    InfrastructureError where the machine is lost meanwhile. There is no limit of time: Ctrl-C ends it.
+    InfrastructureError where the machine is lost meanwhile, BrokenPipeError where nobody reads the output any more.
+    There is no limit of time: Ctrl-C ends it.
     """
     try:
         connection.open()
-        with connection.transport.open_session() as channel:
+        with connection.transport.open_session(timeout=_SESSION_LIMIT) as channel:
             channel.exec_command(command)
             threading.Thread(target=_send_input, args=(channel,), daemon=True).start()
-            errors = threading.Thread(target=_pass_on, args=(channel.recv_stderr, 2), daemon=True)
+            gone = threading.Event()
+            errors = threading.Thread(target=_pass_errors_on, args=(channel, gone), daemon=True)
             errors.start()
             sys.stdout.flush()
             _pass_on(channel.recv, 1)
             errors.join()
+            if gone.is_set():
+                raise _ReaderIsGone
             status = int(channel.recv_exit_status())
-    except (EOFError, paramiko.SSHException, ConnectionError) as error:
+    except _ReaderIsGone:
+        raise BrokenPipeError from None
+    except (EOFError, paramiko.SSHException, ConnectionError, TimeoutError) as error:
         raise InfrastructureError(
             f"The connection to the machine was lost: {error}.", "See `invoke status`."
         ) from error
@@ -81,7 +94,19 @@ def _pass_on(receive: Callable[[int], bytes], descriptor: int) -> None:
     while data := receive(_CHUNK):
         view = memoryview(data)
         while view:
-            view = view[os.write(descriptor, view) :]
+            try:
+                view = view[os.write(descriptor, view) :]
+            except BrokenPipeError:
+                raise _ReaderIsGone from None
+
+
+def _pass_errors_on(channel: paramiko.Channel, gone: threading.Event) -> None:
+    """Standard error. Where nobody reads it the command is ended, as by SIGPIPE: closing wakes the other reader."""
+    try:
+        _pass_on(channel.recv_stderr, 2)
+    except _ReaderIsGone:
+        gone.set()
+        channel.close()
 
 
 def client_command(client: str, key: str, known_hosts: Path, connection: fabric.Connection) -> list[str]:

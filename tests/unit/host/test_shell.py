@@ -66,6 +66,31 @@ def test_a_lost_connection_is_no_status_of_the_command(server: ShellServer) -> N
         shell.run(server.connection(), "cat")
 
 
+@contextmanager
+def nobody_reads(descriptor: int) -> Iterator[None]:
+    """What is written to ``descriptor`` has no reader."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    saved = os.dup(descriptor)
+    os.dup2(writer, descriptor)
+    os.close(writer)
+    try:
+        yield
+    finally:
+        os.dup2(saved, descriptor)
+        os.close(saved)
+
+
+def test_a_reader_that_has_had_enough_is_no_lost_connection(server: ShellServer) -> None:
+    with standard_input(b""), nobody_reads(1), pytest.raises(BrokenPipeError):
+        shell.run(server.connection(), "yes | head -c 100000")
+
+
+def test_a_reader_of_the_errors_that_has_had_enough_holds_nothing_up(server: ShellServer) -> None:
+    with standard_input(b""), nobody_reads(2), pytest.raises(BrokenPipeError):
+        shell.run(server.connection(), "yes | head -c 5000000 >&2")
+
+
 @pytest.mark.skipif(shutil.which("ssh") is None, reason="there is no ssh client here")
 def test_the_systems_client_accepts_the_command_line_and_the_key(server: ShellServer, tmp_path: Path) -> None:
     connection = server.connection()
