@@ -115,9 +115,12 @@ def connect(
             connection.close()
             # A wrong key does not become right by repeating.
             final = isinstance(error, (paramiko.AuthenticationException, paramiko.BadHostKeyException))
-            if final or attempt == attempts or time.monotonic() - started >= limit:
+            silent = not final and time.monotonic() - started >= limit
+            if final or silent or attempt == attempts:
+                # paramiko's words for silence are "No existing session".
+                why = f"no answer within {limit:.0f} s." if silent else error
                 raise InfrastructureError(
-                    f"Cannot log in to the machine on {endpoint.host}, port {endpoint.port}: {error}",
+                    f"Cannot log in to the machine on {endpoint.host}, port {endpoint.port}: {why}",
                     "`invoke logs` shows the machine's console, `invoke reset` brings back a fresh one.",
                 ) from error
             time.sleep(_PAUSE)
