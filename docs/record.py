@@ -13,6 +13,7 @@ import fcntl
 import io
 import os
 import pty
+import re
 import struct
 import sys
 import termios
@@ -21,7 +22,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-COLUMNS = 112
+COLUMNS = 104
 
 
 def run_in_terminal(command: list[str]) -> tuple[bytes, int]:
@@ -73,7 +74,9 @@ def main() -> int:
         console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
         for line in cut(settled(output), options.first, options.last):
             console.print(line, overflow="fold")
-        console.save_svg(str(options.picture), title=options.title or " ".join(options.command))
+        svg = console.export_svg(title=options.title or " ".join(options.command))
+        # The fonts would be fetched from elsewhere; the reader's own monospaced one does.
+        options.picture.write_text(re.sub(r"@font-face \{.*?\}\s*|Fira Code, ", "", svg, flags=re.DOTALL), "utf-8")
     return status
 
 
