@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +82,5 @@ def pids(path: str, hierarchies: Hierarchies) -> list[int]:
 
 
 def kill(path: str, hierarchies: Hierarchies, seconds: float = 10.0) -> None:
-    """SIGKILL everything in it and wait until it is empty."""
+    """SIGKILL everything in it, until it is empty."""
     process.kill_all(lambda: pids(path, hierarchies), seconds)
-    deadline = time.monotonic() + seconds
-    while pids(path, hierarchies) and time.monotonic() < deadline:
-        time.sleep(0.01)

@@ -58,6 +58,8 @@ class _Stream:
     """Where a copy goes, or -1."""
     waiting: bytes = b""
     """What the sink has not taken yet."""
+    open: bool = True
+    """Whether somebody may still write to the source."""
 
 
 class Copier:
@@ -78,7 +80,7 @@ class Copier:
         """
         ended = os.pidfd_open(pid)
         try:
-            while self._step([ended]):
+            while self._step(ended):
                 pass
         finally:
             os.close(ended)
@@ -89,32 +91,32 @@ class Copier:
             os.close(stream.source)
         self.log.close()
 
-    def _step(self, ended: list[int]) -> bool:
+    def _step(self, ended: int) -> bool:
         """Wait for something to do, and do it; False when the process has ended."""
-        open_streams = [stream for stream in self.streams if stream.source >= 0]
-        sources = [stream.source for stream in open_streams if not stream.waiting]
+        sources = [stream.source for stream in self.streams if stream.open and not stream.waiting]
         sinks = [stream.sink for stream in self.streams if stream.waiting]
-        readable, writable, _ = select.select([*sources, *ended], sinks, [])
+        readable, writable, _ = select.select([*sources, ended], sinks, [])
         for stream in self.streams:
             if stream.waiting and stream.sink in writable:
                 self._offer(stream)
-            elif stream.source in readable and not self._read(stream):
-                # All writers have closed it: select would call it readable for ever.
-                os.close(stream.source)
-                stream.source = os.open(os.devnull, os.O_WRONLY)  # never readable
-        return ended[0] not in readable
+            elif stream.source in readable:
+                self._read(stream)
+        return ended not in readable
 
     def _read(self, stream: _Stream) -> bool:
+        """Take what is there; whether that was anything."""
         try:
             data = os.read(stream.source, _CHUNK)
-        except (BlockingIOError, OSError):
+        except BlockingIOError:
             return False
-        if data:
-            self.log.write(stream.name, data)
-            if stream.sink >= 0:
-                stream.waiting += data
-                self._offer(stream)
-        return bool(data)
+        if not data:
+            stream.open = False  # select would call it readable for ever
+            return False
+        self.log.write(stream.name, data)
+        if stream.sink >= 0:
+            stream.waiting += data
+            self._offer(stream)
+        return True
 
     def _offer(self, stream: _Stream) -> None:
         try:

@@ -96,3 +96,13 @@ def test_the_end_of_the_process_counts_and_not_that_of_its_pipe(tmp_path: Path) 
     assert time.monotonic() - started < 10
     ((_, pid),) = entries(tmp_path / "log")
     os.kill(int(pid), 9)
+
+
+def test_a_program_that_closes_its_output_costs_nothing_while_it_runs(tmp_path: Path) -> None:
+    process, sources = _program("echo one; exec 1>&- 2>&-; sleep 1")
+    copier = Copier(LogWriter(str(tmp_path / "log")), sources, (-1, -1))
+    before = time.process_time()
+    copier.run(process.pid)
+    process.wait()
+    assert time.process_time() - before < 0.2, "the copier did not wait, it turned round and round"
+    assert entries(tmp_path / "log") == [("stdout", "one\n")]
