@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from labkit.host import yamlmarks
+from labkit.host.matrix import section as matrixsection
+from labkit.host.matrix.section import CGROUPS, IPTABLES, Matrix
 from labkit.host.names import not_found, suggestion
 from labkit.host.paths import checkout
 from labkit.host.yamlmarks import Value
@@ -62,13 +64,25 @@ class Lab:
     machines: dict[str, MachineConfig]
     kernels: dict[str, KernelConfig]
     default_machine: str
+    matrix: Matrix = field(default_factory=Matrix)
+    cell_settings: dict[str, Any] = field(default_factory=dict)
+    """Fields of MachineConfig that every cell of the matrix has: ``matrix.machine`` in the file."""
 
     def machine(self, name: str | None = None) -> MachineConfig:
-        """The machine called ``name``, or the default one. NotFoundError with the nearest names."""
+        """The machine called ``name``, or the default one; a cell of the matrix is one, too (``cell-6.1-v2-nft``).
+
+        NotFoundError with the nearest names.
+        """
         wanted = name or self.default_machine
-        if wanted not in self.machines:
-            raise not_found("machine", wanted, self.machines)
-        return self.machines[wanted]
+        if wanted in self.machines:
+            return self.machines[wanted]
+        for cell in self.matrix.cells:
+            if cell.machine == wanted:
+                choices = {"kernel": cell.kernel, "cgroup": cell.cgroup, "iptables": cell.iptables}
+                return MachineConfig(name=wanted, **{**self.cell_settings, **choices})
+        if wanted.startswith(matrixsection.MACHINE_PREFIX) and self.matrix.cells:
+            raise self.matrix.no_such_machine(wanted)
+        raise not_found("machine", wanted, self.machines)
 
     def kernel(self, name: str) -> KernelConfig:
         """The kernel called ``name``. NotFoundError with the nearest names."""
@@ -87,7 +101,7 @@ def load(path: Path | None = None) -> Lab:
     """Read ``path`` (default: ``default_path()``). ConfigError where it does not say what it must."""
     file = path or default_path()
     document = yamlmarks.read(file)
-    top = document.mapping("a mapping with machines and kernels", ("default-machine", "machines", "kernels"))
+    top = document.mapping("a mapping with machines and kernels", ("default-machine", "machines", "kernels", "matrix"))
     for required in ("machines", "kernels"):
         if required not in top:
             raise document.error(f"the section {required}: is missing.", "Add it, or take the original back.")
@@ -96,7 +110,15 @@ def load(path: Path | None = None) -> Lab:
         for name, value in top["kernels"].mapping("a mapping of kernels").items()
     }
     machines = {name: _machine(name, value, kernels) for name, value in _machine_entries(top["machines"])}
-    return Lab(file, machines, kernels, _default_machine(top, machines))
+    matrix, cell_settings = _matrix(top["matrix"], kernels) if "matrix" in top else (Matrix(), {})
+    return Lab(file, machines, kernels, _default_machine(top, machines), matrix, cell_settings)
+
+
+def _matrix(value: Value, kernels: dict[str, KernelConfig]) -> tuple[Matrix, dict[str, Any]]:
+    """The cells, and what their machines are like beyond that."""
+    matrix = matrixsection.read(value, kernels)
+    members = value.mapping("a mapping")
+    return matrix, _section(members["machine"], _CELL_KEYS) if "machine" in members else {}
 
 
 def _machine_entries(section: Value) -> list[tuple[str, Value]]:
@@ -157,13 +179,16 @@ _Reader = Callable[[Value], Any]
 _MACHINE_KEYS: dict[str, tuple[str, _Reader]] = {
     "provider": ("provider", lambda value: value.choice(PROVIDERS)),
     "kernel": ("kernel", Value.text),
-    "cgroup": ("cgroup", lambda value: value.choice(("v2", "v1", "hybrid"))),
-    "iptables": ("iptables", lambda value: value.choice(("nft", "legacy"))),
+    "cgroup": ("cgroup", lambda value: value.choice(CGROUPS)),
+    "iptables": ("iptables", lambda value: value.choice(IPTABLES)),
     "memory": ("memory_mib", _memory_mib),
     "cpus": ("cpus", lambda value: value.integer(1, 64)),
     "options": ("options", _options),
 }
 """A key of ``machines.NAME`` -> the field that it sets, and how it is read."""
+
+_CELL_KEYS = {key: reader for key, reader in _MACHINE_KEYS.items() if key not in ("kernel", "cgroup", "iptables")}
+"""A key of ``matrix.machine``: all but what makes a cell."""
 
 _KERNEL_KEYS: dict[str, tuple[str, _Reader]] = {
     "suite": ("suite", Value.text),

@@ -72,6 +72,22 @@ class Value:
             raise self.wrong(f"a whole number from {least} to {most}")
         return int(text)
 
+    def items(self) -> list[Value]:
+        """The members of a list, of which there must be at least one."""
+        if not isinstance(self.node, yaml.SequenceNode) or not self.node.value:
+            raise self.wrong("a list")
+        return [Value(self.file, f"{self.name}[{index}]", node) for index, node in enumerate(self.node.value)]
+
+    def choices(self, known: Iterable[str]) -> tuple[str, ...]:
+        """A list of words, each one of ``known``, none twice."""
+        allowed, found = list(known), list[str]()
+        for item in self.items():
+            word = item.choice(allowed)
+            if word in found:
+                raise item.error(f"{self.name} has “{word}” twice.", "Remove one of the two.")
+            found.append(word)
+        return tuple(found)
+
     def mapping(self, what: str, keys: Iterable[str] | None = None) -> dict[str, Value]:
         """Its members. ``what`` says what is expected; ``keys``, where given, are all the keys that may occur."""
         if not isinstance(self.node, yaml.MappingNode):

@@ -34,8 +34,10 @@ NETWORKS = {"isolated": "on", "open": "off"}
 computer reaches.
 """
 
-OPTIONS = ("network",)
-"""What lab.yaml's ``options:`` may hold for this provider."""
+OPTIONS = ("network", "kernel-parameters")
+"""What lab.yaml's ``options:`` may hold for this provider. ``kernel-parameters`` go to the end of the kernel's command
+line, as they are: kernel-parameters(7) has ``module_blacklist=``, ``cgroup_disable=`` and many more.
+"""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def check_options(config: MachineConfig) -> None:
                 f"The machine {config.name} has the option “{name}”, which the provider qemu does not know.",
                 f"It knows: {', '.join(OPTIONS)}.",
             )
-        if value not in NETWORKS:
+        if name == "network" and value not in NETWORKS:
             raise ConfigError(
                 f"The option network of the machine {config.name} is “{value}”.", f"It can be: {', '.join(NETWORKS)}."
             )
@@ -102,8 +104,9 @@ def kernel_command_line(config: MachineConfig) -> str:
             "loglevel=6",  # warnings and worse: the console is slow, and it is read when something is wrong
             CGROUP[config.cgroup],
             f"labkit.iptables={config.iptables}",
+            config.options.get("kernel-parameters", ""),
         ]
-    )
+    ).rstrip()
 
 
 def hardware(config: MachineConfig, image: GuestImage, accelerator_arguments: list[str]) -> list[str]:

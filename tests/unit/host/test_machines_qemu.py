@@ -101,6 +101,14 @@ def test_cgroup_and_iptables_are_chosen_at_boot(cgroup: str, words: str) -> None
     assert "labkit.iptables=legacy" in line.split()
 
 
+def test_parameters_of_lab_yaml_are_the_kernels_last() -> None:
+    plain = qemuprogram.kernel_command_line(CONFIG)
+    line = qemuprogram.kernel_command_line(
+        replace(CONFIG, options={"kernel-parameters": "cgroup_disable=memory quiet"})
+    )
+    assert line == f"{plain} cgroup_disable=memory quiet"
+
+
 def test_the_network_is_on_loopback_and_closed() -> None:
     (argument,) = qemuprogram.user_network(CONFIG, 2222)[1:]
     assert "hostfwd=tcp:127.0.0.1:2222-:22" in argument
