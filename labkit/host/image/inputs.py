@@ -24,7 +24,7 @@ PACKAGES = tuple(
     """
     systemd-sysv udev kmod util-linux mount openssh-server bash less procps psmisc tree strace
     python3 iproute2 iptables iputils-ping bridge-utils cgroup-tools
-    redis-server redis-tools busybox-static tcc libc6-dev
+    redis-server redis-tools busybox-static tcc libc6-dev fuse-overlayfs
     """.split()
 )
 
