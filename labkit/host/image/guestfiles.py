@@ -54,6 +54,49 @@ DefaultTimeoutStopSec=5s
 DefaultTimeoutStartSec=30s
 """
 
+# Vagrant logs in with a key pair that everybody knows, and puts one of its own in its place (ssh.insert_key).
+# https://github.com/hashicorp/vagrant/tree/main/keys
+VAGRANT_INSECURE_KEY = (
+    "ssh-rsa "
+    "AAAAB3NzaC1yc2EAAAABIwAAAQEA6NF8iallvQVp22WDkTkyrtvp9eWW6A8YVr+kz4TjGYe7gHzIw+niNltGEFHzD8+v1I2YJ6oX"
+    "evct1YeS0o9HZyN1Q9qgCgzUFtdOKLv6IedplqoPkcmF0aYet2PkEDo3MlTBckFXPITAMzF8dJSIFo9D8HfdOV0IAdx4O7PtixWK"
+    "n5y2hMNG0zQPyUecp4pzC6kivAIhyfHilFR61RGL+GPXQ2MWZWFYbAGjyiYJnAmCP3NOTd0jMZEnDkbUvxhMmBYSdETk1rRgm+R4"
+    "LOzFUGaHqHDLKLX+FIPKcF96hrucXzcWyLbIbEgE98OHlnVYCzRdK8jlqm8tehUc9c9WhQ=="
+    " vagrant insecure public key"
+)
+
+# The same disk is QEMU's machine and, packed by `invoke box`, Vagrant's. There, and only there, anybody may have the
+# disk: so a box's machine makes keys of its own before sshd starts, and the image's key for root is good for nothing.
+BOX_UNIT = """\
+[Unit]
+Description=Make the machine of a Vagrant box its own: host key, and the way in for Vagrant
+ConditionKernelCommandLine=labkit.box
+ConditionPathExists=!/etc/labkit-box
+DefaultDependencies=no
+After=local-fs.target
+Before=ssh.service
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -e /usr/share/labkit/first-boot-of-a-box
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+BOX_FIRST_BOOT = f"""\
+rm -f /etc/ssh/ssh_host_*
+ssh-keygen -q -t ed25519 -N '' -C '' -f /etc/ssh/ssh_host_ed25519_key
+rm -f /root/.ssh/authorized_keys
+install -d -m 700 -o vagrant -g vagrant /home/vagrant/.ssh
+echo '{VAGRANT_INSECURE_KEY}' > /home/vagrant/.ssh/authorized_keys
+chown vagrant:vagrant /home/vagrant/.ssh/authorized_keys
+chmod 600 /home/vagrant/.ssh/authorized_keys
+rm -f /etc/machine-id
+systemd-machine-id-setup
+touch /etc/labkit-box
+"""
+
 BASHRC = """\
 # Shown to whoever logs in with `invoke ssh`.
 case $- in *i*) PS1='\\u@\\h:\\w\\$ '; alias ls='ls --color=auto' ;; esac
@@ -70,6 +113,9 @@ def guest_files(
         "/root/.ssh/authorized_keys": client_public_key + "\n",
         "/root/.bashrc": BASHRC,
         "/etc/systemd/system/labkit-iptables.service": IPTABLES_UNIT,
+        "/etc/systemd/system/labkit-box.service": BOX_UNIT,
+        "/usr/share/labkit/first-boot-of-a-box": BOX_FIRST_BOOT,
+        "/etc/sudoers.d/vagrant": "vagrant ALL=(ALL) NOPASSWD: ALL\n",
         "/etc/systemd/journald.conf.d/labkit.conf": JOURNAL,
         "/etc/systemd/system.conf.d/labkit.conf": SYSTEM,
         "/etc/hostname": "labkit\n",

@@ -22,7 +22,7 @@ ARCHITECTURE = "amd64"
 # Beside what is essential to Debian. No apt: a machine of the lab has no network, and what it needs is here.
 PACKAGES = tuple(
     """
-    systemd-sysv udev kmod util-linux mount openssh-server bash less procps psmisc tree strace
+    systemd-sysv udev kmod util-linux mount openssh-server sudo bash less procps psmisc tree strace
     python3 iproute2 iptables iputils-ping bridge-utils cgroup-tools
     redis-server redis-tools busybox-static tcc libc6-dev fuse-overlayfs
     """.split()

@@ -61,6 +61,13 @@ def set_up_ssh() -> None:
         Path(path).chmod(mode)
 
 
+def set_up_vagrant() -> None:
+    """The user whom Vagrant expects. Nobody can log in as that before a box's first boot (labkit-box.service)."""
+    # With "!" instead of "*" the account is locked, and sshd refuses its keys, too (sshd(8), without PAM).
+    run("useradd", "--create-home", "--shell", "/bin/bash", "--password", "*", "vagrant")
+    Path("/etc/sudoers.d/vagrant").chmod(0o440)
+
+
 def set_up_units() -> None:
     """Switch on sshd and what the lab brings, switch off the rest."""
     for unit in MASKED:
@@ -68,7 +75,7 @@ def set_up_units() -> None:
         link.unlink(missing_ok=True)
         link.symlink_to("/dev/null")
     run("systemctl", "disable", "redis-server.service")
-    run("systemctl", "enable", "ssh.service", "labkit-iptables.service")
+    run("systemctl", "enable", "ssh.service", "labkit-iptables.service", "labkit-box.service")
     run("systemctl", "set-default", "multi-user.target")
 
 
@@ -107,6 +114,7 @@ def clean_up() -> None:
 def main() -> None:
     """Do all of it, and say what was made."""
     set_up_ssh()
+    set_up_vagrant()
     set_up_units()
     set_up_labkit()
     release = set_up_boot()
