@@ -10,7 +10,7 @@ from shlex import quote
 
 from labkit.engine.bundle import name_files, sandbox_of
 from labkit.engine.record import NAMES, Container
-from labkit.errors import ConflictError, KernelError
+from labkit.errors import ConflictError
 from labkit.images.store import Image
 from labkit.network.model import DEFAULT, Endpoint
 from labkit.network.portmap import PortMapping
@@ -81,13 +81,12 @@ def creation(container: Container) -> list[Operation]:
     ]
 
 
-def root_filesystem(container: Container, image: Image, driver: str = "overlay") -> list[Operation]:
-    """The union of the image's layers and the container's own, and the three files that name it."""
-    if not DRIVERS[driver].available():
-        raise KernelError(f"this kernel has no {driver} file system", f"is its module there? modprobe {driver}")
+def root_filesystem(container: Container, image: Image) -> list[Operation]:
+    """The union of the image's layers and the container's own."""
+    driver = DRIVERS[container.storage_driver]
     upper, work = f"{container.directory}/upper", f"{container.directory}/work"
     made: list[Operation] = [MakeTree(container.run_directory, 0o711)]
-    made += DRIVERS[driver].operations(container.rootfs, image.lowers(), upper, work)
+    made += driver.operations(container.rootfs, image.lowers(driver.LAYER_FORM), upper, work)
     return made
 
 

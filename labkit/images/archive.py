@@ -166,7 +166,7 @@ def _unpack(blobs: _Blobs, layer: Reader, diff_id: str) -> None:
     counted = _Counted(cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if packed else stream, prove=packed)
     beside = f"{store.LAYERS}/.{diff_id}.{os.getpid()}"
     try:
-        layers.unpack(cast("BinaryIO", counted), f"{beside}/fs")
+        layers.unpack(cast("BinaryIO", counted), beside)
         while counted.read(1 << 20):  # tar ends before its padding does
             pass
         if packed and counted.sha256.hexdigest() != diff_id:

@@ -1,6 +1,7 @@
 """Where images are kept: unpacked layers by their digest, and one JSON file for each image name.
 
 /var/lib/labkit/layers/HEX/fs        a layer; HEX is the SHA-256 of its uncompressed tar (its diff id)
+/var/lib/labkit/layers/HEX/aufs      the same in another form (images/layers.py), where it differs
 /var/lib/labkit/images/NAME.json     what a name stands for
 """
 
@@ -18,6 +19,9 @@ from labkit.images import reference
 LAYERS = "/var/lib/labkit/layers"
 IMAGES = "/var/lib/labkit/images"
 
+FIRST_FORM = "fs"
+"""The form that every layer has; see layers.py."""
+
 
 @dataclass(frozen=True)
 class Image:
@@ -32,14 +36,19 @@ class Image:
     size: int
     """Bytes of the uncompressed layers."""
 
-    def lowers(self) -> list[str]:
-        """The layers' directories, topmost first, as a union mount wants them."""
-        return [layer_directory(layer) for layer in reversed(self.layers)]
+    def lowers(self, form: str = FIRST_FORM) -> list[str]:
+        """The layers' directories in a storage driver's form, topmost first, as a union mount wants them.
+
+        A layer may stand twice in an image (two steps that did the same), and no union takes a directory twice: the
+        upper one covers all that the lower one has.
+        """
+        return [layer_directory(layer, form) for layer in dict.fromkeys(reversed(self.layers))]
 
 
-def layer_directory(layer: str) -> str:
-    """Where a layer lies unpacked."""
-    return f"{LAYERS}/{layer}/fs"
+def layer_directory(layer: str, form: str = FIRST_FORM) -> str:
+    """Where a layer lies unpacked in that form, or in the first where it has no form of its own."""
+    directory = f"{LAYERS}/{layer}/{form}"
+    return directory if os.path.isdir(directory) else f"{LAYERS}/{layer}/{FIRST_FORM}"
 
 
 def has_layer(layer: str) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import os
 
 from labkit.errors import KernelError
 from labkit.kernel import libc
@@ -20,6 +22,11 @@ MS_SLAVE = 0x80000
 MS_RELATIME = 0x200000
 MS_STRICTATIME = 0x1000000
 MNT_DETACH = 0x2
+
+#: f_type of statfs(2), as the kernel's include/uapi/linux/magic.h and aufs_type.h have it.
+TMPFS_MAGIC = 0x01021994
+OVERLAYFS_MAGIC = 0x794C7630
+AUFS_MAGIC = 0x61756673
 
 #: The options of mount(8) that are flags of mount(2); what is not here goes to the file system as it stands.
 OPTION_FLAGS = {
@@ -92,6 +99,29 @@ def mount_points(table: str = "/proc/self/mountinfo") -> list[tuple[str, str]]:
             fields, _, rest = line.partition(" - ")
             result.append((_unescaped(fields.split(" ")[4]), rest.split(" ", 1)[0]))
     return result
+
+
+def super_options(target: str, table: str = "/proc/self/mountinfo") -> str:
+    """The file system's own options of what is mounted on ``target``, comma-separated; empty where nothing is."""
+    found = ""
+    with open(table, encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            fields, _, rest = line.partition(" - ")
+            if _unescaped(fields.split(" ")[4]) == target:
+                found = rest.rstrip("\n").split(" ", 2)[2]  # a later mount lies over an earlier one
+    return found
+
+
+def filesystem_magic(path: str) -> int:
+    """Which file system ``path`` lies on, as one of the ``…_MAGIC`` numbers; where it is not there yet, its parent.
+
+    f_type is the first member of struct statfs, a long (statfs(2)); Python's os.statvfs does not have it.
+    """
+    while not os.path.exists(path):
+        path = os.path.dirname(os.path.abspath(path))
+    buffer = (ctypes.c_long * 32)()  # 120 bytes on 64-bit machines
+    libc.call("statfs", path, ctypes.byref(buffer), what=f"statfs({path})")
+    return int(buffer[0])
 
 
 def _unescaped(path: str) -> str:

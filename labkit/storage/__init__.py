@@ -1,17 +1,32 @@
 """Storage drivers: how a stack of read-only layers and a writable one become a container's root file system.
 
-A driver is a module with two functions; DRIVERS names them.
+A driver is a module; DRIVERS names them, the first that a kernel has is used where nobody asks for another.
 
 ``available() -> bool``
     whether this kernel can do it
 ``operations(rootfs, lowers, upper, work) -> list[Operation]``
     what mounts the stack on ``rootfs``; ``lowers`` is topmost first
+``LAYER_FORM``, ``whiteout(path)``, ``make_opaque(directory)``
+    how it is told that a layer hides something of those below; see images/layers.py
 """
 
 from __future__ import annotations
 
 from types import ModuleType
 
-from labkit.storage import overlay
+from labkit.errors import KernelError
+from labkit.storage import aufs, overlay
 
-DRIVERS: dict[str, ModuleType] = {"overlay": overlay}
+DRIVERS: dict[str, ModuleType] = {"overlay": overlay, "aufs": aufs}
+
+
+def choose(name: str = "") -> str:
+    """The driver called ``name``, or the first that this kernel has. KernelError where it has it not."""
+    for candidate in [name] if name else DRIVERS:
+        if DRIVERS[candidate].available():
+            return candidate
+    if not name:
+        raise KernelError(f"this kernel has none of {', '.join(DRIVERS)}", "is a module missing? modprobe overlay")
+    others = [other for other in DRIVERS if other != name and DRIVERS[other].available()]
+    way_out = f"leave --storage-driver out: it has {others[0]}" if others else f"is its module there? modprobe {name}"
+    raise KernelError(f"this kernel has no {name}", way_out)

@@ -11,6 +11,9 @@ from labkit.operations import Operation
 from labkit.operations.files import MakeTree
 from labkit.operations.mounting import Mount
 
+LAYER_FORM = "fs"
+"""Which form of a layer it reads; see images/layers.py."""
+
 #: mount(2) copies one page of options and cuts the rest off without a word.
 OPTION_LIMIT = 4095
 
