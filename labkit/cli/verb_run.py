@@ -4,6 +4,7 @@ Examples:
   labkit run --rm busybox echo hello
   labkit run -d -p 6379:6379 --name redis redis
   echo 'hello' | labkit run --rm -i busybox tr a-z A-Z
+  labkit run --storage-driver aufs busybox ls   on a kernel that has aufs
   labkit run --explain --rm busybox true      every operation as it is done
   labkit run --dry-run -d redis > start.sh    the same as a script, nothing done
 
@@ -54,6 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("-m", "--memory", metavar="SIZE", help="memory limit, as 64m")
     add("--cpus", type=float, metavar="N", help="processor limit, as 0.5")
     add("--pids-limit", type=int, metavar="N", help="limit of processes and threads")
+    add("--storage-driver", default="", metavar="NAME", help="overlay or aufs (by default the first that is here)")
     add("--explain", action="store_true", help="print each operation as it is done")
     add("--dry-run", action="store_true", help="print what would be done as a shell script, and do nothing")
     add("image", help="the image, see 'labkit images'")
@@ -113,4 +115,5 @@ def _checked(options: argparse.Namespace) -> Options:
         auto_remove=options.rm,
         detach=options.detach,
         interactive=options.interactive,
+        storage_driver=bundle.check_storage_driver(options.storage_driver),
     )

@@ -13,6 +13,7 @@ from labkit.images.store import Image
 from labkit.network.model import DEFAULT, Sandbox
 from labkit.network.portmap import PortMapping
 from labkit.oci import defaults
+from labkit.storage import DRIVERS
 
 NETWORKS = ("bridge", "host", "none")
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -35,6 +36,8 @@ class Options:
     auto_remove: bool = False
     detach: bool = False
     interactive: bool = False
+    storage_driver: str = ""
+    """The first that the kernel has, where none is named."""
 
 
 def command_of(image: Image, options: Options) -> list[str]:
@@ -152,4 +155,11 @@ def check_network(name: str) -> str:
     """UsageError for a network mode that there is not."""
     if name not in NETWORKS:
         raise UsageError(f"there is no network '{name}'", f"one of {', '.join(NETWORKS)}; bridge is {DEFAULT.name}")
+    return name
+
+
+def check_storage_driver(name: str) -> str:
+    """UsageError for a storage driver that there is not."""
+    if name and name not in DRIVERS:
+        raise UsageError(f"there is no storage driver '{name}'", f"one of {', '.join(DRIVERS)}")
     return name

@@ -59,6 +59,7 @@ class Container:
     address: str = ""
     ports: list[str] = field(default_factory=list)
     auto_remove: bool = False
+    storage_driver: str = "overlay"
 
     @property
     def short_id(self) -> str:

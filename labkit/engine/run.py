@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from labkit import log
+from labkit import log, storage
 from labkit.engine import bundle, plan, record, shim
 from labkit.engine.bundle import Options
 from labkit.engine.lease import Lease, take_new
@@ -48,6 +48,7 @@ def new_container(options: Options, image: Image) -> Container:
         network=options.network,
         ports=[str(mapping) for mapping in options.ports],
         auto_remove=options.auto_remove,
+        storage_driver=storage.choose(options.storage_driver),
     )
 
 
