@@ -183,6 +183,12 @@ NEEDS = [
         builds_image=True,
     ),
     Need(
+        "depmod, which lists a kernel's modules",
+        program("depmod"),
+        dict.fromkeys(("apt-get", "dnf", "pacman", "zypper"), "kmod"),
+        builds_image=True,
+    ),
+    Need(
         "the certificates of the web's authorities",
         lambda: any(
             Path(file).exists() for file in ("/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem", "/etc/pki/tls")

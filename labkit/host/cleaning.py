@@ -17,7 +17,7 @@ from labkit.host import config, paths, testing
 from labkit.host.machines import open_machine
 
 STATE = ("machines", "reports", "tests", "locks", "tests.lock")
-CACHE = ("images", "accelerators.json")
+CACHE = ("images", "kernels", "accelerators.json")
 
 
 @dataclass(frozen=True)

@@ -137,15 +137,14 @@ def _guest_in_test_host(stage: Stage, options: Options) -> Outcome:
     why_not = testhost.why_not()
     if why_not:
         return Outcome(stage.title, "not run", why=why_not)
-    with testhost.TestHost() as host, _environment("LABKIT_BASE_IMAGES", _base_images(options)):
+    with testhost.TestHost() as host, _environment("LABKIT_BASE_IMAGES", _base_images()):
         return _pytest_here(stage, options, guesttests.TESTS, wrap=host.command)
 
 
-def _base_images(options: Options) -> str:
+def _base_images() -> str:
     """Where the containers' images are; nowhere if they cannot be had, and then the tests make them, or say so."""
-    lab = config.load()
     try:
-        return str(guestimage.ensure(lab.kernel(lab.machine(options.machine).kernel)).directory)
+        return str(guestimage.ensure().directory)
     except LabkitError:
         return ""
 

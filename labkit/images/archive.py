@@ -122,7 +122,7 @@ def _load_one(blobs: _Blobs, text: str, digest: str) -> store.Image:
         layers=diff_ids,
         config=settings,
         created=config.value("created", str, ""),
-        size=sum(int(Path(store.LAYERS, layer, "size").read_text(encoding="ascii")) for layer in diff_ids),
+        size=sum(int(Path(store.LAYERS, layer, "size").read_text(encoding="utf-8")) for layer in diff_ids),
     )
     store.save(image)
     return image
@@ -171,7 +171,7 @@ def _unpack(blobs: _Blobs, layer: Reader, diff_id: str) -> None:
             pass
         if packed and counted.sha256.hexdigest() != diff_id:
             raise damaged
-        Path(beside, "size").write_text(str(counted.length), encoding="ascii")
+        Path(beside, "size").write_text(str(counted.length), encoding="utf-8")
         _move_into_place(beside, diff_id)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

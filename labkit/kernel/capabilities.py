@@ -42,7 +42,8 @@ def setpriv_words(names: list[str]) -> str:
 
 def last_known() -> int:
     """The highest capability that this kernel has."""
-    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
+    # Not "ascii": that codec would be imported now, and a container's first process has left Python's library behind.
+    with open("/proc/sys/kernel/cap_last_cap", encoding="utf-8") as file:
         return int(file.read())
 
 

@@ -9,7 +9,7 @@ def has_filesystem(name: str) -> bool:
     """Whether mount(2) knows this type, its module loaded if there is one (/proc/filesystems)."""
 
     def listed() -> bool:
-        with open("/proc/filesystems", encoding="ascii") as file:
+        with open("/proc/filesystems", encoding="utf-8") as file:
             return any(line.split()[-1] == name for line in file)
 
     if listed():

@@ -78,7 +78,7 @@ def kill_all(read_pids: Callable[[], list[int]], seconds: float = 10.0) -> None:
 
 def boot_id() -> str:
     """A random number that the kernel takes at each boot: pids that were written down before it mean nothing."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+    with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
         return file.read().strip()
 
 

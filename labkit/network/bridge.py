@@ -30,7 +30,7 @@ def operations(name: str, subnet: str) -> list[Operation]:
         SetUp(name),
         WriteSetting(f"/proc/sys/net/ipv4/conf/{name}/route_localnet", "1", "0"),
     ]
-    before = Path(_FORWARDING).read_text(encoding="ascii").strip()
+    before = Path(_FORWARDING).read_text(encoding="utf-8").strip()
     if before != "1":
         made.append(WriteSetting(_FORWARDING, "1", before))
     made.append(rules(name, subnet))

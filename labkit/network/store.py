@@ -45,7 +45,7 @@ def locked(name: str) -> Iterator[None]:
         yield
         return
     os.makedirs(RUN_DIRECTORY, exist_ok=True)
-    with open(f"{RUN_DIRECTORY}/{name}.lock", "w", encoding="ascii") as file:
+    with open(f"{RUN_DIRECTORY}/{name}.lock", "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         _held.add(name)
         try:
@@ -66,7 +66,7 @@ def ports() -> dict[str, str]:
 
 def _read(directory: Path) -> dict[str, str]:
     try:
-        return {entry.name: entry.read_text(encoding="ascii") for entry in directory.iterdir()}
+        return {entry.name: entry.read_text(encoding="utf-8") for entry in directory.iterdir()}
     except FileNotFoundError:
         return {}
 
@@ -91,14 +91,14 @@ class Reserve(Operation):
         """Write it; the caller holds the lock."""
         path = Path(self.path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.owner, encoding="ascii")
+        path.write_text(self.owner, encoding="utf-8")
 
     def undo(self) -> None:
         """Give it back, if it is ours; the last one takes the network down."""
         with locked(self.network):
             path = Path(self.path)
             with contextlib.suppress(FileNotFoundError):
-                if path.read_text(encoding="ascii") == self.owner:
+                if path.read_text(encoding="utf-8") == self.owner:
                     path.unlink()
             with contextlib.suppress(OSError):
                 path.parent.rmdir()

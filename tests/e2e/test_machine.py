@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import InfrastructureError
-from labkit.host import config, guestimage
+from labkit.host import config, guestimage, kernels
 from labkit.host.machines import open_machine, qemurun
 from labkit.host.machines.base import Machine
 from labkit.host.ssh import Endpoint, connect
@@ -270,8 +270,9 @@ def test_corrupt_snapshot_means_a_boot(machine: Machine, state: Path) -> None:
 
 
 def test_size_of_image_and_machine(machine: Machine) -> None:
-    image = guestimage.ensure(config.load().kernel("6.1"))
-    on_disk = sum(path.stat().st_blocks * 512 for path in image.directory.iterdir())
+    image = guestimage.ensure()
+    kernel = kernels.ensure(config.load().kernel("6.1"), image)
+    on_disk = sum(path.stat().st_blocks * 512 for path in [*image.directory.iterdir(), *kernel.directory.iterdir()])
     of_machine = machine.status().facts["disk_bytes"]
     assert isinstance(of_machine, int)
     assert on_disk + of_machine < 900_000_000

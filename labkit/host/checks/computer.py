@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from labkit.errors import LabkitError
-from labkit.host import config, guestimage, paths
+from labkit.host import config, guestimage, kernels, paths
 from labkit.host.checks.finding import Finding, first_line, gib, nearest_existing
 
 MIB = 2**20
@@ -123,7 +123,7 @@ def _windows_memory() -> tuple[int | None, int | None]:
 def disk() -> list[Finding]:
     """Room for images (cache) and machines (state), each where it would be, and the right to write there."""
     return [
-        _disk("disk for images", paths.cache_dir(), "LABKIT_CACHE", guestimage.SPACE_NEEDED),
+        _disk("disk for images", paths.cache_dir(), "LABKIT_CACHE", guestimage.KIND.space + kernels.KIND.space),
         _disk("disk for machines", paths.state_dir(), "LABKIT_STATE", MACHINE_BYTES),
     ]
 

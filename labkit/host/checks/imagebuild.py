@@ -1,4 +1,4 @@
-"""Can the guest image be built here? That takes Debian's mmdebstrap, mke2fs, and the right to own files as root."""
+"""Can guest image and kernel be made here? That takes mmdebstrap, mke2fs, and the right to own files as root."""
 
 from __future__ import annotations
 
@@ -10,43 +10,50 @@ import sys
 import tempfile
 from pathlib import Path
 
-from labkit.host import config, guestimage
+from labkit.host import config, guestimage, kernels, paths
 from labkit.host.checks.finding import Finding, first_line, gib, program
-from labkit.host.guestimage import GuestImage
-from labkit.host.image import build
+from labkit.host.image import mmdebstrap
 
-BRING_IT = "Run `invoke up` once on an x86-64 Linux computer (or in WSL), and copy that directory of its cache here."
+BRING_IT = "Run `invoke up` once on an x86-64 Linux computer (or in WSL), and copy those directories of its cache here."
 
 
-def image() -> GuestImage | None:
-    """The image that the default machine needs, if it is in the cache and whole."""
+def missing() -> list[Path]:
+    """What of the default machine's image and kernel is not in the cache, or not whole: where it belongs."""
     lab = config.load()
-    return guestimage.find(guestimage.key_for(lab.kernels[lab.machine(None).kernel]))
+    kernel = lab.kernels[lab.machine(None).kernel]
+    places = []
+    if guestimage.find() is None:
+        places.append(guestimage.KIND.place / guestimage.current_key())
+    if kernels.find(kernel) is None:
+        places.append(kernels.KIND.place / kernels.current_key(kernel))
+    return places
 
 
 def programs() -> Finding:
-    """The image is there, or what makes it."""
-    found = image()
-    if found:
-        return Finding("image", "ok", f"built already: {found.directory}")
-    lab = config.load()
-    place = guestimage.images_dir() / guestimage.key_for(lab.kernels[lab.machine(None).kernel])
+    """Image and kernel are there, or what makes them."""
+    places = missing()
+    if not places:
+        return Finding("image", "ok", f"built already, and the kernel is there: {paths.cache_dir()}")
     if sys.platform != "linux" or platform.machine() != "x86_64":
         here = f"{platform.system()} on {platform.machine()}"
-        return Finding("image", "problem", f"there is none in {place}, and it cannot be built on {here}", BRING_IT)
-    missing = [name for name in build.TOOLS if program(name) is None]
-    if missing:
-        what = f"not built yet, and not installed: {', '.join(missing)}"
+        return Finding("image", "problem", f"not there: {_listed(places)}; it cannot be built on {here}", BRING_IT)
+    absent = [name for name in mmdebstrap.TOOLS if program(name) is None]
+    if absent:
+        what = f"not built yet, and not installed: {', '.join(absent)}"
         return Finding("image", "problem", what, "Run `python3 bootstrap.py`: it installs them.")
     scratch = max(_free_scratch(), default=0)
-    if scratch < build.SPACE_NEEDED:
+    if scratch < mmdebstrap.SPACE_NEEDED:
         return Finding(
             "image",
             "problem",
-            f"building takes {gib(build.SPACE_NEEDED)} of temporary space, and {gib(scratch)} are free",
+            f"building takes {gib(mmdebstrap.SPACE_NEEDED)} of temporary space, and {gib(scratch)} are free",
             "Make room in /var/tmp, or name a directory on another disk in TMPDIR.",
         )
-    return Finding("image", "ok", f"not built yet; {', '.join(build.TOOLS)} are there, {gib(scratch)} to work in")
+    return Finding("image", "ok", f"not built yet; {', '.join(mmdebstrap.TOOLS)} are there, {gib(scratch)} to work in")
+
+
+def _listed(places: list[Path]) -> str:
+    return ", ".join(str(place) for place in places)
 
 
 def _free_scratch() -> list[int]:
@@ -66,7 +73,7 @@ def rights() -> Finding:
     if not lacking:
         return Finding(name, "ok", "an ordinary user with subordinate ids and user namespaces")
     what, remedy = lacking
-    if image():
+    if not missing():
         return Finding(name, "info", f"{what}; an image is there already, so nothing has to be built")
     return Finding(name, "problem", what, remedy)
 

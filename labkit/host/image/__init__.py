@@ -1,4 +1,5 @@
-"""How the guest image is made: what goes in, the build by mmdebstrap, and what comes out.
+"""How the guest image and the kernels are made: what goes in, the runs of mmdebstrap, and what comes out.
 
-``labkit.host.guestimage`` is the door: it knows whether an image is there already, and whether it is whole.
+``labkit.host.guestimage`` and ``labkit.host.kernels`` are the doors: they know what is there already, and whether it is
+whole.
 """

@@ -121,7 +121,7 @@ def guest_files(
         "/etc/hostname": "labkit\n",
         "/etc/hosts": f"127.0.0.1 localhost\n::1 localhost\n{ADDRESS} labkit\n",
         "/etc/resolv.conf": "nameserver 10.0.2.3\n",
-        "/etc/fstab": "/dev/vda / ext4 rw,noatime 0 0\n",
+        "/etc/fstab": "LABEL=labkit / ext4 rw,noatime 0 0\n",
         # An empty one makes systemd think of a first boot, which takes a second more.
         "/etc/machine-id": machine_id + "\n",
     }

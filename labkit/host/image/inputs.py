@@ -1,4 +1,4 @@
-"""Everything that the guest image is made from, and the hash of it by which an image is found again."""
+"""Everything that the guest image and a kernel are made from, and the hash of it by which they are found again."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 from labkit.host import payload
 from labkit.host.config import KernelConfig
 from labkit.host.image.guestfiles import guest_files
 
-FORMAT = 1
+FORMAT = 2
 """Counted up when the build itself changes in a way that no input shows."""
 
 SUITE = "bookworm"
@@ -31,28 +32,27 @@ PACKAGES = tuple(
 EXCLUDED = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/lintian/*")
 """Paths that dpkg leaves out: nobody reads them in the machine."""
 
-SCRIPTS = (
-    "fetch_kernel.sh",
-    "make_disk.sh",
-    "initrd_init.sh",
-    "make_initrd.py",
-    "finish_guest.py",
-    "make_base_images.py",
-)
-"""Files of labkit/host/resources that run in the build."""
+SCRIPTS = ("make_disk.sh", "finish_guest.py", "make_base_images.py")
+"""Files of labkit/host/resources that run in the build of the image."""
+
+KERNEL_SCRIPTS = ("make_kernel.sh", "initrd_init.sh")
+"""Those that a kernel is made with."""
 
 
 def script(name: str) -> str:
     """The text of a script, with LF line ends also where the checkout has others."""
-    text = (resources.files("labkit.host") / "resources" / name).read_text(encoding="utf-8")
+    return _text("resources", name)
+
+
+def _text(directory: str, name: str) -> str:
+    text = (resources.files("labkit.host") / directory / name).read_text(encoding="utf-8")
     return text.replace("\r\n", "\n")
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What one image is made from."""
+    """What the image is made from."""
 
-    kernel: KernelConfig
     scripts: dict[str, str]
     payload: dict[str, bytes]
     """Path below ``payload.PREFIX`` -> contents."""
@@ -60,22 +60,52 @@ class Inputs:
     @property
     def key(self) -> str:
         """16 hexadecimal digits: the same inputs, the same image. Keys and packages' versions are not inputs."""
-        digest = hashlib.sha256()
-        described = {
-            "format": FORMAT,
-            "suite": SUITE,
-            "architecture": ARCHITECTURE,
-            "packages": PACKAGES,
-            "excluded": EXCLUDED,
-            "kernel": [self.kernel.suite, self.kernel.package],
-            "scripts": self.scripts,
-            "configuration": {path: text.decode() for path, text in guest_files("", b"", "", "").items()},
-            "payload": payload.manifest(self.payload),
-        }
-        digest.update(json.dumps(described, sort_keys=True).encode())
-        return digest.hexdigest()[:16]
+        return _key(
+            {
+                "format": FORMAT,
+                "suite": SUITE,
+                "architecture": ARCHITECTURE,
+                "packages": PACKAGES,
+                "excluded": EXCLUDED,
+                "scripts": self.scripts,
+                "configuration": {path: text.decode() for path, text in guest_files("", b"", "", "").items()},
+                "payload": payload.manifest(self.payload),
+            }
+        )
 
 
-def gather(kernel: KernelConfig) -> Inputs:
-    """The inputs of the image for ``kernel``, as they are now in this checkout and this Python environment."""
-    return Inputs(kernel, {name: script(name) for name in SCRIPTS}, payload.image_files())
+@dataclass(frozen=True)
+class KernelInputs:
+    """What a kernel is made from, beside the package itself."""
+
+    config: KernelConfig
+    scripts: dict[str, str]
+    initrd_maker: str
+    """The text of ``initrd.py``."""
+
+    @property
+    def key(self) -> str:
+        """As ``Inputs.key``."""
+        return _key(
+            {
+                "format": FORMAT,
+                "architecture": ARCHITECTURE,
+                "kernel": [self.config.suite, self.config.package],
+                "scripts": self.scripts,
+                "initrd": self.initrd_maker,
+            }
+        )
+
+
+def gather() -> Inputs:
+    """The inputs of the image, as they are now in this checkout and this Python environment."""
+    return Inputs({name: script(name) for name in SCRIPTS}, payload.image_files())
+
+
+def gather_kernel(config: KernelConfig) -> KernelInputs:
+    """The inputs of the kernel that ``config`` describes."""
+    return KernelInputs(config, {name: script(name) for name in KERNEL_SCRIPTS}, _text("image", "initrd.py"))
+
+
+def _key(described: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]

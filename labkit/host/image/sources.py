@@ -23,15 +23,20 @@ def sources(suite: str) -> list[str]:
     """mmdebstrap's MIRROR arguments for ``suite``: lines of a sources.list, or nothing for its default.
 
     ``LABKIT_MIRROR`` (the address of a mirror of Debian's archive, e.g. ``http://mirror.example/debian``) comes first.
-    A host with the same suite lends its own sources, which are known to work here. UsageError for a setting that is
-    no address.
+    A host with the same suite lends its own sources, which are known to work here, and a Debian host with another one
+    the addresses of them. UsageError for a setting that is no address.
     """
     mirror = os.environ.get("LABKIT_MIRROR")
     if mirror:
         if not re.fullmatch(r"[a-z]+:/\S+", mirror):
             raise UsageError(f"LABKIT_MIRROR is no address: {mirror}", "It looks like http://mirror.example/debian")
         return [_line(mirror, suite)]
-    return [_line(*source) for source in _host_sources() if re.fullmatch(rf"{suite}(-updates|-security)?", source[1])]
+    lent = _host_sources()
+    own = [_line(*source) for source in lent if re.fullmatch(rf"{suite}(-updates|-security)?", source[1])]
+    # (address, "") of the archive itself and (address, "-security") of the security archive.
+    addresses = {(address, known.removeprefix(known.split("-")[0])) for address, known in lent}
+    kinds = ("",) if "-" in suite else ("", "-security")  # trixie-backports has no security archive
+    return own or [_line(address, suite + kind) for address, kind in sorted(addresses) if kind in kinds]
 
 
 def keyring() -> Path:

@@ -23,7 +23,7 @@ from typing import IO
 from labkit import log
 from labkit.errors import InfrastructureError, UsageError
 from labkit.host import paths
-from labkit.host.guestimage import GuestImage
+from labkit.host.kernels import Kernel
 from labkit.host.machines.qemuprogram import Qemu
 
 SOFTWARE = "tcg"
@@ -72,7 +72,7 @@ def candidates() -> list[str]:
     return [*found, SOFTWARE]
 
 
-def choose(qemu: Qemu, image: GuestImage) -> str:
+def choose(qemu: Qemu, kernel: Kernel) -> str:
     """The best accelerator that works here: ``LABKIT_ACCEL``, unproved, or the first candidate that is proved."""
     forced = os.environ.get("LABKIT_ACCEL")
     if forced:
@@ -84,7 +84,7 @@ def choose(qemu: Qemu, image: GuestImage) -> str:
         verdict = remembered(name, qemu)
         if verdict is None:
             with log.step(f"Trying the accelerator {name}") as step:
-                verdict = prove(name, qemu, image)
+                verdict = prove(name, qemu, kernel)
                 step.note(verdict.why)
             _remember(name, qemu, verdict)
         if verdict.works:
@@ -98,7 +98,7 @@ def remembered(name: str, qemu: Qemu) -> Verdict | None:
     return Verdict(bool(entry["works"]), str(entry["why"])) if entry else None
 
 
-def prove(name: str, qemu: Qemu, image: GuestImage) -> Verdict:
+def prove(name: str, qemu: Qemu, kernel: Kernel) -> Verdict:
     """Boot the kernel under an accelerator until it starts its first program, or a limit is reached."""
     command = [
         *[
@@ -114,7 +114,7 @@ def prove(name: str, qemu: Qemu, image: GuestImage) -> Verdict:
             "-m",
             "256",
         ],
-        *["-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", "console=ttyS0 panic=-1"],
+        *["-kernel", str(kernel.vmlinuz), "-initrd", str(kernel.initrd), "-append", "console=ttyS0 panic=-1"],
         *["-no-reboot", "-serial", "stdio", "-monitor", "none"],
     ]
     options = {"start_new_session": True} if os.name == "posix" else {}

@@ -23,9 +23,10 @@ import filelock
 from labkit import log
 from labkit.errors import ConfigError, InfrastructureError, LabkitError
 from labkit.host import config as lab
-from labkit.host import consolelog, guestimage, paths
+from labkit.host import consolelog, guestimage, kernels, paths
 from labkit.host.config import MachineConfig
 from labkit.host.guestimage import GuestImage
+from labkit.host.kernels import Kernel
 from labkit.host.machines import accelerator, qemuprogram, qemurun, qmp
 from labkit.host.machines.base import Status
 from labkit.host.machines.qemuprogram import CONSOLE, DISK, OUTPUT, Qemu
@@ -186,7 +187,7 @@ class QemuMachine:
         """A fresh disk, a boot, a deploy, a snapshot."""
         self._make_disk(wanted)
         with log.step(f"Booting the machine {self.name}") as step:
-            step.note(f"accelerator {wanted.accelerator}, kernel {wanted.image.kernel_release}")
+            step.note(f"accelerator {wanted.accelerator}, kernel {wanted.kernel.release}")
             run = self._launch(wanted, [])
             self._wait_for_ssh(run)
             self._connect(run)
@@ -226,7 +227,7 @@ class QemuMachine:
                 monitor=qemurun.monitor_place(self._directory),
                 fingerprint=wanted.fingerprint,
                 accelerator=wanted.accelerator,
-                kernel_release=wanted.image.kernel_release,
+                kernel_release=wanted.kernel.release,
                 image_key=wanted.image.key_hash,
                 client_key=str(wanted.image.client_key),
                 host_key=wanted.image.host_key,
@@ -298,10 +299,12 @@ class QemuMachine:
         return any(ssh.answers("127.0.0.1", run.ssh_port, timeout) for timeout in (2.0, 2.0, 8.0))
 
     def _wanted(self) -> _Wanted:
-        """What the machine shall be like according to lab.yaml, the guest image (built if need be), QEMU."""
-        image = guestimage.ensure(lab.load().kernel(self._config.kernel))
+        """What the machine shall be like according to lab.yaml, image and kernel (made if need be), QEMU."""
+        kernel_config = lab.load().kernel(self._config.kernel)
         qemu = qemuprogram.find()
-        return _Wanted(self._config, image, qemu, accelerator.choose(qemu, image))
+        image = guestimage.ensure()
+        kernel = kernels.ensure(kernel_config, image)
+        return _Wanted(self._config, image, kernel, qemu, accelerator.choose(qemu, kernel))
 
     def _snapshot_fingerprint(self) -> str | None:
         """Of the machine that the snapshot was taken of; None where there is no complete one."""
@@ -361,16 +364,20 @@ class QemuMachine:
 class _Wanted:
     """A machine as it shall be, and the fingerprint by which a snapshot or a running QEMU is known to be like that."""
 
-    def __init__(self, config: MachineConfig, image: GuestImage, qemu: Qemu, accelerator_name: str) -> None:
+    def __init__(
+        self, config: MachineConfig, image: GuestImage, kernel: Kernel, qemu: Qemu, accelerator_name: str
+    ) -> None:
         self.image = image
+        self.kernel = kernel
         self.qemu = qemu
         self.accelerator = accelerator_name
-        self.hardware = qemuprogram.hardware(config, image, accelerator.arguments(accelerator_name))
+        self.hardware = qemuprogram.hardware(config, kernel, accelerator.arguments(accelerator_name))
         described: dict[str, Any] = {
             "hardware": self.hardware,
             "network": qemuprogram.user_network(config, 0),
             "qemu": qemu.version,
             "disk": image.disk_digest,
+            "kernel": kernel.digest,
         }
         self.fingerprint = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from labkit.errors import ConfigError, MissingToolError
 from labkit.host.config import MachineConfig
-from labkit.host.guestimage import GuestImage
+from labkit.host.kernels import Kernel
 
 PROGRAM = "qemu-system-x86_64"
 
@@ -100,7 +100,7 @@ def kernel_command_line(config: MachineConfig) -> str:
     """What is chosen at boot: cgroup version, iptables back end."""
     return " ".join(
         [
-            "console=ttyS0 root=/dev/vda rw net.ifnames=0",
+            "console=ttyS0 root=LABEL=labkit rw net.ifnames=0",
             "loglevel=6",  # warnings and worse: the console is slow, and it is read when something is wrong
             CGROUP[config.cgroup],
             f"labkit.iptables={config.iptables}",
@@ -109,19 +109,26 @@ def kernel_command_line(config: MachineConfig) -> str:
     ).rstrip()
 
 
-def hardware(config: MachineConfig, image: GuestImage, accelerator_arguments: list[str]) -> list[str]:
+def hardware(config: MachineConfig, kernel: Kernel, accelerator_arguments: list[str]) -> list[str]:
     """What the guest sees of the command line. A snapshot fits only a machine where all of this is the same."""
     return [
         *["-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", *accelerator_arguments],
         *["-smp", str(config.cpus), "-m", str(config.memory_mib), "-rtc", "base=utc"],
-        *["-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", kernel_command_line(config)],
+        *["-kernel", str(kernel.vmlinuz), "-initrd", str(kernel.initrd), "-append", kernel_command_line(config)],
         # cache=unsafe: the host need not write anything before it likes to. After a crash of the *host* the machine is
         # made anew from the image, so there is nothing to protect.
         *["-drive", f"file={DISK},if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,detect-zeroes=unmap"],
         *["-device", "virtio-blk-pci,drive=disk", "-device", "virtio-rng-pci"],
+        *["-drive", f"file={_quoted(kernel.modules)},if=none,id=modules,format=qcow2,readonly=on"],
+        *["-device", "virtio-blk-pci,drive=modules"],
         *["-device", "virtio-net-pci,netdev=net,romfile="],
         *["-chardev", f"file,id=console,path={CONSOLE}", "-serial", "chardev:console"],
     ]
+
+
+def _quoted(path: Path) -> str:
+    """A path inside one of QEMU's lists of properties, where a comma ends a property."""
+    return str(path).replace(",", ",,")
 
 
 def user_network(config: MachineConfig, ssh_port: int) -> list[str]:

@@ -184,7 +184,7 @@ def tail(path: Path, lines: int) -> str:
 def console_complaint(directory: Path) -> str:
     """What on the console says that this boot will not succeed; else nothing."""
     console = tail(directory / CONSOLE, 60)
-    for sign in ("Kernel panic", "cannot mount the root filesystem", "You are in emergency mode"):
+    for sign in ("Kernel panic", "labkit initrd: cannot mount", "You are in emergency mode"):
         if sign in console:
             return next(line for line in console.splitlines() if sign in line).strip()
     return ""

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The last step inside the new root filesystem, before it becomes a disk. Runs in the image build only.
 
-What was unpacked is put to use (keys, units, base images, initrd), what only slows the boot is switched off, and what
+What was unpacked is put to use (keys, units, base images), what only slows the boot is switched off, and what
 the build left is deleted. Boot time counts: each unit costs a process or more, which is slow in software emulation.
 """
 
@@ -18,7 +18,10 @@ BUILD = Path("/labkit-build")
 """Where the build unpacked its scripts. Deleted at the end."""
 
 OUT = Path("/labkit-out")
-"""What the build takes out of the root filesystem: vmlinuz, initrd, facts.json."""
+"""What the build takes out of the root filesystem: facts.json."""
+
+MODULES = Path("/usr/lib/modules")
+"""Where the initrd mounts the kernel's modules. The image has none of its own."""
 
 MASKED = """
     dbus.service dbus.socket systemd-logind.service getty@tty1.service getty-static.service serial-getty@ttyS0.service
@@ -86,15 +89,6 @@ def set_up_labkit() -> None:
     run(sys.executable, str(BUILD / "make_base_images.py"), "/usr/share/labkit/images")
 
 
-def set_up_boot() -> str:
-    """Kernel and initrd go out of the root filesystem: QEMU loads them itself. Returns the kernel's release."""
-    OUT.mkdir()
-    run(sys.executable, str(BUILD / "make_initrd.py"), str(BUILD / "initrd_init.sh"), str(OUT / "initrd"))
-    (vmlinuz,) = Path("/boot").glob("vmlinuz-*")
-    shutil.move(vmlinuz, OUT / "vmlinuz")
-    return vmlinuz.name.removeprefix("vmlinuz-")
-
-
 def clean_up() -> None:
     """Delete what the build left: package lists, logs, documentation that dpkg's filter let through."""
     for leftover in LEFTOVERS:
@@ -106,9 +100,6 @@ def clean_up() -> None:
     for log in Path("/var/log").rglob("*"):
         if log.is_file():
             log.unlink()
-    # For debuggers only. The kernel's configuration stays, since labkit's probes read it.
-    for symbols in Path("/boot").glob("System.map*"):
-        symbols.unlink()
 
 
 def main() -> None:
@@ -117,12 +108,13 @@ def main() -> None:
     set_up_vagrant()
     set_up_units()
     set_up_labkit()
-    release = set_up_boot()
+    MODULES.mkdir(exist_ok=True)
     clean_up()
     packages = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Package} ${Version}\n"], check=True, capture_output=True, text=True
     ).stdout
-    facts = {"kernel_release": release, "packages": dict(line.split() for line in packages.splitlines())}
+    facts = {"packages": dict(line.split() for line in packages.splitlines())}
+    OUT.mkdir()
     (OUT / "facts.json").write_text(json.dumps(facts))
     shutil.rmtree(BUILD)
 

@@ -10,10 +10,9 @@ from types import SimpleNamespace
 import pytest
 from standins import POSIX_ONLY, make_program
 
-from labkit.host import config, guestimage, paths
+from labkit.host import config, guestimage, kernels, paths
 from labkit.host.checks import computer, files, finding, imagebuild, network, vagrant, virtualisation
-from labkit.host.checks.finding import Finding
-from labkit.host.image import build
+from labkit.host.image import mmdebstrap
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def only_bin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_the_build_lacks_is_named(only_bin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(imagebuild.platform, "machine", lambda: "x86_64")
-    for name in build.TOOLS:
+    for name in mmdebstrap.TOOLS:
         if name != "mmdebstrap":
             make_program(only_bin, name, "")
     assert imagebuild.programs().what == "not built yet, and not installed: mmdebstrap"
@@ -44,8 +43,12 @@ def test_what_the_build_lacks_is_named(only_bin: Path, monkeypatch: pytest.Monke
 
 
 def test_an_image_that_is_there_needs_no_build(monkeypatch: pytest.MonkeyPatch, own_state: Path) -> None:
-    monkeypatch.setattr(guestimage, "find", lambda _key: SimpleNamespace(directory=own_state))
-    assert imagebuild.programs() == Finding("image", "ok", f"built already: {own_state}")
+    monkeypatch.setattr(guestimage, "find", SimpleNamespace)
+    monkeypatch.setattr(kernels, "find", lambda _config: SimpleNamespace())
+    assert imagebuild.programs().verdict == "ok"
+    assert str(own_state / "cache") in imagebuild.programs().what
+    monkeypatch.setattr(kernels, "find", lambda _config: None)
+    assert [path.parent.name for path in imagebuild.missing()] == ["kernels"]
 
 
 def test_another_system_is_told_where_to_bring_the_image(monkeypatch: pytest.MonkeyPatch, own_state: Path) -> None:

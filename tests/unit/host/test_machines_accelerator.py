@@ -12,7 +12,7 @@ from standins import POSIX_ONLY, make_program
 
 from labkit.errors import UsageError
 from labkit.host import paths
-from labkit.host.guestimage import GuestImage
+from labkit.host.kernels import Kernel
 from labkit.host.machines import accelerator
 from labkit.host.machines.qemuprogram import Qemu
 
@@ -25,9 +25,9 @@ CRASHES = "echo 'kvm: Assertion failed' >&2; exit 134"
 
 
 @pytest.fixture
-def image(tmp_path: Path) -> GuestImage:
-    files = [tmp_path / name for name in ("disk.qcow2", "vmlinuz", "initrd", "client_key")]
-    return GuestImage(tmp_path, files[0], files[1], files[2], files[3], "ssh-ed25519 AAAA", "key", "digest", "6.1")
+def kernel(tmp_path: Path) -> Kernel:
+    names = ("vmlinuz", "initrd", "modules.qcow2")
+    return Kernel(tmp_path, *[tmp_path / name for name in names], "6.1", "key", "digest")
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def qemu(directory: Path, script: str, version: str = "7.2") -> Qemu:
     return Qemu(str(make_program(directory, "qemu", script)), "qemu-img", version)
 
 
-def test_a_guest_that_boots(tmp_path: Path, image: GuestImage) -> None:
-    verdict = accelerator.prove("kvm", qemu(tmp_path, BOOTS), image)
+def test_a_guest_that_boots(tmp_path: Path, kernel: Kernel) -> None:
+    verdict = accelerator.prove("kvm", qemu(tmp_path, BOOTS), kernel)
     assert verdict.works
     assert "boots in" in verdict.why
 
@@ -56,40 +56,40 @@ def test_a_guest_that_boots(tmp_path: Path, image: GuestImage) -> None:
     [(HANGS, "not a word"), (SPEAKS_AND_HANGS, "does not start a program"), (CRASHES, "Assertion failed")],
 )
 @pytest.mark.usefixtures("limits")
-def test_a_guest_that_does_not(tmp_path: Path, image: GuestImage, script: str, why: str) -> None:
+def test_a_guest_that_does_not(tmp_path: Path, kernel: Kernel, script: str, why: str) -> None:
     started = time.monotonic()
-    verdict = accelerator.prove("kvm", qemu(tmp_path, script), image)
+    verdict = accelerator.prove("kvm", qemu(tmp_path, script), kernel)
     assert not verdict.works
     assert why in verdict.why
     assert time.monotonic() - started < 10, "nobody waits for the hanging guest to end"
 
 
 @pytest.mark.usefixtures("limits", "with_kvm")
-def test_the_verdict_is_remembered_for_this_qemu(tmp_path: Path, image: GuestImage) -> None:
+def test_the_verdict_is_remembered_for_this_qemu(tmp_path: Path, kernel: Kernel) -> None:
     old = qemu(tmp_path, CRASHES)
-    assert accelerator.choose(old, image) == "tcg"
+    assert accelerator.choose(old, kernel) == "tcg"
     verdict = accelerator.remembered("kvm", old)
     assert verdict is not None
     assert not verdict.works
     # The program boots now; but it was proved that this version does not.
-    assert accelerator.choose(qemu(tmp_path, BOOTS), image) == "tcg"
-    assert accelerator.choose(qemu(tmp_path, BOOTS, version="9.0"), image) == "kvm"
+    assert accelerator.choose(qemu(tmp_path, BOOTS), kernel) == "tcg"
+    assert accelerator.choose(qemu(tmp_path, BOOTS, version="9.0"), kernel) == "kvm"
 
 
 @pytest.mark.usefixtures("limits", "with_kvm")
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"kvm, QEMU 7.2": 1}'])
-def test_a_file_of_verdicts_that_cannot_be_read(tmp_path: Path, image: GuestImage, text: str) -> None:
+def test_a_file_of_verdicts_that_cannot_be_read(tmp_path: Path, kernel: Kernel, text: str) -> None:
     paths.cache_dir().mkdir(parents=True)
     (paths.cache_dir() / "accelerators.json").write_text(text, encoding="utf-8")
-    assert accelerator.choose(qemu(tmp_path, BOOTS), image) == "kvm"
+    assert accelerator.choose(qemu(tmp_path, BOOTS), kernel) == "kvm"
 
 
-def test_the_environment_decides(tmp_path: Path, image: GuestImage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_decides(tmp_path: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABKIT_ACCEL", "tcg")
-    assert accelerator.choose(qemu(tmp_path, CRASHES), image) == "tcg"
+    assert accelerator.choose(qemu(tmp_path, CRASHES), kernel) == "tcg"
     monkeypatch.setenv("LABKIT_ACCEL", "kmv")
     with pytest.raises(UsageError, match="kmv") as caught:
-        accelerator.choose(qemu(tmp_path, CRASHES), image)
+        accelerator.choose(qemu(tmp_path, CRASHES), kernel)
     assert "kvm" in caught.value.hint
 
 

@@ -23,12 +23,15 @@ from labkit.errors import ConfigError, InfrastructureError, MissingToolError, No
 from labkit.host import paths
 from labkit.host.config import MachineConfig
 from labkit.host.guestimage import GuestImage
+from labkit.host.kernels import Kernel
 from labkit.host.machines import BACKENDS, open_machine, processes, qemuprogram, qemurun
 from labkit.host.machines.qemu import QemuMachine, _Wanted
 from labkit.host.machines.qemuprogram import Qemu
 from labkit.host.machines.qemurun import Run
 
 CONFIG = MachineConfig("default")
+PLACE = Path("/a, b")
+KERNEL = Kernel(PLACE, PLACE / "vmlinuz", PLACE / "initrd", PLACE / "modules.qcow2", "6.1", "key", "e" * 64)
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
@@ -43,8 +46,8 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def image(tmp_path: Path) -> GuestImage:
-    files = [tmp_path / name for name in ("disk.qcow2", "vmlinuz", "initrd", "client_key")]
-    return GuestImage(tmp_path, files[0], files[1], files[2], files[3], "ssh-ed25519 AAAA", "key", "d" * 64, "6.1")
+    names = ("disk.qcow2", "busybox", "client_key")
+    return GuestImage(tmp_path, *[tmp_path / name for name in names], "ssh-ed25519 AAAA", "key", "d" * 64)
 
 
 @pytest.fixture
@@ -80,8 +83,15 @@ def a_run(directory: Path, pid: int = 0, identity: str = "", monitor: str = "") 
     )
 
 
-def wanted(config: MachineConfig, image: GuestImage, version: str = "7.2.22", accelerator: str = "tcg") -> _Wanted:
-    return _Wanted(config, image, Qemu("/usr/bin/qemu-system-x86_64", "/usr/bin/qemu-img", version), accelerator)
+def wanted(
+    config: MachineConfig,
+    image: GuestImage,
+    kernel: Kernel = KERNEL,
+    version: str = "7.2.22",
+    accelerator: str = "tcg",
+) -> _Wanted:
+    qemu = Qemu("/usr/bin/qemu-system-x86_64", "/usr/bin/qemu-img", version)
+    return _Wanted(config, image, kernel, qemu, accelerator)
 
 
 # What is asked of QEMU.
@@ -124,6 +134,14 @@ def test_options_are_checked_before_anything_is_done(options: dict[str, str], me
     assert not paths.state_dir().exists()
 
 
+def test_the_modules_are_a_disk_that_nobody_writes() -> None:
+    hardware = qemuprogram.hardware(CONFIG, KERNEL, [])
+    (drive,) = [word for word in hardware if "modules" in word and word.startswith("file=")]
+    assert (
+        drive == f"file={str(PLACE / 'modules.qcow2').replace(',', ',,')},if=none,id=modules,format=qcow2,readonly=on"
+    )
+
+
 def test_the_fingerprint_is_that_of_what_a_snapshot_depends_on(image: GuestImage) -> None:
     same = wanted(CONFIG, image).fingerprint
     assert wanted(replace(CONFIG), image).fingerprint == same
@@ -134,6 +152,7 @@ def test_the_fingerprint_is_that_of_what_a_snapshot_depends_on(image: GuestImage
         wanted(replace(CONFIG, iptables="legacy"), image),
         wanted(replace(CONFIG, options={"network": "open"}), image),
         wanted(CONFIG, replace(image, disk_digest="e" * 64)),
+        wanted(CONFIG, image, replace(KERNEL, digest="f" * 64)),
         wanted(CONFIG, image, version="9.0.0"),
         wanted(CONFIG, image, accelerator="kvm"),
     ]
@@ -313,7 +332,7 @@ def test_qemus_own_words_when_it_does_not_start(
 ) -> None:
     program = make_program(tmp_path, "qemu", "echo 'qemu: cannot allocate memory' >&2; exit 1")
     creates = make_program(tmp_path, "qemu-img", "exit 0")
-    there = _Wanted(CONFIG, image, Qemu(str(program), str(creates), "7.2"), "tcg")
+    there = _Wanted(CONFIG, image, KERNEL, Qemu(str(program), str(creates), "7.2"), "tcg")
     monkeypatch.setattr(QemuMachine, "_wanted", lambda self: there)
     with pytest.raises(InfrastructureError, match="QEMU does not start: qemu: cannot allocate memory"):
         QemuMachine(CONFIG).up()
@@ -329,7 +348,7 @@ def test_a_port_that_is_taken_meanwhile_is_tried_again(
     complain = f'echo "$*" >> {tried}; echo "Could not set up host forwarding rule" >&2; exit 1'
     program = make_program(tmp_path, "qemu", complain)
     creates = make_program(tmp_path, "qemu-img", "exit 0")
-    there = _Wanted(CONFIG, image, Qemu(str(program), str(creates), "7.2"), "tcg")
+    there = _Wanted(CONFIG, image, KERNEL, Qemu(str(program), str(creates), "7.2"), "tcg")
     monkeypatch.setattr(QemuMachine, "_wanted", lambda self: there)
     with pytest.raises(InfrastructureError, match="host forwarding rule"):
         QemuMachine(CONFIG).up()

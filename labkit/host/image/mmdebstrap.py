@@ -1,39 +1,35 @@
-"""Building the guest image: one run of mmdebstrap with hooks, as root or in a user namespace of an ordinary user.
+"""Running mmdebstrap: the tools it needs, a directory to work in, its progress, an interruption, its failures.
 
-Nothing of it needs root's rights or loop devices: mmdebstrap makes the root filesystem in a directory, ``mke2fs -d``
-makes a disk of that directory, and special hooks of mmdebstrap bring the results out of its user namespace.
+Nothing that is built needs root's rights or loop devices: mmdebstrap makes a root filesystem in a directory, as root or
+in a user namespace of an ordinary user, ``mke2fs -d`` makes a disk of a directory, and special hooks bring the results
+out of that namespace.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import re
-import secrets
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from labkit import log
 from labkit.errors import BuildError, MissingToolError
-from labkit.host import payload
-from labkit.host.image import inputs, keys
-from labkit.host.image.guestfiles import guest_files
-from labkit.host.image.inputs import Inputs
-from labkit.host.image.sources import apt_settings, keyring, sources
+from labkit.host.image import inputs
+from labkit.host.image.sources import apt_settings, keyring
 
 TOOLS = {
     "mmdebstrap": "mmdebstrap",
     "mke2fs": "e2fsprogs",
     "qemu-img": "qemu-utils",
+    "depmod": "kmod",
 }
 """Program -> Debian's package."""
 
@@ -42,78 +38,50 @@ SPACE_NEEDED = 2_500_000_000
 
 _SCRATCH_PREFIX = "labkit-build-"
 
+Phases = Sequence[tuple[str, str]]
+"""(how the line begins that starts a phase, as a regular expression; what to call the phase), in their order."""
 
-def build(wanted: Inputs, directory: Path, log_file: Path) -> None:
-    """Make ``disk.qcow2``, ``vmlinuz``, ``initrd``, ``facts.json``, ``client_key``, ``host_key.pub`` and the
-    containers' ``busybox.tar`` and ``redis.tar`` in ``directory``.
 
-    The directory exists and is the caller's to delete if this raises: MissingToolError, BuildError (with the last lines
-    of ``log_file``), KeyboardInterrupt (mmdebstrap was ended first and has cleaned up).
+def command(variant: str) -> list[str]:
+    """The beginning of every command line: into a directory that is thrown away, with this computer's way to the
+    archive. ``variant`` is mmdebstrap's: ``essential``, or ``custom`` for nothing but apt's configuration.
     """
-    _check_tools()
-    client, host = keys.generate(), keys.generate()
-    _write_private(directory / "client_key", client.private)
-    (directory / "host_key.pub").write_text(host.public + "\n", encoding="utf-8")
-    configuration = guest_files(client.public, host.private, host.public, secrets.token_hex(16))
-    configuration |= {f"{payload.PREFIX}/{path}": contents for path, contents in wanted.payload.items()}
-    configuration |= {f"/labkit-build/{name}": text.encode() for name, text in wanted.scripts.items()}
-    _write_private(directory / "guest.tar", _tar(configuration))
-    with scratch_directory() as scratch:
-        command = mmdebstrap_command(directory, wanted)
-        environment = {
-            **os.environ,
-            "TMPDIR": str(scratch),
-            "LABKIT_SUITE": inputs.SUITE,
-            "LABKIT_KERNEL_SUITE": wanted.kernel.suite,
-            "LABKIT_KERNEL_PACKAGE": wanted.kernel.package,
-        }
-        _run(command, environment, log_file)
-    (directory / "guest.tar").unlink()
-
-
-def mmdebstrap_command(directory: Path, wanted: Inputs) -> list[str]:
-    """The command line; its results go to ``directory``."""
-
-    def download(name: str, place: str = "/labkit-out") -> str:
-        # Special hooks are split as a shell would.
-        return f"--customize-hook=download {place}/{name} {shlex.quote(str(directory / name))}"
-
     return [
         "mmdebstrap",
         "--verbose",
         f"--mode={'root' if _user_id() == 0 else 'unshare'}",
         f"--architectures={inputs.ARCHITECTURE}",
-        "--variant=essential",
+        f"--variant={variant}",
         "--format=null",
-        "--skip=cleanup",  # finish_guest.py deletes more, and before the disk is made
+        "--skip=cleanup",  # all of it is deleted, and the guest's own clean-up comes before its disk is made
         f"--keyring={keyring()}",
-        f"--include={','.join(inputs.PACKAGES)}",
         *[f"--aptopt={setting}" for setting in apt_settings()],
         '--aptopt=Acquire::Languages "none"',
-        "--dpkgopt=force-unsafe-io",
-        *[f"--dpkgopt=path-exclude={pattern}" for pattern in inputs.EXCLUDED],
-        f"--customize-hook=tar-in {shlex.quote(str(directory / 'guest.tar'))} /",
-        f"--customize-hook={wanted.scripts['fetch_kernel.sh']}",
-        '--customize-hook=chroot "$1" python3 /labkit-build/finish_guest.py',
-        *[download(name) for name in ("vmlinuz", "initrd", "facts.json")],
-        *[download(name, "/usr/share/labkit/images") for name in ("busybox.tar", "redis.tar")],
-        '--customize-hook=rm -r "$1/labkit-out"',
-        f"--customize-hook={wanted.scripts['make_disk.sh']}",
-        download("disk.qcow2"),
-        inputs.SUITE,
-        "-",
-        *sources(inputs.SUITE),
     ]
 
 
-def _user_id() -> int:
-    """0 is root. (Nothing is built on Windows, which has no such numbers, but the module is checked there.)"""
-    if sys.platform == "win32":
-        return -1
-    return os.getuid()
+def download(source: str, target: Path) -> str:
+    """A hook that brings a file of the new root out. (Special hooks are split as a shell would.)"""
+    return f"--customize-hook=download {source} {shlex.quote(str(target))}"
 
 
-def _check_tools() -> None:
+def bring_tree(source: str, target: Path) -> str:
+    """A hook that brings what is below a directory out, as a tar archive."""
+    return f"--customize-hook=tar-out {source} {shlex.quote(str(target))}"
+
+
+def run(command_line: Sequence[str], settings: dict[str, str], log_file: Path, title: str, phases: Phases) -> None:
+    """Run mmdebstrap with ``settings`` in its environment, its output in ``log_file`` and its phases as notes.
+
+    BuildError with the last lines of the log; KeyboardInterrupt when mmdebstrap was ended first and has cleaned up.
+    """
+    with scratch_directory() as scratch:
+        environment = {**os.environ, **settings, "TMPDIR": str(scratch), "PATH": _search_path()}
+        _run(command_line, environment, log_file, title, phases)
+
+
+def check_tools() -> None:
+    """MissingToolError where nothing can be built on this computer."""
     if not sys.platform.startswith("linux"):
         raise MissingToolError(
             "The guest image can only be built on Linux, and there is none in the cache.",
@@ -139,21 +107,11 @@ def _search_path() -> str:
     return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
 
-def _write_private(path: Path, contents: bytes) -> None:
-    """A file that no other user can read, not even for a moment."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(contents)
-
-
-def _tar(files: dict[str, bytes]) -> bytes:
-    """An archive of files that belong to root. Directories above them come first and are as everywhere: 0755."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path, contents in files.items():
-            member = tarfile.TarInfo(path.lstrip("/"))
-            member.mode, member.size = 0o644, len(contents)
-            tar.addfile(member, io.BytesIO(contents))
-    return buffer.getvalue()
+def _user_id() -> int:
+    """0 is root. (Nothing is built on Windows, which has no such numbers, but the module is checked there.)"""
+    if sys.platform == "win32":
+        return -1
+    return os.getuid()
 
 
 @contextlib.contextmanager
@@ -171,7 +129,7 @@ def scratch_directory() -> Iterator[Path]:
     if base is None:
         where = ", ".join(f"{path} has {size / 1e9:.1f} GB" for path, size in free.items()) or "there is none"
         raise BuildError(
-            f"Building the guest image takes {SPACE_NEEDED / 1e9:.1f} GB in a temporary directory ({where}).",
+            f"A build takes {SPACE_NEEDED / 1e9:.1f} GB in a temporary directory ({where}).",
             "Free some space, or name a directory on another disk in TMPDIR.",
         )
     for candidate in free:
@@ -199,14 +157,12 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _run(command: list[str], environment: dict[str, str], log_file: Path) -> None:
-    """Run mmdebstrap, with its output in ``log_file`` and what it is doing as notes."""
-    environment["PATH"] = _search_path()
+def _run(command_line: Sequence[str], environment: dict[str, str], log_file: Path, title: str, phases: Phases) -> None:
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    with log.step("Building the guest image") as step, open(log_file, "wb") as logged:
+    with log.step(title) as step, open(log_file, "wb") as logged:
         # A session of its own: Ctrl-C reaches us alone, and we pass it on once, so that it can delete in peace.
         process = subprocess.Popen(
-            command,
+            command_line,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -215,18 +171,17 @@ def _run(command: list[str], environment: dict[str, str], log_file: Path) -> Non
         )
         try:
             assert process.stdout is not None
-            _follow(process.stdout, logged, step)
+            _follow(process.stdout, logged, step, Progress(phases))
             status = process.wait()
         except BaseException:
             _end(process)
             raise
     if status != 0:
-        raise _failure(log_file)
+        raise _failure(log_file, title)
 
 
-def _follow(output: IO[bytes], logged: IO[bytes], step: log.Step) -> None:
+def _follow(output: IO[bytes], logged: IO[bytes], step: log.Step, progress: Progress) -> None:
     """Copy the output to the log, and note each new phase."""
-    progress = Progress()
     for line in output:
         logged.write(line)
         logged.flush()
@@ -238,23 +193,13 @@ def _follow(output: IO[bytes], logged: IO[bytes], step: log.Step) -> None:
 class Progress:
     """The lines of mmdebstrap, apt and dpkg -> notes, of which there shall be few: one per phase, never back."""
 
-    PHASES = (
-        (r"I: running apt-get update", "reading the lists of packages"),
-        (r"Get:\d+ (?!.*Packages \[)(?!.*InRelease)", "downloading packages"),
-        (r"I: (extracting archives|installing essential)", "unpacking the essential packages"),
-        (r"I: installing remaining", "installing the other packages"),
-        (r"I: kernel packages", "fetching the kernel"),
-        (r"I: running .*finish_guest", "compiling, making the base images and the initrd"),
-        (r"I: running .*Make the disk", "making the disk"),
-        (r"I: removing tempdir", "cleaning up"),
-    )
-
-    def __init__(self) -> None:
+    def __init__(self, phases: Phases) -> None:
+        self._phases = phases
         self._next = 0
 
     def note(self, line: str) -> str | None:
         """The phase that begins with this line, or None."""
-        for number, (pattern, text) in enumerate(self.PHASES[self._next :], self._next):
+        for number, (pattern, text) in enumerate(self._phases[self._next :], self._next):
             if re.match(pattern, line):
                 self._next = number + 1
                 return text
@@ -275,13 +220,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def _failure(log_file: Path) -> BuildError:
+def _failure(log_file: Path, title: str) -> BuildError:
     """The error that shows what mmdebstrap, or a program that it started, said last."""
     lines = log_file.read_text(errors="replace").splitlines()
     whole = f"The whole log: {log_file}"
     if any("No space left on device" in line for line in lines):
         return BuildError(
-            f"There was no space left while the guest image was built (it takes {SPACE_NEEDED / 1e9:.1f} GB).",
+            f"{title} failed: there was no space left (it takes {SPACE_NEEDED / 1e9:.1f} GB).",
             f"Free some space, or name a directory on another disk in TMPDIR. {whole}",
         )
     # mmdebstrap repeats whole scripts when one fails; what matters are the lines in which somebody complains.
@@ -290,4 +235,4 @@ def _failure(log_file: Path) -> BuildError:
     ]
     summary = next((line[3:] for line in complaints if line.startswith("E: ")), "mmdebstrap failed.")
     last = "\n".join((complaints or lines)[-8:])
-    return BuildError(f"The guest image could not be built: {summary}", f"{whole}\nIts complaints end with\n{last}")
+    return BuildError(f"{title} failed: {summary}", f"{whole}\nIts complaints end with\n{last}")
