@@ -12,14 +12,23 @@ if ! apt-cache show "$LABKIT_KERNEL_PACKAGE" > /dev/null 2>&1; then
     echo "E: there is no package $LABKIT_KERNEL_PACKAGE in Debian's suite $LABKIT_KERNEL_SUITE" >&2
     exit 1
 fi
+# Downloads the packages of the kernel, in the versions that apt prefers with the option in $1.
+#
 # A package such as linux-image-cloud-amd64 is empty and depends on the current version's. From 6.13 on that one is empty
 # too and depends on linux-binary-*, linux-modules-* and linux-base-*, so the dependencies are followed all the way.
-packages=$(apt-cache depends --recurse --important "$LABKIT_KERNEL_PACKAGE" \
-    | grep -E '^linux-(image|binary|modules|base)-[a-z0-9.+-]+$' | sort -u)
-[ -n "$packages" ] || { echo "E: $LABKIT_KERNEL_PACKAGE is no package of a kernel" >&2; exit 1; }
-echo "I: kernel packages: $(echo $packages)"
-# The sandbox user of apt may not write here.
-apt-get -q -o APT::Sandbox::User=root download $packages
+download() {
+    packages=$(apt-cache $1 depends --recurse --important "$LABKIT_KERNEL_PACKAGE" \
+        | grep -E '^linux-(image|binary|modules|base)-[a-z0-9.+-]+$' | sort -u)
+    [ -n "$packages" ] || { echo "E: $LABKIT_KERNEL_PACKAGE is no package of a kernel" >&2; exit 1; }
+    echo "I: kernel packages: $(echo $packages)"
+    # The sandbox user of apt may not write here.
+    apt-get -q -o APT::Sandbox::User=root $1 download $packages
+}
+# The newest is the security archive's. That of a release which is no longer cared for still lists what it has no more.
+if ! download ""; then
+    rm -f ./*.deb
+    download "-oAPT::Default-Release=$LABKIT_KERNEL_SUITE"
+fi
 for package in *.deb; do
     dpkg-deb -x "$package" "$1/unpacked"
 done
