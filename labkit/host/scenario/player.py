@@ -77,11 +77,18 @@ class Lesson:
     """A scenario being played on a machine. Checks get it as the fixture ``lesson``."""
 
     def __init__(
-        self, scenario: Scenario, machine: Machine, audience: Audience | None = None, *, checks_only: bool = False
+        self,
+        scenario: Scenario,
+        machine: Machine,
+        audience: Audience | None = None,
+        *,
+        checks_only: bool = False,
+        is_fresh: bool = False,
     ) -> None:
         self.scenario = scenario
         self.machine = machine
         self.checks_only = checks_only
+        self._is_fresh = is_fresh
         self._audience = audience or Audience()
         self._shell: Shell | None = None
         self._host: Host | None = None
@@ -107,10 +114,10 @@ class Lesson:
         """The machine as testinfra sees it, made ready first. InfrastructureError where it cannot be reached.
 
         Checks alone look at what is there, and only add those of the lesson's files that are missing; a lesson that is
-        played gets a fresh machine.
+        played gets a fresh machine. One that ``is_fresh`` already (just booted) need not be reset for that.
         """
         if self._host is None:
-            if not self.checks_only:
+            if not self.checks_only and not self._is_fresh:
                 self.machine.reset()
             self._host = backend.host(self.machine.name, self.machine.connection())
             shell = self._open_shell()
@@ -129,16 +136,13 @@ class Lesson:
             self._host.backend.close()
             self._host = None
 
-    def lacking(self, names: tuple[str, ...]) -> str | None:
-        """Why the machine's kernel lacks one of these needs; None where it has all. Each is probed once."""
+    def probe(self, names: tuple[str, ...]) -> dict[str, str | None]:
+        """Each of these needs -> why the machine's kernel lacks it, None where it has it. Each is probed once."""
         host = self.open()
         for name in names:
             if name not in self._lacks:
                 self._lacks[name] = needs.lacking(name, host)
-            reason = self._lacks[name]
-            if reason is not None:
-                return reason
-        return None
+        return {name: self._lacks[name] for name in names}
 
     def reach(self, position: int) -> StepFailedError | None:
         """Play whatever is missing up to the step at ``position`` (from 0), itself included.

@@ -11,6 +11,9 @@ lacking            the machine's kernel has not what is needed; skipped, with wh
 not run            a step of the lesson failed before; skipped, and the run has failed through that step
 infrastructure     the machine was lost: an error, which ends the run with status 7
 =================  ==============================================================================================
+
+A test case of the junit file has these properties: ``claim`` (an id of docs/claims.md), and what was probed for it,
+``has`` (a need's name) and ``lacks`` (``NAME: REASON``).
 """
 
 from __future__ import annotations
@@ -65,6 +68,8 @@ class Setting:
     machine: Machine
     audience: Audience = field(default_factory=Audience)
     checks_only: bool = False
+    is_fresh: bool = False
+    """Nobody has used the machine since it was booted, so that the first lesson need not reset it."""
 
 
 class Stage:
@@ -88,7 +93,8 @@ class Stage:
             if isinstance(plugin, Setting):
                 return plugin
         machine = machines.open_machine(lab.load().machine(self._config.getoption("machine")))
-        made = Setting(machine, checks_only=self._config.getoption("checks_only"))
+        options = {name: bool(self._config.getoption(name)) for name in ("checks_only", "is_fresh")}
+        made = Setting(machine, **options)
         self._config.pluginmanager.register(made)
         return made
 
@@ -118,7 +124,14 @@ class Stage:
         if self._lesson is None or self._lesson.scenario is not scenario:
             self.close()
             setting = self.setting
-            self._lesson = Lesson(scenario, setting.machine, setting.audience, checks_only=setting.checks_only)
+            self._lesson = Lesson(
+                scenario,
+                setting.machine,
+                setting.audience,
+                checks_only=setting.checks_only,
+                is_fresh=setting.is_fresh,
+            )
+            setting.is_fresh = False
         self._lesson.open()
         return self._lesson
 
@@ -198,10 +211,13 @@ def host(request: pytest.FixtureRequest) -> Host:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--machine`` and ``--checks-only``."""
+    """``--machine``, ``--checks-only`` and ``--machine-is-fresh``."""
     group = parser.getgroup("labkit")
     group.addoption("--machine", default=None, help="the machine of lab.yaml on which lessons are played")
     group.addoption("--checks-only", action="store_true", help="play no step; check what is there")
+    group.addoption(
+        "--machine-is-fresh", dest="is_fresh", action="store_true", help="it was just booted: do not reset it first"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -275,9 +291,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Bring the lesson to where the item can run."""
     stage = item.config.stash[Stage.KEY]
     lesson = stage.lesson(item)
-    reason = lesson.lacking(lesson.scenario.needs + _needs(item))
-    if reason:
-        _skip(item, LACKING, reason)
+    probed = lesson.probe(lesson.scenario.needs + _needs(item))
+    # For the matrix, which compares them with what lab.yaml expects; see the module's docstring.
+    item.user_properties += [("lacks", f"{name}: {why}") if why else ("has", name) for name, why in probed.items()]
+    if any(probed.values()):
+        _skip(item, LACKING, "; ".join(why for why in probed.values() if why))
     mark = item.get_closest_marker("after")
     if stage.checks_only:
         if mark is not None and not mark.kwargs.get("by_hand", True):

@@ -15,7 +15,7 @@ import pytest
 from labkit.errors import ConfigError, InfrastructureError, UsageError
 from labkit.host.machines import Machine
 from labkit.host.paths import checkout
-from labkit.host.scenario import player, run
+from labkit.host.scenario import needs, player, run
 from labkit.host.scenario.plugin import Setting
 
 FRONT = """---
@@ -101,6 +101,11 @@ class Place:
         (lesson / "README.md").write_text(FRONT.format(more=more) + readme)
         (lesson / "beside.txt").write_bytes(b"what lies\r\nbeside\r\n")
         (lesson / "test_small.py").write_text(checks.replace("{file}", str(self.file)))
+
+    def properties(self, case: str) -> list[tuple[str, str]]:
+        """Names and values of a test case's properties."""
+        (found,) = [each for each in ElementTree.parse(self.junit).iter("testcase") if each.get("name") == case]
+        return [(each.get("name", ""), each.get("value", "")) for each in found.iter("property")]
 
     def cases(self) -> dict[str, tuple[str, str]]:
         """Test case -> (verdict, words), from the junit file, in its order."""
@@ -200,6 +205,25 @@ def test_what_the_kernel_lacks_is_lacking_with_the_reason(
     place.write(more="needs: [aufs]")
     assert play(place, machine) == 0
     assert {verdict for verdict, _ in place.cases().values()} == {"lacking"}
+
+
+def test_what_was_probed_is_in_the_report(place: Place, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, probe in (("overlay", "true"), ("aufs", "echo no module; false"), ("cgroup-v1", "false")):
+        monkeypatch.setitem(needs.NEEDS, name, needs.Need(probe, f"there is no {name}"))
+    checks = CHECKS.replace('@after("count-on")', '@after("count-on")\n@pytest.mark.needs("aufs", "cgroup-v1")')
+    place.write(more="needs: [overlay]", checks=checks)
+    assert play(place, machine) == 0
+    assert place.properties("count") == [("has", "overlay")]
+    assert place.properties("test_two") == [
+        ("claim", "A1"),
+        ("has", "overlay"),
+        ("lacks", "aufs: there is no aufs (no module)"),
+        ("lacks", "cgroup-v1: there is no cgroup-v1"),
+    ]
+    assert place.cases()["test_two"] == (
+        "lacking",
+        "lacking: there is no aufs (no module); there is no cgroup-v1",
+    )
 
 
 def test_a_machine_that_is_lost_is_neither_pass_nor_failure(place: Place, machine: Machine) -> None:
@@ -340,6 +364,15 @@ def test_two_lessons_in_one_run(place: Place, plain_pytest: Callable[..., int], 
     place.write(name="other")
     assert plain_pytest(str(place.directory)) == 0
     assert machine.resets == 2
+
+
+def test_a_machine_that_was_just_booted_is_not_reset_for_the_first_lesson(place: Place, machine: Machine) -> None:
+    place.write()
+    place.write(name="other")
+    ini = checkout() / "scenarios" / "pytest.ini"
+    words = [f"--config-file={ini}", f"--rootdir={place.directory}", str(place.directory)]
+    assert pytest.main(words, plugins=[Setting(machine, is_fresh=True)]) == 0
+    assert machine.resets == 1
 
 
 def test_plain_pytest_shows_what_was_expected(
