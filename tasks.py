@@ -33,9 +33,14 @@ JUNIT = "also write the results to this file, as JUnit XML"
 NAME = "a lesson; `invoke scenarios` lists them"
 
 
-def task(klass: Any = Task, **help_texts: str) -> Callable[[Callable[..., int | None]], Any]:
-    """An invoke task with its arguments' help, whose errors end at labkit's one boundary."""
-    return lambda body: invoke_task(help=help_texts, klass=klass)(boundary.task_body(body))
+def task(
+    klass: Any = Task, iterable: tuple[str, ...] = (), **help_texts: str
+) -> Callable[[Callable[..., int | None]], Any]:
+    """An invoke task with its arguments' help, whose errors end at labkit's one boundary.
+
+    The arguments ``iterable`` may be given several times.
+    """
+    return lambda body: invoke_task(help=help_texts, klass=klass, iterable=iterable)(boundary.task_body(body))
 
 
 def the_machine(name: str | None) -> Machine:
@@ -190,6 +195,53 @@ def play(name: str, machine: str | None, *, junit: str | None, step: bool = Fals
     # A lesson starts its machine itself. Checks are about what was done in one that runs.
     played_on = the_running_machine(machine) if checks_only else the_machine(machine)
     return lessons.run(lesson.name, played_on, step=step, junit=report, checks_only=checks_only)
+
+
+@task(
+    iterable=("cell", "only"),
+    cell="one cell, KERNEL,CGROUP,IPTABLES; may be repeated (without it: all)",
+    only="one lesson; may be repeated (without it: all)",
+    ci="the cells that are played for each change",
+    list="play nothing; show the cells",
+    merge="play nothing; make one summary of the JSON files in this directory",
+    json="write JSON to this file, or to standard output for `-`",
+    markdown="also write the summary to this file",
+    junit="write a JUnit file for each cell into this directory",
+    jobs="how many cells at once (default: 1)",
+    fresh="forget what an interrupted run has recorded",
+)
+def matrix(
+    context: Context,
+    cell: list[str],
+    only: list[str],
+    ci: bool = False,
+    list: bool = False,  # noqa: A002  (it is the option's name)
+    merge: str | None = None,
+    json: str | None = None,
+    markdown: str | None = None,
+    junit: str | None = None,
+    jobs: str = "1",
+    fresh: bool = False,
+) -> int:
+    """Play the lessons on many kernels, and say what works where.
+
+    A cell is a kernel with a cgroup version and an iptables back end. Each is booted once. What a kernel lacks is
+    stated, and fails where lab.yaml does not expect it. After Ctrl-C the same command goes on where it stopped.
+
+        invoke matrix --list
+        invoke matrix --ci --jobs 2 --markdown summary.md
+        invoke matrix --cell 6.1,v1,legacy --only redis-nat
+        invoke up ssh --machine cell-6.1-v1-legacy
+    """
+    from labkit.host.matrix import task as matrix_task
+
+    outputs = matrix_task.Outputs(json, markdown, junit)
+    if list:
+        matrix_task.show(cell, json, ci=ci)
+        return 0
+    if merge:
+        return matrix_task.merge(merge, cell, outputs, ci=ci)
+    return matrix_task.play(cell, only, outputs, ci=ci, jobs=jobs, fresh=fresh)
 
 
 @task(json=JSON)

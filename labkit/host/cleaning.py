@@ -13,10 +13,10 @@ from pathlib import Path
 
 from labkit import log
 from labkit.errors import ConflictError, UsageError
-from labkit.host import config, paths, testing
+from labkit.host import config, ownstate, paths, testing
 from labkit.host.machines import open_machine
 
-STATE = ("machines", "reports", "tests", "locks", "tests.lock")
+STATE = ("machines", "reports", "tests", "matrix", "locks", "tests.lock", "matrix.lock")
 CACHE = ("images", "kernels", "accelerators.json")
 
 
@@ -70,6 +70,9 @@ def _destroy_machines() -> None:
     if (paths.state_dir() / "tests").exists():
         # The tests' own machines: of a run that was killed they may still be there. ConflictError while one goes on.
         with testing.machine_of_the_tests():
+            pass
+    if (paths.state_dir() / "matrix").exists():
+        with ownstate.machines_in(paths.state_dir() / "matrix", "the matrix"):
             pass
 
 

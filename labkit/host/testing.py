@@ -27,10 +27,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
-from labkit.errors import ConflictError, InfrastructureError, LabkitError, UsageError
-from labkit.host import config, guestimage, guesttests, linting, machines, paths, testhost, testreport
+from labkit.errors import InfrastructureError, LabkitError, UsageError
+from labkit.host import config, guestimage, guesttests, linting, machines, ownstate, paths, testhost, testreport
 from labkit.host.testreport import Outcome
 
 LIMITS = {"unit": 1200.0, "guest": 1800.0, "e2e": 2700.0}
@@ -85,7 +83,7 @@ def run_tests(only: str | None = None, keyword: str | None = None, machine: str 
     linting.require_tools("test")
     outcomes = []
     with ExitStack() as at_the_end:
-        at_the_end.enter_context(_ended_properly())
+        at_the_end.enter_context(ownstate.ended_properly())
         options = Options(at_the_end, keyword, machine)
         for stage in STAGES:
             if only in (None, stage.group) and not (keyword and stage.group == "lint"):
@@ -137,7 +135,7 @@ def _guest_in_test_host(stage: Stage, options: Options) -> Outcome:
     why_not = testhost.why_not()
     if why_not:
         return Outcome(stage.title, "not run", why=why_not)
-    with testhost.TestHost() as host, _environment("LABKIT_BASE_IMAGES", _base_images()):
+    with testhost.TestHost() as host, ownstate.environment("LABKIT_BASE_IMAGES", _base_images()):
         return _pytest_here(stage, options, guesttests.TESTS, wrap=host.command)
 
 
@@ -210,7 +208,7 @@ def _run_to_its_end(command: Sequence[str], limit: float) -> int:
         except KeyboardInterrupt:  # The terminal has told the process, too.
             _end(process, 60.0)
             raise
-        except SystemExit:  # _ended_properly; nobody told the process. pytest puts its things away at SIGINT.
+        except SystemExit:  # ended_properly; nobody told the process. pytest puts its things away at SIGINT.
             process.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGINT)
             _end(process, 60.0)
             raise
@@ -226,20 +224,6 @@ def _end(process: subprocess.Popen[bytes], patience: float) -> None:
         process.wait(timeout=patience)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         process.kill()
-
-
-@contextmanager
-def _ended_properly() -> Iterator[None]:
-    """SIGTERM (a cancelled job, timeout(1)) becomes SystemExit, so that no machine of the tests outlives them."""
-
-    def leave(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _outcome(stage: Stage, options: Options, status: int, report: bytes) -> Outcome:
@@ -262,40 +246,5 @@ def machine_of_the_tests() -> Iterator[None]:
 
     Only one run of the tests at a time, since they reset the machine under one another's feet otherwise.
     """
-    directory = paths.state_dir() / "tests"
-    directory.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(directory.with_name("tests.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise ConflictError("Another run of the tests uses the tests' machine.", "Wait until it has ended.") from None
-    try:
-        with _environment("LABKIT_STATE", str(directory)):
-            try:
-                yield
-            finally:
-                _destroy_all(directory / "machines")
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    """Within this, an environment variable has another value."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
+    with ownstate.machines_in(paths.state_dir() / "tests", "the tests"):
         yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-
-
-def _destroy_all(directory: Path) -> None:
-    """Destroy each machine of lab.yaml that has left something in ``directory``."""
-    left = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
-    for machine in config.load().machines.values():
-        if machine.name in left:
-            machines.open_machine(machine).destroy()

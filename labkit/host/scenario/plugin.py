@@ -93,8 +93,8 @@ class Stage:
             if isinstance(plugin, Setting):
                 return plugin
         machine = machines.open_machine(lab.load().machine(self._config.getoption("machine")))
-        options = {name: bool(self._config.getoption(name)) for name in ("checks_only", "is_fresh")}
-        made = Setting(machine, **options)
+        option = self._config.getoption
+        made = Setting(machine, checks_only=option("checks_only"), is_fresh=option("is_fresh"))
         self._config.pluginmanager.register(made)
         return made
 

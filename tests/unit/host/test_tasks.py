@@ -17,7 +17,7 @@ import pytest
 from labkit.errors import NotFoundError, UsageError
 from labkit.host import cleaning, config, consolelog, paths
 
-TASKS = "check clean deploy destroy doctor down lint logs reset scenario scenarios ssh status test up".split()
+TASKS = "check clean deploy destroy doctor down lint logs matrix reset scenario scenarios ssh status test up".split()
 
 
 def invoke(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,134 @@
+"""What ``invoke matrix`` does: list cells, merge summaries, or play, and write what came of it where it is wanted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit.errors import UsageError
+from labkit.host import config, listing
+from labkit.host.config import Lab
+from labkit.host.matrix import report, run
+from labkit.host.matrix.report import Summary
+from labkit.host.matrix.section import Cell
+from labkit.host.matrix.verdict import exit_status
+
+STDOUT = "-"
+MOST_JOBS = 64
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where to write what, beside the Markdown on standard output."""
+
+    json: str | None = None
+    """A file, or ``-`` for standard output, which then holds nothing else."""
+    markdown: str | None = None
+    junit: str | None = None
+    """A directory."""
+
+    def check(self) -> None:
+        """UsageError where something cannot be written: better now than after an hour."""
+        for option, value in (("--json", self.json), ("--markdown", self.markdown)):
+            if value and value != STDOUT and (Path(value).is_dir() or not Path(value).absolute().parent.is_dir()):
+                raise UsageError(f"{option} {value}: no file can be written there.", "Name a file in a directory.")
+        if self.junit and not Path(self.junit).is_dir():
+            raise UsageError(
+                f"--junit {self.junit}: there is no such directory.", "Make it: each cell gets a file there."
+            )
+
+    def write(self, summary: Summary) -> None:
+        """JSON and Markdown; the latter also on standard output, unless that is JSON's."""
+        markdown = report.as_markdown(summary)
+        if self.json == STDOUT:
+            listing.write_json(report.as_dict(summary))
+        else:
+            sys.stdout.write(markdown)
+        if self.json and self.json != STDOUT:
+            text = json.dumps(report.as_dict(summary), indent=2, ensure_ascii=False)
+            Path(self.json).write_text(text + "\n", encoding="utf-8")
+        if self.markdown:
+            Path(self.markdown).write_text(markdown, encoding="utf-8")
+
+
+def play(
+    cells: Sequence[str],
+    only: Sequence[str],
+    outputs: Outputs,
+    *,
+    ci: bool = False,
+    jobs: str = "1",
+    fresh: bool = False,
+) -> int:
+    """Play the lessons ``only`` (none: all) in ``cells`` (none: all, or CI's).
+
+    The exit status is 0 where every cell is green, 1 where one is not, 7 where the only trouble was with machines.
+    """
+    lab = config.load()
+    outputs.check()
+    chosen = run.choose_cells(lab, cells, ci=ci)
+    played = run.play(chosen, run.choose_lessons(only), jobs=_jobs(jobs), fresh=fresh)
+    if outputs.junit:
+        report.write_junit(played.summary, played.record, Path(outputs.junit))
+    outputs.write(played.summary)
+    status = exit_status(played.summary.verdicts)
+    if status:
+        print(f"What each program said is in {played.record.directory}.", file=sys.stderr)
+    return status
+
+
+def merge(directory: str, cells: Sequence[str], outputs: Outputs, *, ci: bool = False) -> int:
+    """Make one summary of those below ``directory``; the exit status as if it had been one run."""
+    lab = config.load()
+    outputs.check()
+    if not Path(directory).is_dir():
+        raise UsageError(f"There is no directory {directory}.", "It should hold what `invoke matrix --json` wrote.")
+    summary = report.merge(Path(directory), run.choose_cells(lab, cells, ci=ci), lab.matrix)
+    outputs.write(summary)
+    return exit_status(summary.verdicts)
+
+
+def show(cells: Sequence[str], as_json: str | None, *, ci: bool = False) -> None:
+    """List cells, their machines, and what is expected to be lacking.
+
+    As JSON: ``{"cells": [{"cell": "6.1,v2,nft", "machine": str, "kernel": str, "cgroup": str, "iptables": str, "ci":
+    bool, "lacking": {NEED: WHY}}]}``, to a file, or for ``-`` to standard output.
+    """
+    lab = config.load()
+    Outputs(json=as_json).check()
+    chosen = run.choose_cells(lab, cells, ci=ci)
+    if as_json:
+        value = {"cells": [_described(cell, lab) for cell in chosen]}
+        if as_json == STDOUT:
+            listing.write_json(value)
+        else:
+            Path(as_json).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        return
+    rows = [
+        (str(cell), cell.machine, "yes" if cell in lab.matrix.ci else "", ", ".join(lab.matrix.expected(cell)))
+        for cell in chosen
+    ]
+    listing.print_table(("cell", "machine", "CI", "expected to be lacking"), rows)
+
+
+def _described(cell: Cell, lab: Lab) -> dict[str, Any]:
+    return {
+        "cell": str(cell),
+        "machine": cell.machine,
+        "kernel": cell.kernel,
+        "cgroup": cell.cgroup,
+        "iptables": cell.iptables,
+        "ci": cell in lab.matrix.ci,
+        "lacking": {need: lack.why for need, lack in lab.matrix.expected(cell).items()},
+    }
+
+
+def _jobs(text: str) -> int:
+    """How many cells at once."""
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= MOST_JOBS):
+        raise UsageError(f"{text!r} is no number of jobs.", f"It is a whole number from 1 to {MOST_JOBS}.")
+    return int(text)
