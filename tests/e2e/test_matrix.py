@@ -1,4 +1,4 @@
-"""The matrix, for real, with tiny lessons: what turns a cell red, what does not, Ctrl-C, a lost machine; nothing is left."""
+"""The matrix, for real, with tiny lessons: what turns a cell red and what does not, Ctrl-C, a machine that is lost."""
 
 from __future__ import annotations
 
