@@ -282,7 +282,7 @@ def logs(context: Context, machine: str | None = None, follow: bool = False, lin
     consolelog.show(the_machine(machine), count, follow=follow)
 
 
-@task(only="one stage: lint, unit, guest or e2e", keyword="pytest's -k expression", machine=MACHINE)
+@task(only="one stage: lint, unit, guest, e2e or matrix", keyword="pytest's -k expression", machine=MACHINE)
 def test(
     context: Context,
     only: str | None = None,

@@ -8,6 +8,7 @@ machine cannot be brought up at all, since that would be the same message many t
 ``unit``       ``tests/unit``: no root, no machine, any system
 ``guest``      ``tests/guest`` as root, in a test host on this computer and then in the machine
 ``e2e``        ``tests/e2e``: boots machines, plays the lessons
+``matrix``     the lessons in those cells of the matrix that lab.yaml names for CI (``labkit.host.matrix``)
 =============  ==================================================================================================
 
 The machine of the tests is not the participant's: it has a state directory of its own, and is destroyed at the end.
@@ -29,6 +30,7 @@ from pathlib import Path
 
 from labkit.errors import InfrastructureError, LabkitError, UsageError
 from labkit.host import config, guestimage, guesttests, linting, machines, ownstate, paths, testhost, testreport
+from labkit.host.matrix.section import Cell
 from labkit.host.testreport import Outcome
 
 LIMITS = {"unit": 1200.0, "guest": 1800.0, "e2e": 2700.0}
@@ -48,6 +50,8 @@ class Options:
     """pytest's ``-k`` expression."""
     machine: str | None = None
     """A name of ``lab.yaml``; None is its default."""
+    only: str | None = None
+    """The one group that was asked for."""
     machine_is_down: str = ""
     """Why the machine cannot be brought up, once a stage has found that out."""
     has_machine: bool = False
@@ -84,9 +88,9 @@ def run_tests(only: str | None = None, keyword: str | None = None, machine: str 
     outcomes = []
     with ExitStack() as at_the_end:
         at_the_end.enter_context(ownstate.ended_properly())
-        options = Options(at_the_end, keyword, machine)
+        options = Options(at_the_end, keyword, machine, only)
         for stage in STAGES:
-            if only in (None, stage.group) and not (keyword and stage.group == "lint"):
+            if only in (None, stage.group) and not (keyword and stage.group in ("lint", "matrix")):
                 testreport.headline(stage.title)
                 outcomes.append(_run_stage(stage, options))
     testreport.show(outcomes)
@@ -168,12 +172,37 @@ def _e2e(stage: Stage, options: Options) -> Outcome:
     return _pytest_here(stage, options, "tests/e2e")
 
 
+def _matrix(stage: Stage, options: Options) -> Outcome:
+    from labkit.host.matrix import report, run  # pytest and testinfra come with it
+
+    if options.machine_is_down:
+        return Outcome(stage.title, "not run", why=f"the machine cannot be brought up: {options.machine_is_down}")
+    options.take_machine()
+    cells = _cells_for_ci(options)
+    if not cells:
+        return Outcome(stage.title, "not run", why="lab.yaml names no other cells for CI")
+    # A machine has two processors, and in software emulation it uses them.
+    jobs = max(1, (os.cpu_count() or 1) // 2)
+    played = run.play(cells, run.choose_lessons(), jobs=jobs, fresh=True)
+    print(report.as_markdown(played.summary), flush=True)
+    return testreport.of_matrix(stage.title, [result for cell in played.summary.cells for result in cell.results])
+
+
+def _cells_for_ci(options: Options) -> list[Cell]:
+    """Those of lab.yaml, without the one that is like the machine on which the end-to-end tests play all lessons."""
+    lab = config.load()
+    machine = lab.machine(options.machine)
+    played = (machine.kernel, machine.cgroup, machine.iptables) if options.only is None else ()
+    return [cell for cell in lab.matrix.ci if (cell.kernel, cell.cgroup, cell.iptables) != played]
+
+
 STAGES = (
     Stage("lint", "lint", _lint),
     Stage("unit", "unit tests", _unit, LIMITS["unit"]),
     Stage("guest", "guest tests, test host", _guest_in_test_host, LIMITS["guest"]),
     Stage("guest", "guest tests, machine", _guest_in_machine, LIMITS["guest"]),
     Stage("e2e", "end-to-end tests", _e2e, LIMITS["e2e"]),
+    Stage("matrix", "matrix, the cells of CI", _matrix),
 )
 
 

@@ -13,6 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from labkit.host.matrix.verdict import Result, worst
+
 Verdict = Literal["passed", "failed", "not run", "unreachable"]
 """``unreachable``: the machine could not be brought up or was lost, which says nothing about what was to be tested."""
 
@@ -78,6 +80,18 @@ def read_junit(report: bytes) -> Counts:
         else:
             passed += 1
     return Counts(passed, failed, dict(reasons))
+
+
+def of_matrix(title: str, results: Sequence[Result]) -> Outcome:
+    """The matrix as a row: a lesson in a cell counts as one test."""
+    count = Counter(result.verdict for result in results)
+    reasons = Counter(
+        f"{need}: {why}" for result in results if result.verdict == "lacking" for need, why in result.lacks.items()
+    )
+    verdicts: dict[str, Verdict] = {"failed": "failed", "infrastructure": "unreachable"}
+    verdict = verdicts.get(worst(result.verdict for result in results), "passed")
+    why = [f"{result.lesson}: {reason}" for result in results if result.verdict in verdicts for reason in result.why]
+    return Outcome(title, verdict, count["passed"], count["failed"], dict(reasons), why="; ".join(why))
 
 
 def exit_status(outcomes: Iterable[Outcome]) -> int:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import ConflictError, InfrastructureError, MissingToolError, UsageError
-from labkit.host import testing, testreport
+from labkit.host import config, testing, testreport
+from labkit.host.matrix.verdict import Result, infrastructure
 from labkit.host.testing import Options, Stage
 from labkit.host.testreport import Counts, Outcome
 
@@ -66,10 +67,32 @@ def test_the_table_names_what_could_not_run_and_why(capsys: pytest.CaptureFixtur
     assert shown.rstrip().endswith("…")
 
 
+def test_the_matrix_is_a_row_in_which_a_lesson_in_a_cell_is_a_test() -> None:
+    passed = Result("nat", "passed", (), 1.0, 20, lacking=1, lacks={"aufs": "no"})
+    lacking = Result("aufs", "lacking", (), 1.0, lacking=4, lacks={"aufs": "no"})
+    failed = Result("cpu", "failed", ("G1: 70 % were used.",), 1.0, 3, 1)
+    lost = infrastructure("nat", ["It was lost."])
+    outcome = testreport.of_matrix("matrix", [passed, lacking, passed])
+    assert (outcome.verdict, outcome.passed, outcome.skipped, outcome.why) == ("passed", 2, {"aufs: no": 1}, "")
+    outcome = testreport.of_matrix("matrix", [passed, failed, lost])
+    assert (outcome.verdict, outcome.passed, outcome.failed) == ("failed", 1, 1)
+    assert outcome.why == "cpu: G1: 70 % were used.; nat: It was lost."
+    assert testreport.of_matrix("matrix", [passed, lost]).verdict == "unreachable"
+
+
+def test_the_cell_of_the_end_to_end_tests_is_played_once() -> None:
+    with testing.ExitStack() as stack:
+        all_of_ci = set(config.load().matrix.ci)
+        alone = testing._cells_for_ci(Options(stack, only="matrix"))
+        after_the_others = testing._cells_for_ci(Options(stack))
+    assert set(alone) == all_of_ci
+    assert all_of_ci - set(after_the_others) == {config.load().matrix.cell("6.1,v2,nft")}
+
+
 def test_a_stage_that_is_not_there_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="'units'") as caught:
         testing.run_tests(only="units")
-    assert "lint, unit, guest, e2e" in caught.value.hint
+    assert "lint, unit, guest, e2e, matrix" in caught.value.hint
 
 
 def stages(monkeypatch: pytest.MonkeyPatch, **functions: object) -> list[str]:
