@@ -29,11 +29,34 @@ unshare --mount {mount} 2>&1; status=$?
 rm -rf $d; exit $status
 """
 
+# v2 names its controllers in one file; v1 has a tree for each, and one that the kernel has may not be mounted.
+# The reason is the kernel's own, where its configuration is at hand.
+_CONTROLLER = """
+if test -e /sys/fs/cgroup/cgroup.controllers; then
+    version=v2; grep -qw {name} /sys/fs/cgroup/cgroup.controllers && exit 0
+else
+    version=v1; grep -q '^cgroup .* cgroup .*\\b{name}\\b' /proc/mounts && exit 0
+fi
+why=$(grep -hoEm 1 'CONFIG_({options}) is not set' /boot/config-$(uname -r) /lib/modules/$(uname -r)/config 2>/dev/null)
+echo "cgroup $version${{why:+: $why}}"; exit 1
+"""
+
+
+def _controller(name: str, options: str) -> Need:
+    """A cgroup controller; ``options`` are the kernel's configuration options for it, the latest one first."""
+    return Need(_CONTROLLER.format(name=name, options=options), f"no {name} controller")
+
+
 NEEDS: dict[str, Need] = {
     "aufs": Need(
         _TRY_UNION.format(mount="mount -t aufs -o dirs=$d/a:$d/b none $d/m"),
         "the kernel has no aufs, which never entered the mainline",
     ),
+    "cgroup-cpu": _controller("cpu", "CGROUP_SCHED|FAIR_GROUP_SCHED|CFS_BANDWIDTH"),
+    # A memory and a cpuset controller for v1 are options of their own since Linux 6.12.
+    "cgroup-cpuset": _controller("cpuset", "CPUSETS_V1|CPUSETS"),
+    "cgroup-memory": _controller("memory", "MEMCG_V1|MEMCG"),
+    "cgroup-pids": _controller("pids", "CGROUP_PIDS"),
     "cgroup-v1": Need("grep -q '^cgroup .* cgroup ' /proc/mounts", "no cgroup v1 hierarchy is mounted"),
     "cgroup-v2": Need("test -e /sys/fs/cgroup/cgroup.controllers", "cgroup v2 is not mounted at /sys/fs/cgroup"),
     "device-mapper-thin": Need(
