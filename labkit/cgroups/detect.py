@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -41,3 +42,9 @@ def detect(mountinfo: str | None = None) -> Hierarchies:
                 if word not in ("rw", "ro", "xattr", "clone_children", "noprefix") and "release_agent" not in word:
                     v1.setdefault(word, point)
     return Hierarchies(v1, v2)
+
+
+@lru_cache(maxsize=1)
+def here() -> Hierarchies:
+    """``detect()``, once: what is mounted does not change while a command runs."""
+    return detect()

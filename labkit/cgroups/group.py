@@ -1,70 +1,75 @@
-"""A container's cgroup: where it lies, the operations that make it, its processes."""
+"""A container's cgroup, whatever the version: where it lies, the operations that make and change it, its processes."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
-from labkit.cgroups import limits
+from labkit.cgroups import freezer, limits, v1, v2
 from labkit.cgroups.detect import Hierarchies
-from labkit.cgroups.operations import EnableControllers, InheritCpuset, MakeGroup, SetLimit
-from labkit.errors import NotFoundError
+from labkit.errors import KernelError, NotFoundError
 from labkit.kernel import process
 from labkit.operations import Operation
 
-#: What a container's limits need on v2: a controller has its files only where the parent passes it on.
-V2_CONTROLLERS = ("cpu", "memory", "pids", "io")
-
 
 def directories(path: str, hierarchies: Hierarchies) -> list[str]:
-    """The group's directories: one on v2, one for each mounted hierarchy on v1 (cpu and cpuacct may share one)."""
-    points = sorted(set(hierarchies.v1.values())) or [hierarchies.v2]
-    return [os.path.join(point, path.lstrip("/")) for point in points if point]
+    """The group's directories: one on v2, one for each mounted tree on v1; none where no cgroups are mounted."""
+    if hierarchies.v1:
+        return v1.directories(path, hierarchies)
+    return v2.directories(path, hierarchies) if hierarchies.v2 else []
 
 
 def plan(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> list[Operation]:
-    """What makes the group ``path`` (as ``/labkit/ID``) with its limits, in this machine's version."""
+    """What makes the group ``path`` (as ``/labkit/ID``) with its limits, in this machine's version.
+
+    ``resources`` are the specification's, but ``devices`` is the list of what is allowed (devices.py). NotFoundError
+    for a limit that this machine cannot set; a controller that nothing asks for may be missing.
+    """
     if hierarchies.v1:
-        return _plan_v1(path, resources, hierarchies)
-    return _plan_v2(path, resources, hierarchies) if hierarchies.v2 else []
+        return v1.creation(path, resources, hierarchies)
+    if hierarchies.v2:
+        return v2.creation(path, resources, hierarchies)
+    _refuse(resources)
+    return []
 
 
-def _plan_v2(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> list[Operation]:
-    (directory,) = directories(path, hierarchies)
-    parent = os.path.dirname(directory)
-    offered = Path(hierarchies.v2, "cgroup.controllers").read_text(encoding="ascii").split()
-    wanted = tuple(name for name in V2_CONTROLLERS if name in offered)
-    operations: list[Operation] = [
-        EnableControllers(hierarchies.v2, wanted),
-        MakeGroup(directory),  # first: with a group in it the parent cannot go any more
-        EnableControllers(parent, wanted),
-    ]
-    operations += [SetLimit(directory, name, value) for name, value in limits.for_v2(resources)]
-    return operations
+def change(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> list[Operation]:
+    """What gives the group these limits while it is in use. Devices cannot be changed."""
+    if hierarchies.v1:
+        return v1.change(path, resources, hierarchies)
+    if hierarchies.v2:
+        return v2.change(path, resources, hierarchies)
+    _refuse(resources)
+    return []
 
 
-def _plan_v1(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> list[Operation]:
-    operations: list[Operation] = []
-    operations += [MakeGroup(directory) for directory in directories(path, hierarchies)]
-    if "cpuset" in hierarchies.v1:
-        directory = os.path.join(hierarchies.v1["cpuset"], path.lstrip("/"))
-        operations.append(InheritCpuset(directory))
-    for controller, settings in limits.for_v1(resources).items():
-        if controller not in hierarchies.v1:
-            raise NotFoundError(
-                f"this machine has no {controller} controller on cgroup v1, so that limit cannot be set",
-                "see the list in /proc/cgroups; from kernel 6.12 on Debian builds v1 without memory and cpuset",
-            )
-        directory = os.path.join(hierarchies.v1[controller], path.lstrip("/"))
-        operations += [SetLimit(directory, name, value) for name, value in settings]
-    return operations
+def _refuse(resources: dict[str, Any]) -> None:
+    wanted = [*limits.for_v1(resources), *(["devices"] if resources.get("devices") else [])]
+    if wanted:
+        raise NotFoundError(
+            f"no cgroups are mounted on this machine, so the limit of {wanted[0]} cannot be set",
+            "mount -t cgroup2 none /sys/fs/cgroup",
+        )
+
+
+def filters_devices(hierarchies: Hierarchies) -> bool:
+    """Whether a group can be kept from devices here: v1 needs its controller, v2 any kernel since 4.15."""
+    return "devices" in hierarchies.v1 if hierarchies.v1 else bool(hierarchies.v2)
 
 
 def add_process(path: str, pid: int, hierarchies: Hierarchies) -> None:
     """Move a process into the group, in every hierarchy."""
     for directory in directories(path, hierarchies):
         Path(directory, "cgroup.procs").write_text(str(pid), encoding="ascii")
+
+
+def doors(path: str, hierarchies: Hierarchies) -> list[int]:
+    """Descriptors through which a process can enter the group later, from where its files cannot be seen."""
+    places = directories(path, hierarchies)
+    return [os.open(f"{place}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for place in places]
 
 
 def pids(path: str, hierarchies: Hierarchies) -> list[int]:
@@ -82,5 +87,11 @@ def pids(path: str, hierarchies: Hierarchies) -> list[int]:
 
 
 def kill(path: str, hierarchies: Hierarchies, seconds: float = 10.0) -> None:
-    """SIGKILL everything in it, until it is empty."""
+    """SIGKILL everything in it, until it is empty. On v1 a frozen process dies only when it is thawed."""
+    if freezer.is_frozen(path, hierarchies):
+        for pid in pids(path, hierarchies):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(KernelError, FileNotFoundError):  # it may be gone by now
+            freezer.thaw(path, hierarchies)
     process.kill_all(lambda: pids(path, hierarchies), seconds)

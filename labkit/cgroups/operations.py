@@ -145,3 +145,30 @@ class SetLimit(Operation):
 
     def undo(self) -> None:
         """Nothing: the value goes with the group."""
+
+
+@dataclass(frozen=True)
+class ChangeSetting(SetLimit):
+    """Another value in a file of a group that is in use. ``before`` is what was read when this was planned."""
+
+    before: str = ""
+
+    def undo(self) -> None:
+        """Write what was there, if the group is still there."""
+        with contextlib.suppress(FileNotFoundError):
+            write_kernel_file(f"{self.path}/{self.name}", self.before or "\n")
+
+
+def current(directory: str, name: str) -> str:
+    """What a group's file says now. FileNotFoundError where it is not there."""
+    return Path(directory, name).read_text(encoding="ascii").strip()
+
+
+def missing(controller: str, version: str, what: str) -> NotFoundError:
+    """The error for something that needs a controller that this machine has not; ``what`` is what cannot be done."""
+    return NotFoundError(
+        f"this machine has no {controller} controller on cgroup {version}, so {what}",
+        "see the list in /proc/cgroups; from kernel 6.12 on Debian builds v1 without memory and cpuset"
+        if version == "v1"
+        else "see /sys/fs/cgroup/cgroup.controllers; 'cgroup_disable=' on the kernel's command line may have taken it",
+    )

@@ -33,13 +33,14 @@ class Explainer:
         command = str(event["command"])
         if not self.container:
             found = _ID.search(command)
-            self.container = found[0] if found else ""
-            self._print("", f"ID={self.container}")
+            if found:
+                self.container = found[0]
+                self._print("", f"ID={self.container}")
         if event["where"] != self.where:
             self.where = event["where"]
             self._print(f"# {_WHO[self.where]}", "")
         head = f"{self.where:<4} {event['seconds'] * 1000:7.1f} ms  "
-        first, *rest = command.replace(self.container, "$ID").splitlines()
+        first, *rest = (command.replace(self.container, "$ID") if self.container else command).splitlines()
         self._print(head, "\n".join([first, *[" " * len(head) + line for line in rest]]))
 
     def _print(self, dim: str, bold: str) -> None:

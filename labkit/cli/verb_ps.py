@@ -1,4 +1,4 @@
-"""List containers: those that run, or all with -a.
+"""List containers: those that run (or are paused), or all with -a.
 
 Examples:
   labkit ps
@@ -17,6 +17,8 @@ from labkit.cli import table
 from labkit.engine import gc, record
 from labkit.engine.record import Container, State
 
+RUNNING = ("running", "paused")
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
@@ -29,7 +31,7 @@ def main(options: argparse.Namespace) -> int:
     """Print them."""
     gc.collect_quietly()
     found = [(container, container.state()) for container in record.everything()]
-    shown = [(container, state) for container, state in found if options.all or state.status == "running"]
+    shown = [(container, state) for container, state in found if options.all or state.status in RUNNING]
     if options.json:
         print(json.dumps([{**asdict(container), "state": asdict(state)} for container, state in shown], indent=1))
     elif options.quiet:
@@ -47,6 +49,7 @@ def _row(container: Container, state: State) -> list[str]:
     status = {
         "created": "Created",
         "running": f"Up {table.duration(time.time() - state.started_at)}",
+        "paused": f"Up {table.duration(time.time() - state.started_at)} (Paused)",
         "exited": f"Exited ({state.exit_code}) {table.ago(state.finished_at) if state.finished_at else ''}".rstrip(),
     }[state.status]
     return [
@@ -55,7 +58,7 @@ def _row(container: Container, state: State) -> list[str]:
         command if len(command) <= 24 else command[:23] + "…",
         table.ago(container.created),
         status,
-        container.address if state.status == "running" else "",
+        container.address if state.status in RUNNING else "",
         ", ".join(container.ports),
         container.name,
     ]

@@ -16,15 +16,12 @@ from __future__ import annotations
 
 import argparse
 
-from labkit.cli import explain
+from labkit.cli import explain, limitflags
 from labkit.cli.terminal import refuse_terminal
 from labkit.engine import bundle, gc
 from labkit.engine.bundle import Options
 from labkit.errors import UsageError
 from labkit.network import portmap
-
-#: docker's own least memory limit.
-_LEAST_MEMORY = 6 << 20
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,9 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("-i", "--interactive", action="store_true", help="pass our standard input on to it")
     add("-t", "--tty", action="store_true", help=argparse.SUPPRESS)
     add("--network", default="bridge", metavar="MODE", help="bridge (the default), host or none")
-    add("-m", "--memory", metavar="SIZE", help="memory limit, as 64m")
-    add("--cpus", type=float, metavar="N", help="processor limit, as 0.5")
-    add("--pids-limit", type=int, metavar="N", help="limit of processes and threads")
+    limitflags.add(parser)
     add("--storage-driver", default="", metavar="NAME", help="overlay or aufs (by default the first that is here)")
     add("--explain", action="store_true", help="print each operation as it is done")
     add("--dry-run", action="store_true", help="print what would be done as a shell script, and do nothing")
@@ -89,15 +84,8 @@ def _checked(options: argparse.Namespace) -> Options:
     portmap.check_distinct(ports)
     if ports and options.network != "bridge":
         raise UsageError(f"-p needs the bridge network, not '{options.network}'", "leave --network out")
-    if options.cpus is not None and not 0.01 <= options.cpus <= 1024:
-        raise UsageError(
-            f"--cpus {options.cpus:g} is not possible", "a number from 0.01 on, as 0.5 for half a processor"
-        )
-    if options.pids_limit is not None and not 1 <= options.pids_limit <= 4194304:  # PID_MAX_LIMIT of the kernel
-        raise UsageError(f"--pids-limit {options.pids_limit} is not possible", "a number from 1 to 4194304")
-    memory = bundle.parse_size(options.memory) if options.memory else None
-    if memory is not None and memory < _LEAST_MEMORY:
-        raise UsageError(f"--memory {options.memory} is not enough to start a program", "at least 6m, as docker has it")
+    resources = limitflags.resources(options)
+    limitflags.check_swap(resources.get("memory", {}))
     if options.name:
         from labkit.engine.record import check_name
 
@@ -109,9 +97,7 @@ def _checked(options: argparse.Namespace) -> Options:
         ports=ports,
         env=bundle.environment_entries(options.env),
         network=bundle.check_network(options.network),
-        memory=memory,
-        cpus=options.cpus,
-        pids_limit=options.pids_limit,
+        resources=resources,
         auto_remove=options.rm,
         detach=options.detach,
         interactive=options.interactive,

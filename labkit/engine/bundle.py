@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from labkit.cgroups import group
+from labkit.cgroups.detect import Hierarchies
 from labkit.engine.record import Container
 from labkit.errors import UsageError
 from labkit.images.store import Image
@@ -29,10 +30,8 @@ class Options:
     ports: list[PortMapping] = field(default_factory=list)
     env: list[str] = field(default_factory=list)
     network: str = "bridge"
-    memory: int | None = None
-    """Bytes."""
-    cpus: float | None = None
-    pids_limit: int | None = None
+    resources: dict[str, Any] = field(default_factory=dict)
+    """Limits, in the specification's form."""
     auto_remove: bool = False
     detach: bool = False
     interactive: bool = False
@@ -66,9 +65,16 @@ def sandbox_of(container: Container) -> Sandbox:
     return Sandbox(f"labkit-{container.short_id}")
 
 
-def specification(container: Container, image: Image, options: Options) -> dict[str, Any]:
-    """The config.json of a container. Namespaces are new ones, except the network's, which is joined by its path."""
-    capabilities = dict.fromkeys(("bounding", "effective", "permitted"), defaults.CAPABILITIES)
+def specification(container: Container, image: Image, options: Options, hierarchies: Hierarchies) -> dict[str, Any]:
+    """The config.json of a container. Namespaces are new ones, except the network's, which is joined by its path.
+
+    Devices are filtered. Where the machine's cgroups cannot do that, nobody in the container may make any.
+    """
+    filtered = group.filters_devices(hierarchies)
+    granted = [name for name in defaults.CAPABILITIES if filtered or name != "CAP_MKNOD"]
+    capabilities = dict.fromkeys(("bounding", "effective", "permitted"), granted)
+    nothing: dict[str, Any] = {"allow": False, "access": "rwm"}
+    resources = {**options.resources, "devices": [nothing]} if filtered else options.resources
     namespaces: list[dict[str, str]] = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "cgroup")]
     if options.network != "host":
         namespaces.append({"type": "network", "path": sandbox_of(container).path})
@@ -87,7 +93,7 @@ def specification(container: Container, image: Image, options: Options) -> dict[
         "linux": {
             "namespaces": namespaces,
             "cgroupsPath": container.cgroups_path,
-            "resources": _resources(options),
+            "resources": resources,
             "maskedPaths": defaults.MASKED_PATHS,
             "readonlyPaths": defaults.READONLY_PATHS,
         },
@@ -116,25 +122,6 @@ def name_files(container: Container, resolver: str) -> dict[str, str]:
         "hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost\n{own}",
         "resolv.conf": resolver,
     }
-
-
-def _resources(options: Options) -> dict[str, Any]:
-    resources: dict[str, Any] = {}
-    if options.memory is not None:
-        resources["memory"] = {"limit": options.memory}
-    if options.cpus is not None:
-        resources["cpu"] = {"quota": int(options.cpus * 100000), "period": 100000}
-    if options.pids_limit is not None:
-        resources["pids"] = {"limit": options.pids_limit}
-    return resources
-
-
-def parse_size(text: str) -> int:
-    """``512m`` in bytes, as docker reads it: b, k, m, g, powers of 1024. UsageError for anything else."""
-    match = re.fullmatch(r"([0-9]{1,15})([bkmg]?)b?", text.lower())
-    if not match:
-        raise UsageError(f"'{text}' is no size", "write a number and b, k, m or g, as --memory 64m")
-    return int(match[1]) << (10 * "bkmg".index(match[2] or "b"))
 
 
 def environment_entries(entries: list[str]) -> list[str]:

@@ -10,9 +10,9 @@ import shutil
 import time
 
 from labkit.cgroups import group
-from labkit.cgroups.detect import detect
+from labkit.cgroups.detect import here
 from labkit.engine import lease, record
-from labkit.engine.record import DATA, RUN, State
+from labkit.engine.record import DATA, RUN, UPDATES, State
 from labkit.errors import LabkitError
 from labkit.images.store import LAYERS
 
@@ -38,6 +38,7 @@ def collect(only: str = "") -> list[str]:
             first_error = first_error or error
     _networks()
     _half_unpacked_layers()
+    _updates()
     if first_error:
         raise first_error
     return cleaned
@@ -45,7 +46,7 @@ def collect(only: str = "") -> list[str]:
 
 def collect_quietly() -> None:
     """For the beginning of other commands: nothing where nobody died, and no error that is not their own."""
-    if any(not lease.is_held(container_id) for container_id in _candidates()):
+    if _names(UPDATES) or any(not lease.is_held(container_id) for container_id in _candidates()):
         with contextlib.suppress(LabkitError):
             collect()
 
@@ -69,7 +70,7 @@ def _names(directory: str) -> list[str]:
 
 
 def _clean(container_id: str) -> None:
-    group.kill(f"/labkit/{container_id}", detect())
+    group.kill(f"/labkit/{container_id}", here())
     record.run_journal(container_id).undo()
     container = record.load(container_id)
     if container is None or not container.was_started():
@@ -100,3 +101,10 @@ def _half_unpacked_layers() -> None:
             pid = name.rpartition(".")[2]
             if name.startswith(".") and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
                 shutil.rmtree(f"{LAYERS}/{name}", ignore_errors=True)
+
+
+def _updates() -> None:
+    if _names(UPDATES):
+        from labkit.engine import update  # local: only needed where one was killed half-way
+
+        update.recover_all()

@@ -19,8 +19,8 @@ _DIRECTORY = f"{RUN}/leases"
 class Lease:
     """A held lock."""
 
-    def __init__(self, container_id: str, descriptor: int) -> None:
-        self.path = f"{_DIRECTORY}/{container_id}"
+    def __init__(self, path: str, descriptor: int) -> None:
+        self.path = path
         self.descriptor = descriptor
 
     def release(self) -> None:
@@ -34,10 +34,12 @@ class Lease:
         os.close(self.descriptor)
 
 
-def take(container_id: str) -> Lease | None:
-    """The lease, made where there is none; None if somebody holds it."""
-    os.makedirs(_DIRECTORY, exist_ok=True)
-    path = f"{_DIRECTORY}/{container_id}"
+def take(container_id: str, directory: str = _DIRECTORY) -> Lease | None:
+    """The lease, made where there is none; None if somebody holds it. In another ``directory`` it is for something
+    else.
+    """
+    os.makedirs(directory, exist_ok=True)
+    path = f"{directory}/{container_id}"
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if not _lock(descriptor):
@@ -45,7 +47,7 @@ def take(container_id: str) -> Lease | None:
             return None
         try:
             if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
-                return Lease(container_id, descriptor)
+                return Lease(path, descriptor)
         except FileNotFoundError:
             pass
         os.close(descriptor)  # its last holder removed it between our two calls: try again

@@ -12,10 +12,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from labkit.cgroups import freezer
+from labkit.cgroups.detect import here
 from labkit.errors import ConfigError, ConflictError, KernelError, NotFoundError, UsageError
 from labkit.kernel import process
 from labkit.operations import Journal
@@ -23,6 +25,7 @@ from labkit.operations import Journal
 DATA = "/var/lib/labkit"
 RUN = "/run/labkit"
 NAMES = f"{DATA}/names"
+UPDATES = f"{RUN}/updates"
 
 T = TypeVar("T")
 
@@ -34,7 +37,7 @@ class State:
     """Where a container is in its life. Times are seconds since the epoch, 0 for not yet."""
 
     status: str = "created"
-    """``created``, ``running`` or ``exited``."""
+    """``created``, ``running``, ``paused`` or ``exited``."""
     pid: int = 0
     pid_started: int = 0
     """The first process, and its start time in clock ticks; see kernel/process.py."""
@@ -96,12 +99,15 @@ class Container:
         _write(Path(self.directory, "container.json"), json.dumps(asdict(self), indent=1))
 
     def state(self) -> State:
-        """What it is doing now. A first process that is gone without a word means that its shim died, too."""
+        """What it is doing now. A first process that is gone without a word means that its shim died, too.
+
+        ``paused`` is the kernel's word and never written: whoever thaws the group, the container runs.
+        """
         state = self.written_state()
         if state.status != "running":
             return state
         if state.boot == process.boot_id() and process.is_alive(state.pid, state.pid_started):
-            return state
+            return replace(state, status="paused") if freezer.is_frozen(self.cgroups_path, here()) else state
         return State("exited", exit_code=137, started_at=state.started_at)
 
     def written_state(self) -> State:

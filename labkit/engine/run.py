@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from labkit import log, storage
+from labkit.cgroups.detect import here
 from labkit.engine import bundle, plan, record, shim
 from labkit.engine.bundle import Options
 from labkit.engine.lease import Lease, take_new
@@ -100,7 +101,7 @@ def _prepare(container: Container, image: Image, options: Options) -> Container:
     running.run(plan.root_filesystem(container, image))
     running.run(plan.name_file_operations(container))
     running.run(plan.network(container, options.network, options.ports))
-    document = bundle.specification(container, image, options)
+    document = bundle.specification(container, image, options, here())
     Path(container.directory, "config.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
     return container
 

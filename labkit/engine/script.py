@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from labkit import __version__
 from labkit.cgroups import group
-from labkit.cgroups.detect import detect
+from labkit.cgroups.detect import here
 from labkit.engine import bundle, plan
 from labkit.engine.bundle import Options
 from labkit.engine.record import Container
@@ -43,8 +43,8 @@ def render(options: Options, typed: list[str]) -> str:
     network = plan.network(container, options.network, options.ports)
     if network:
         sections.append(("The network namespace, and the cable into it", network))
-    specification = spec.parse(bundle.specification(container, image, options), container.directory)
-    hierarchies = detect()
+    hierarchies = here()
+    specification = spec.parse(bundle.specification(container, image, options, hierarchies), container.directory)
     todo = oci_plan.make(specification, hierarchies)
     done = [operation for _, operations in sections for operation in operations] + todo.host
     lines = _head(container, typed) + _undo(done, group.directories(specification.cgroups_path, hierarchies))
@@ -74,7 +74,7 @@ def _head(container: Container, typed: list[str]) -> list[str]:
     return [
         "#!/bin/bash",
         f"# labkit {__version__}: {shlex.join(['labkit', *typed])}",
-        f"# makes the container {container.name} with bash, util-linux, iproute2 and iptables.",
+        f"# makes the container {container.name} with bash, util-linux, iproute2 and iptables; perl calls bpf(2).",
         "# Run it as root. labkit does not know this container: 'bash THIS_FILE undo' takes it back.",
         "set -euo pipefail",
         "",

@@ -1,8 +1,8 @@
 """What a container gets when nothing else is said, as data: mounts, devices, links, capabilities, masked paths.
 
 Mounts and devices are those that the OCI runtime specification asks for (config-linux.md, "Default Filesystems" and
-"Default Devices"); masked paths are docker's. Of docker's capabilities CAP_MKNOD is left out: nothing here filters
-devices yet, and a container that makes the node of the host's disk could read it.
+"Default Devices"); masked paths and capabilities are docker's. CAP_MKNOD is one of them: a container may make the node
+of the host's disk, and the device filter of its cgroup keeps it from opening it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ CAPABILITIES = [
     "CAP_FOWNER",
     "CAP_FSETID",
     "CAP_KILL",
+    "CAP_MKNOD",
     "CAP_NET_BIND_SERVICE",
     "CAP_NET_RAW",
     "CAP_SETFCAP",
@@ -33,6 +34,18 @@ DEVICES = [
     ("/dev/random", 1, 8),
     ("/dev/urandom", 1, 9),
     ("/dev/tty", 5, 0),
+]
+
+#: What a container may do with devices when its specification's list ends, as v1 writes it (runc's built-in list,
+#: without its tun device): make any node; use those above, and terminals of its own devpts. The rest cannot be opened.
+ALLOWED_DEVICES = [
+    {"allow": True, "type": "c", "access": "m"},
+    {"allow": True, "type": "b", "access": "m"},
+    *[
+        {"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"}
+        for _, major, minor in [*DEVICES, ("/dev/ptmx", 5, 2)]
+    ],
+    {"allow": True, "type": "c", "major": 136, "access": "rwm"},
 ]
 
 #: (target, link)

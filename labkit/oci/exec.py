@@ -56,7 +56,7 @@ def run(process: Process, target: int, cgroups_path: str, hierarchies: Hierarchi
     if told:
         message, hint, code = told.split("\0")
         raise StartError(message, hint, int(code))
-    return os.waitstatus_to_exitcode(status)
+    return _as_shell(status)
 
 
 def _open_namespaces(target: int) -> dict[str, int]:
@@ -93,12 +93,14 @@ def _enter_and_run(
     try:
         # A session of its own: without our terminal as its controlling one it cannot type into it (TIOCSTI).
         os.setsid()
-        if cgroups_path:
-            group.add_process(cgroups_path, os.getpid(), hierarchies)
+        doors = group.doors(cgroups_path, hierarchies) if cgroups_path else []
         for kind, descriptor in links.items():
             namespaces.setns(descriptor, namespaces.FLAGS[kind])
         child = os.fork()
         if child == 0:
+            # The program alone: its limits are not for us, and we could be the one that is killed for want of memory.
+            for door in doors:
+                os.write(door, b"0")  # whoever writes
             init.place_stdio((0, 1, 2))
             init.execute(process, tell)
         # The pid as we see it: entering a pid namespace has not moved ourselves.
@@ -115,5 +117,9 @@ def _enter_and_run(
 
 
 def _wait(child: int) -> int:
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return _as_shell(os.waitpid(child, 0)[1])
+
+
+def _as_shell(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code

@@ -49,11 +49,11 @@ def test_devices_and_links(sleeper: int) -> None:
         assert os.readlink(root + path) == target
 
 
-def test_capabilities_are_dockers_without_mknod(sleeper: int) -> None:
+def test_capabilities_are_dockers(sleeper: int) -> None:
     status = dict(
         line.split(":\t", 1) for line in Path(f"/proc/{sleeper}/status").read_text().splitlines() if ":\t" in line
     )
-    assert status["CapEff"] == status["CapPrm"] == status["CapBnd"] == "00000000a00425fb"
+    assert status["CapEff"] == status["CapPrm"] == status["CapBnd"] == "00000000a80425fb"
     assert int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
 
 

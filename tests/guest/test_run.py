@@ -60,6 +60,11 @@ def test_what_cannot_be_executed_has_dockers_status_and_leaves_nothing(command: 
         (["--memory", "9" * 5000, "busybox"], "'999"),
         (["--cpus", "nan", "busybox"], "--cpus nan is not possible"),
         (["--pids-limit", "9" * 30, "busybox"], "--pids-limit 999"),
+        (["--pids-limit", "0", "busybox"], "--pids-limit 0 is not possible"),
+        (["--cpu-shares", "1", "busybox"], "--cpu-shares 1 is not possible"),
+        (["--cpuset-cpus", "0-", "busybox"], "'0-' is no list of processors"),
+        (["--memory-swap", "64m", "busybox"], "--memory-swap is the limit of memory and swap together"),
+        (["--memory", "64m", "--memory-swap", "32m", "busybox"], "--memory-swap is less than --memory"),
         ([], "labkit run: "),
     ],
 )

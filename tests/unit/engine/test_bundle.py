@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import Any
 
 import pytest
 
 pytest.importorskip("fcntl", reason="the engine locks files as POSIX systems do")
 
+from labkit.cgroups.detect import Hierarchies
 from labkit.engine import bundle, plan, record
 from labkit.engine.bundle import Options
 from labkit.engine.record import Container
@@ -19,6 +21,8 @@ IMAGE = Image("redis:latest", "f" * 64, ["a" * 64, "b" * 64], {"Cmd": ["redis-se
 CONTAINER = Container(
     "0123456789ab" + "c" * 52, "box", "redis:latest", "f" * 64, ["redis-server"], 0.0, "bridge", "10.77.0.2"
 )
+
+V2 = Hierarchies(v2="/sys/fs/cgroup")
 
 
 def test_the_command_is_entry_point_and_arguments() -> None:
@@ -42,28 +46,24 @@ def test_a_later_variable_wins() -> None:
 
 
 def test_the_specification_is_one_that_the_runtime_takes() -> None:
-    options = Options("redis", memory=64 << 20, cpus=0.5, pids_limit=9)
-    parsed = spec.parse(bundle.specification(CONTAINER, IMAGE, options), CONTAINER.directory)
+    limits: dict[str, Any] = {"memory": {"limit": 67108864}, "cpu": {"quota": 50000, "period": 100000}}
+    options = Options("redis", resources=limits)
+    parsed = spec.parse(bundle.specification(CONTAINER, IMAGE, options, V2), CONTAINER.directory)
     assert parsed.namespaces["net"] == "/run/netns/labkit-0123456789ab"
     assert set(parsed.namespaces) == {"pid", "mnt", "ipc", "uts", "cgroup", "net"}
-    assert parsed.resources == {
-        "memory": {"limit": 67108864},
-        "cpu": {"quota": 50000, "period": 100000},
-        "pids": {"limit": 9},
-    }
-    on_host = spec.parse(bundle.specification(CONTAINER, IMAGE, Options("x", network="host")), "/b")
+    assert {name: values for name, values in parsed.resources.items() if name != "devices"} == limits
+    on_host = spec.parse(bundle.specification(CONTAINER, IMAGE, Options("x", network="host"), V2), "/b")
     assert "net" not in on_host.namespaces
 
 
-@pytest.mark.parametrize(("text", "size"), [("1", 1), ("64m", 64 << 20), ("2G", 2 << 30), ("3kb", 3072)])
-def test_sizes(text: str, size: int) -> None:
-    assert bundle.parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "m", "-1", "1.5g", "1t", "0x10"])
-def test_no_sizes(text: str) -> None:
-    with pytest.raises(UsageError, match="is no size"):
-        bundle.parse_size(text)
+def test_who_cannot_be_kept_from_devices_cannot_make_any() -> None:
+    filtered = spec.parse(bundle.specification(CONTAINER, IMAGE, Options("x"), V2), "/b")
+    assert "b *:* m" in filtered.resources["devices"]
+    assert "b *:* rwm" not in filtered.resources["devices"]
+    assert all("CAP_MKNOD" in filtered.process.capabilities[name] for name in ("bounding", "effective", "permitted"))
+    bare = spec.parse(bundle.specification(CONTAINER, IMAGE, Options("x"), Hierarchies(v1={"pids": "/p"})), "/b")
+    assert "devices" not in bare.resources
+    assert not any("CAP_MKNOD" in names for names in bare.process.capabilities.values())
 
 
 @pytest.mark.parametrize("name", ["", "-x", ".x", "a/b", "a b", "ä", "x" * 64, "a\n"])

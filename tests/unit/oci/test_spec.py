@@ -50,7 +50,7 @@ def test_the_minimum() -> None:
         ("process.apparmorProfile", "x", "labkit does not support process.apparmorProfile"),
         ("linux.seccomp", {}, "labkit does not support linux.seccomp"),
         ("linux.namespaces", [{"type": "moon"}], "'moon', which is no kind of namespace"),
-        ("linux.resources", {"memory": {"swap": 1}}, "labkit does not support linux.resources.memory.swap"),
+        ("linux.resources", {"memory": {"kernel": 1}}, "labkit does not support linux.resources.memory.kernel"),
         ("mounts", [{"destination": "proc"}], "mounts[0].destination must be an absolute path"),
         ("hooks", {}, "labkit does not support hooks"),
         ("root", [], "root must be an object"),
@@ -61,6 +61,29 @@ def test_what_is_wrong_or_unknown_is_named(path: str, value: object, sentence: s
         spec.parse(_with(path, value), "/bundle")
     assert sentence in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_devices_become_the_list_of_what_is_allowed() -> None:
+    rules = [{"allow": False, "access": "rwm"}, {"allow": True, "type": "b", "major": 8, "minor": 0, "access": "r"}]
+    parsed = spec.parse(_with("linux.resources", {"devices": rules}), "/bundle")
+    assert {"b 8:0 r", "c 1:3 rwm", "c 136:* rwm"} <= set(parsed.resources["devices"])
+    assert spec.parse(_with("linux.resources", {}), "/bundle").resources == {}
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        ({"type": "c"}, "linux.resources.devices[0].allow is missing"),
+        ({"allow": True, "type": "u"}, "devices[0].type is 'u', and must be a, b or c"),
+        ({"allow": True, "type": "c", "major": 1 << 33}, "must be a device's numbers"),
+        ({"allow": True, "access": "x"}, "devices[0].access is 'x'"),
+        ({"allow": False, "type": "b", "major": 8}, "denies single devices and allows all others"),
+    ],
+)
+def test_a_rule_of_devices_is_checked(rule: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        spec.parse(_with("linux.resources", {"devices": [rule]}), "/bundle")
+    assert sentence in caught.value.message
 
 
 def test_a_missing_property_is_named() -> None:

@@ -1,0 +1,47 @@
+"""``labkit stats``: what containers use, by the counters of their cgroups."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from labkit.cgroups import usage
+from labkit.cgroups.detect import here
+from labkit.engine.record import Container
+
+#: v1 says so where there is no limit: the largest number of pages that fits (mm/page_counter.c).
+_UNLIMITED = 1 << 62
+
+
+def sample(containers: list[Container], seconds: float) -> list[dict[str, Any]]:
+    """What each uses: its processors over the next ``seconds``, the rest at their end.
+
+    Each has ``id``, ``name``, ``cpu_percent`` (100 is one processor), and what ``cgroups.usage.read`` tells; None
+    stands for what this machine does not count.
+    """
+    before = {container.id: (time.monotonic(), usage.read(container.cgroups_path, here())) for container in containers}
+    time.sleep(seconds if containers else 0)
+    return [_entry(container, *before[container.id]) for container in containers]
+
+
+def _entry(container: Container, began: float, before: dict[str, int]) -> dict[str, Any]:
+    after = usage.read(container.cgroups_path, here())
+    passed = time.monotonic() - began
+    percent = None
+    if "cpu_nanoseconds" in before and "cpu_nanoseconds" in after:
+        percent = round((after["cpu_nanoseconds"] - before["cpu_nanoseconds"]) / passed / 1e7, 2)
+    if after.get("memory_limit", 0) >= _UNLIMITED:
+        del after["memory_limit"]
+    names = ("cpu_nanoseconds", "throttled_periods", "throttled_nanoseconds", "memory_bytes", "memory_limit", "pids")
+    return {
+        "id": container.id,
+        "name": container.name,
+        "cpu_percent": percent,
+        **{name: after.get(name) for name in names},
+    }
+
+
+def memory_of_machine() -> int:
+    """Bytes: what a container without a limit could use (proc(5), /proc/meminfo)."""
+    with open("/proc/meminfo", encoding="ascii") as file:
+        return int(next(line for line in file if line.startswith("MemTotal:")).split()[1]) * 1024

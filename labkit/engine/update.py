@@ -1,0 +1,134 @@
+"""``labkit update``: other limits for a container that runs; all of them, or none.
+
+What is changed is the group's files and, last, the container's config.json. Each change is in a journal with what was
+there before, so that a refused one takes those before it back, and one that was killed half-way is taken back by the
+next update or by ``gc``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from labkit.cgroups import group, limits
+from labkit.cgroups.detect import here
+from labkit.document import Reader
+from labkit.engine import lease
+from labkit.engine.record import UPDATES, Container
+from labkit.errors import ConflictError, KernelError
+from labkit.oci import spec
+from labkit.operations import Journal, Operation
+
+#: Seconds to wait for another command that changes the same container.
+_PATIENCE = 10.0
+
+
+@dataclass(frozen=True)
+class ReplaceFile(Operation):
+    """Another text in a file of ours, in one step."""
+
+    path: str
+    text: str
+    before: str
+
+    def describe(self) -> str:
+        """As printf(1) in a shell."""
+        return f"printf %s {quote(self.text)} > {quote(self.path)}"
+
+    def do(self) -> None:
+        """Write it beside, and rename."""
+        beside = Path(self.path).with_suffix(f".{os.getpid()}")
+        beside.write_text(self.text, encoding="utf-8")
+        beside.replace(self.path)
+
+    def undo(self) -> None:
+        """The old text, if the file is still there."""
+        if os.path.exists(self.path):
+            ReplaceFile(self.path, self.before, "").do()
+
+
+def update(container: Container, wanted: dict[str, Any]) -> None:
+    """Change the limits that ``wanted`` names (in the specification's form).
+
+    ConflictError if the container does not run. NotFoundError for a limit that this machine cannot set. KernelError
+    where the kernel refuses one. In each case nothing is changed.
+    """
+    with _locked(container.id):
+        if container.state().status not in ("running", "paused"):
+            raise ConflictError(f"the container {container.name} is not running", "see 'labkit ps'")
+        path = Path(container.directory, spec.FILE)
+        before = path.read_text(encoding="utf-8")
+        document = Reader.parse(before, str(path)).object
+        resources = limits.merged(document["linux"]["resources"], wanted)
+        changed = {name: resources[name] for name in wanted}
+        _check(resources)
+        document["linux"]["resources"] = resources
+        operations = group.change(container.cgroups_path, changed, here())
+        journal = _journal(container.id)
+        journal.run(operations)
+        _replace(journal, ReplaceFile(str(path), json.dumps(document, indent=1), before))
+        journal.path.unlink()  # from here on it is done
+
+
+def _replace(journal: Journal, record: ReplaceFile) -> None:
+    """The record is no change of the kernel's state, so that nobody is told of it; but it is taken back like one."""
+    journal.write(record)
+    try:
+        record.do()
+    except OSError as error:
+        journal.undo()
+        raise KernelError(f"{record.path} cannot be written: {error.strerror}", "is the disk full?") from error
+
+
+def _check(resources: dict[str, Any]) -> None:
+    """ConflictError where the limit of memory and swap together would be less than that of memory."""
+    memory = resources.get("memory", {})
+    if 0 <= memory.get("swap", -1) < memory.get("limit", -1):
+        raise ConflictError(
+            "the limit of memory and swap together would be less than that of memory alone",
+            "change both: --memory and --memory-swap",
+        )
+
+
+def recover_all() -> None:
+    """Take back what killed updates have left half done."""
+    for name in interrupted():
+        taken = lease.take(name, UPDATES)
+        if taken:
+            try:
+                _journal(name).undo()
+            finally:
+                taken.release()
+
+
+def interrupted() -> list[str]:
+    """Containers whose update is not finished: by a command that is at it, or was killed."""
+    with contextlib.suppress(FileNotFoundError):
+        return [name.partition(".")[0] for name in os.listdir(UPDATES) if name.endswith(".journal")]
+    return []
+
+
+def _journal(container_id: str) -> Journal:
+    return Journal(f"{UPDATES}/{container_id}.journal")
+
+
+@contextlib.contextmanager
+def _locked(container_id: str) -> Iterator[None]:
+    """Nobody else changes it meanwhile; what a killed update has left is taken back first."""
+    deadline = time.monotonic() + _PATIENCE
+    while (taken := lease.take(container_id, UPDATES)) is None:
+        if time.monotonic() > deadline:
+            raise ConflictError("another command changes the same container", "try again in a moment")
+        time.sleep(0.02)
+    try:
+        _journal(container_id).undo()
+        yield
+    finally:
+        taken.release()
