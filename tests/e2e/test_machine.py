@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.errors import InfrastructureError
+from labkit.errors import ConfigError, InfrastructureError
 from labkit.host import config, guestimage, kernels
 from labkit.host.machines import open_machine, qemurun
 from labkit.host.machines.base import Machine
@@ -227,6 +227,24 @@ def test_two_machines_at_once(machine: Machine, state: Path) -> None:
     second.destroy()
     assert len(qemus(state)) == 1
     assert not (state / "machines" / "second").exists()
+
+
+def test_a_mode_that_the_kernel_cannot_give_is_said(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd takes the last word on the command line, and here that is another one than lab.yaml's cgroup."""
+    lab = tmp_path / "lab.yaml"
+    text = (CHECKOUT / "lab.yaml").read_text(encoding="utf-8")
+    option = "  second:\n    options: {kernel-parameters: systemd.unified_cgroup_hierarchy=1}\n"
+    lab.write_text(text.replace("  second:\n", option), encoding="utf-8")
+    monkeypatch.setenv("LABKIT_LAB", str(lab))
+    with pytest.raises(
+        ConfigError, match=r"The machine second shall have cgroup v1, and with the kernel .* it gets v2"
+    ):
+        new_machine("second").up()
+    assert len(qemus(state)) <= 1
+    assert new_machine("second").status().state == "stopped"
+    new_machine("second").destroy()
 
 
 def test_interrupted_up(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

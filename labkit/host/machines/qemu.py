@@ -27,7 +27,7 @@ from labkit.host import consolelog, guestimage, kernels, paths
 from labkit.host.config import MachineConfig
 from labkit.host.guestimage import GuestImage
 from labkit.host.kernels import Kernel
-from labkit.host.machines import accelerator, qemuprogram, qemurun, qmp
+from labkit.host.machines import accelerator, choices, qemuprogram, qemurun, qmp
 from labkit.host.machines.base import Status
 from labkit.host.machines.qemuprogram import CONSOLE, DISK, OUTPUT, Qemu
 from labkit.host.machines.qemurun import Run
@@ -190,7 +190,7 @@ class QemuMachine:
             step.note(f"accelerator {wanted.accelerator}, kernel {wanted.kernel.release}")
             run = self._launch(wanted, [])
             self._wait_for_ssh(run)
-            self._connect(run)
+            choices.check(self._connect(run), self._config, wanted.kernel.release)
         self._deploy()
         with log.step("Saving the snapshot"):
             # The session must not be in the snapshot: after loading, the guest would wait for its other end for ever.
