@@ -125,10 +125,11 @@ def status(context: Context, machine: str | None = None, json: bool = False) -> 
     invoke status
     invoke status --json | jq -r '.machines[].state'
     """
-    from labkit.host import config, listing, machines
+    from labkit.host import config, listing, machines, paths
 
     lab = config.load()
-    chosen = [lab.machine(machine)] if machine else lab.machines.values()
+    cells = [lab.machine(cell.machine) for cell in lab.matrix.cells if paths.machine_dir(cell.machine).exists()]
+    chosen = [lab.machine(machine)] if machine else [*lab.machines.values(), *cells]
     listing.show_statuses([machines.open_machine(one).status() for one in chosen], as_json=json)
 
 
@@ -231,7 +232,7 @@ def matrix(
         invoke matrix --list
         invoke matrix --ci --jobs 2 --markdown summary.md
         invoke matrix --cell 6.1,v1,legacy --only redis-nat
-        invoke up ssh --machine cell-6.1-v1-legacy
+        invoke scenario redis-nat --machine cell-6.1-v1-legacy
     """
     from labkit.host.matrix import task as matrix_task
 

@@ -14,6 +14,7 @@ from labkit.host import config, listing
 from labkit.host.config import Lab
 from labkit.host.matrix import report, run
 from labkit.host.matrix.report import Summary
+from labkit.host.matrix.run import Played
 from labkit.host.matrix.section import Cell
 from labkit.host.matrix.verdict import exit_status
 
@@ -77,8 +78,18 @@ def play(
     outputs.write(played.summary)
     status = exit_status(played.summary.verdicts)
     if status:
-        print(f"What each program said is in {played.record.directory}.", file=sys.stderr)
+        print(_how_to_go_on(played), file=sys.stderr)
     return status
+
+
+def _how_to_go_on(played: Played) -> str:
+    """For whoever has a cell that is not green: where the logs are, and how to have the first failure to oneself."""
+    bad = [(each.cell, result.lesson) for each in played.summary.cells for result in each.results if result.why]
+    words = f"What each program said is in {played.record.directory}."
+    if bad:
+        cell, lesson = bad[0]
+        words += f"\nTo look at it on a machine of yours: `invoke scenario {lesson} --machine {cell.machine}`."
+    return words
 
 
 def merge(directory: str, cells: Sequence[str], outputs: Outputs, *, ci: bool = False) -> int:

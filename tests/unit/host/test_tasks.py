@@ -115,6 +115,16 @@ def test_status_of_machines_that_never_were() -> None:
     assert not paths.state_dir().exists(), "to look may not make anything"
 
 
+def test_status_shows_a_cell_of_the_matrix_that_has_left_something() -> None:
+    paths.machine_dir("cell-6.1-v2-legacy").mkdir(parents=True)
+    machines = json.loads(invoke("status", "--json").stdout)["machines"]
+    assert [one["name"] for one in machines] == [*config.load().machines, "cell-6.1-v2-legacy"]
+    assert (
+        json.loads(invoke("status", "--machine", "cell-6.1-v2-nft", "--json").stdout)["machines"][0]["state"]
+        == "absent"
+    )
+
+
 def test_what_needs_a_running_machine_says_how_to_start_it() -> None:
     for words in (["ssh", "-c", "true"], ["deploy"], ["check", "overlay"]):
         run = invoke(*words, "--machine", "second")
