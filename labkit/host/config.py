@@ -20,7 +20,10 @@ from labkit.host.names import not_found, suggestion
 from labkit.host.paths import checkout
 from labkit.host.yamlmarks import Value
 
-PROVIDERS = ("qemu",)
+VAGRANT_PROVIDERS = ("libvirt", "virtualbox", "vmware_desktop", "parallels", "hyperv")
+"""Those that Vagrant drives, by its names."""
+
+PROVIDERS = ("qemu", *VAGRANT_PROVIDERS)
 """What ``provider:`` may say; the same names as ``labkit.host.machines.BACKENDS``, which is slow to import."""
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}[a-z0-9]|[a-z]")
@@ -45,6 +48,8 @@ class MachineConfig:
     cpus: int = 2
     options: dict[str, str] = field(default_factory=dict)
     """The provider's own settings, which only it understands."""
+    box: str = ""
+    """A name under ``boxes:``, for one of Vagrant's providers. The kernel is the box's own then."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ class Lab:
     matrix: Matrix = field(default_factory=Matrix)
     cell_settings: dict[str, Any] = field(default_factory=dict)
     """Fields of MachineConfig that every cell of the matrix has: ``matrix.machine`` in the file."""
+    boxes: dict[str, str] = field(default_factory=dict)
+    """A name that machines use -> the box's name in Vagrant's registry."""
 
     def machine(self, name: str | None = None) -> MachineConfig:
         """The machine called ``name``, or the default one; a cell of the matrix is one, too (``cell-6.1-v2-nft``).
@@ -91,6 +98,9 @@ class Lab:
         return self.kernels[name]
 
 
+_SECTIONS = ("default-machine", "machines", "kernels", "matrix", "boxes")
+
+
 def default_path() -> Path:
     """``$LABKIT_LAB``, or ``lab.yaml`` in the checkout."""
     chosen = os.environ.get("LABKIT_LAB")
@@ -101,7 +111,7 @@ def load(path: Path | None = None) -> Lab:
     """Read ``path`` (default: ``default_path()``). ConfigError where it does not say what it must."""
     file = path or default_path()
     document = yamlmarks.read(file)
-    top = document.mapping("a mapping with machines and kernels", ("default-machine", "machines", "kernels", "matrix"))
+    top = document.mapping("a mapping with machines and kernels", _SECTIONS)
     for required in ("machines", "kernels"):
         if required not in top:
             raise document.error(f"the section {required}: is missing.", "Add it, or take the original back.")
@@ -109,9 +119,11 @@ def load(path: Path | None = None) -> Lab:
         name: KernelConfig(name=name, **_section(value, _KERNEL_KEYS, required=("suite", "package")))
         for name, value in top["kernels"].mapping("a mapping of kernels").items()
     }
-    machines = {name: _machine(name, value, kernels) for name, value in _machine_entries(top["machines"])}
+    boxes = top["boxes"].mapping("a mapping of boxes") if "boxes" in top else {}
+    machines = {name: _machine(name, value, kernels, boxes) for name, value in _machine_entries(top["machines"])}
     matrix, cell_settings = _matrix(top["matrix"], kernels) if "matrix" in top else (Matrix(), {})
-    return Lab(file, machines, kernels, _default_machine(top, machines), matrix, cell_settings)
+    known_boxes = {name: box.text() for name, box in boxes.items()}
+    return Lab(file, machines, kernels, _default_machine(top, machines), matrix, cell_settings, known_boxes)
 
 
 def _matrix(value: Value, kernels: dict[str, KernelConfig]) -> tuple[Matrix, dict[str, Any]]:
@@ -136,11 +148,20 @@ def _machine_entries(section: Value) -> list[tuple[str, Value]]:
     return list(entries.items())
 
 
-def _machine(name: str, value: Value, kernels: dict[str, KernelConfig]) -> MachineConfig:
-    """One machine; the kernel it names must exist."""
+def _machine(name: str, value: Value, kernels: dict[str, KernelConfig], boxes: dict[str, Value]) -> MachineConfig:
+    """One machine; the kernel and the box it names must exist."""
     config = MachineConfig(name=name, **_section(value, _MACHINE_KEYS))
+    members = {} if value.description() == "empty" else value.mapping("a mapping")
+    if config.box and config.box not in boxes:
+        raise members["box"].error(
+            f"{name} wants the box “{config.box}”, which is not under boxes:.", suggestion(config.box, boxes)
+        )
+    if config.box and config.provider not in VAGRANT_PROVIDERS:
+        raise members["box"].error(
+            f"{name} has a box, and the provider {config.provider} starts from the guest image.",
+            f"Boxes are for: {', '.join(VAGRANT_PROVIDERS)}.",
+        )
     if config.kernel not in kernels:
-        members = value.mapping("a mapping")
         raise members.get("kernel", value).error(
             f"{name} wants the kernel “{config.kernel}”, which is not under kernels:.",
             suggestion(config.kernel, kernels),
@@ -183,6 +204,7 @@ _MACHINE_KEYS: dict[str, tuple[str, _Reader]] = {
     "iptables": ("iptables", lambda value: value.choice(IPTABLES)),
     "memory": ("memory_mib", _memory_mib),
     "cpus": ("cpus", lambda value: value.integer(1, 64)),
+    "box": ("box", Value.text),
     "options": ("options", _options),
 }
 """A key of ``machines.NAME`` -> the field that it sets, and how it is read."""

@@ -8,10 +8,8 @@ network.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shlex
-import tarfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,25 +173,10 @@ def _apply(connection: fabric.Connection, target: Target, found: _Found, differe
 
 
 def _message(target: Target, found: _Found, difference: _Difference) -> bytes:
-    """The receiver's standard input: its header and the tar."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1, format=tarfile.USTAR_FORMAT) as tar:
-        for path, contents in difference.send.items():
-            member = tarfile.TarInfo(path)
-            member.size = len(contents)
-            member.mode = 0o755 if path.startswith("bin/") else 0o644
-            tar.addfile(member, io.BytesIO(contents))
-    archive = buffer.getvalue()
-    header = {
-        "prefix": target.prefix,
-        "base": found.base,
-        "delete": difference.delete,
-        "manifest": difference.wanted,
-        "link": target.link,
-        "size": len(archive),
-        "digest": hashlib.sha256(archive).hexdigest(),
-    }
-    return json.dumps(header).encode() + b"\n" + archive
+    """The receiver's standard input."""
+    return payload.receiver_input(
+        target.prefix, target.link, found.base, difference.send, difference.delete, difference.wanted
+    )
 
 
 def _load_command(target: Target, difference: _Difference) -> str:

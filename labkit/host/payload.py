@@ -14,7 +14,9 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import io
 import json
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +31,8 @@ LAUNCHER = b"""#!/usr/bin/python3 -IS
 import os
 import sys
 
+if sys.version_info < (3, 9):  # Ubuntu 20.04, where vagrant/provision.sh puts a newer one beside it
+    os.execv("/usr/local/bin/python3", ["python3", "-IS", *sys.argv])
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "lib"))
 from labkit.cli import main
 
@@ -83,6 +87,30 @@ def manifest(files: dict[str, bytes]) -> dict[str, str]:
 def encode_manifest(digests: dict[str, str]) -> bytes:
     """The bytes of ``manifest.json``: the same for the same manifest."""
     return json.dumps(digests, indent=0, sort_keys=True).encode() + b"\n"
+
+
+def receiver_input(
+    prefix: str, link: str, base: str, send: dict[str, bytes], delete: list[str], wanted: dict[str, str]
+) -> bytes:
+    """What ``receiver.py`` reads: its header and a tar of ``send``. ``base`` and ``wanted`` are before and after."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1, format=tarfile.USTAR_FORMAT) as tar:
+        for path, contents in send.items():
+            member = tarfile.TarInfo(path)
+            member.size = len(contents)
+            member.mode = 0o755 if path.startswith("bin/") else 0o644
+            tar.addfile(member, io.BytesIO(contents))
+    archive = buffer.getvalue()
+    header = {
+        "prefix": prefix,
+        "base": base,
+        "delete": delete,
+        "manifest": wanted,
+        "link": link,
+        "size": len(archive),
+        "digest": hashlib.sha256(archive).hexdigest(),
+    }
+    return json.dumps(header).encode() + b"\n" + archive
 
 
 def _files_below(directory: Path) -> Iterator[tuple[str, Path]]:

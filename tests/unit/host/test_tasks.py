@@ -17,7 +17,9 @@ import pytest
 from labkit.errors import NotFoundError, UsageError
 from labkit.host import cleaning, config, consolelog, paths
 
-TASKS = "check clean deploy destroy doctor down lint logs matrix reset scenario scenarios ssh status test up".split()
+TASKS = """
+    box check clean deploy destroy doctor down lint logs matrix reset scenario scenarios ssh status test up
+""".split()
 
 
 def invoke(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -94,7 +96,7 @@ def test_an_unknown_machine_is_answered_with_those_there_are(task: str) -> None:
     run = invoke(task, "--machine", "secnd")
     assert run.returncode == NotFoundError.exit_status
     assert run.stderr == (
-        "error: There is no machine called “secnd”.\n  hint: Did you mean second? There are: default, second.\n"
+        "error: There is no machine called “secnd”.\n  hint: Did you mean second? There are: aufs, default, second.\n"
     )
 
 
