@@ -28,6 +28,7 @@ sys.dont_write_bytecode = False
 end_usage_errors_as_ours()
 
 MACHINE = "which machine of lab.yaml (without it: the default one)"
+PROVIDER = "who runs it: qemu, libvirt, virtualbox, vmware_desktop, parallels, hyperv (default: lab.yaml's)"
 JSON = "print JSON, for programs"
 JUNIT = "also write the results to this file, as JUnit XML"
 NAME = "a lesson; `invoke scenarios` lists them"
@@ -43,22 +44,25 @@ def task(
     return lambda body: invoke_task(help=help_texts, klass=klass, iterable=iterable)(boundary.task_body(body))
 
 
-def the_machine(name: str | None) -> Machine:
-    """The machine called ``name`` in lab.yaml, or the default one."""
+def the_machine(name: str | None, provider: str | None = None) -> Machine:
+    """The machine called ``name`` in lab.yaml, or the default one, under the provider that it has, or gets."""
     from labkit.host import config, machines
 
-    return machines.open_machine(config.load().machine(name))
+    return machines.open_machine(config.load().machine(name), provider)
 
 
-def the_running_machine(name: str | None) -> Machine:
+def the_running_machine(name: str | None, provider: str | None = None) -> Machine:
     """The same, if it is running. ConflictError where it is not."""
     from labkit.errors import ConflictError
 
-    machine = the_machine(name)
-    state = machine.status().state
-    if state != "running":
+    machine = the_machine(name, provider)
+    status = machine.status()
+    if status.state != "running":
         option = f" --machine {name}" if name else ""
-        raise ConflictError(f"The machine “{machine.name}” is {state}.", f"Start it with `invoke up{option}`.")
+        why = f" ({status.detail})" if status.detail else ""
+        raise ConflictError(
+            f"The machine “{machine.name}” is {status.state}{why}.", f"Start it with `invoke up{option}`."
+        )
     return machine
 
 
@@ -67,8 +71,8 @@ def say(sentence: str) -> None:
     print(sentence, file=sys.stderr)
 
 
-@task(machine=MACHINE)
-def up(context: Context, machine: str | None = None) -> None:
+@task(machine=MACHINE, provider=PROVIDER)
+def up(context: Context, machine: str | None = None, provider: str | None = None) -> None:
     """Start the machine; a no-op where it runs already.
 
     The first time ever this builds the guest image (a few minutes), the first time of a machine it boots and takes a
@@ -77,49 +81,52 @@ def up(context: Context, machine: str | None = None) -> None:
         invoke up
         invoke up scenario redis-nat
         invoke up --machine second
+        invoke up --provider libvirt
+
+    A machine keeps its provider until `destroy`, so that the other tasks need no --provider.
     """
-    started = the_machine(machine)
+    started = the_machine(machine, provider)
     started.up()
     say(f"The machine “{started.name}” is running. Next: `invoke scenarios` or `invoke ssh`.")
 
 
-@task(machine=MACHINE)
-def down(context: Context, machine: str | None = None) -> None:
+@task(machine=MACHINE, provider=PROVIDER)
+def down(context: Context, machine: str | None = None, provider: str | None = None) -> None:
     """Stop the machine. The next `up` starts it from its snapshot.
 
     invoke down
     """
-    stopped = the_machine(machine)
+    stopped = the_machine(machine, provider)
     stopped.down()
     say(f"The machine “{stopped.name}” is stopped.")
 
 
-@task(machine=MACHINE)
-def destroy(context: Context, machine: str | None = None) -> None:
+@task(machine=MACHINE, provider=PROVIDER)
+def destroy(context: Context, machine: str | None = None, provider: str | None = None) -> None:
     """Stop the machine and remove all of its files.
 
     The guest image stays, so that the next `up` takes no more than a boot.
 
         invoke destroy --machine second
     """
-    destroyed = the_machine(machine)
+    destroyed = the_machine(machine, provider)
     destroyed.destroy()
     say(f"Nothing is left of the machine “{destroyed.name}”.")
 
 
-@task(machine=MACHINE)
-def reset(context: Context, machine: str | None = None) -> None:
+@task(machine=MACHINE, provider=PROVIDER)
+def reset(context: Context, machine: str | None = None, provider: str | None = None) -> None:
     """Give back a fresh machine: as at the end of its first `up`.
 
     Works whatever was broken in it, also when it hangs.
 
         invoke reset
     """
-    the_machine(machine).reset()
+    the_machine(machine, provider).reset()
 
 
-@task(machine="only this machine of lab.yaml", json=JSON)
-def status(context: Context, machine: str | None = None, json: bool = False) -> None:
+@task(machine="only this machine of lab.yaml", provider=PROVIDER, json=JSON)
+def status(context: Context, machine: str | None = None, provider: str | None = None, json: bool = False) -> None:
     """Show the machines and what they are doing.
 
     invoke status
@@ -129,12 +136,13 @@ def status(context: Context, machine: str | None = None, json: bool = False) -> 
 
     lab = config.load()
     cells = [lab.machine(cell.machine) for cell in lab.matrix.cells if paths.machine_dir(cell.machine).exists()]
-    chosen = [lab.machine(machine)] if machine else [*lab.machines.values(), *cells]
-    listing.show_statuses([machines.open_machine(one).status() for one in chosen], as_json=json)
+    # With --provider it is about one machine: each has a provider of its own.
+    chosen = [lab.machine(machine)] if machine or provider else [*lab.machines.values(), *cells]
+    listing.show_statuses([machines.open_machine(one, provider).status() for one in chosen], as_json=json)
 
 
-@task(machine=MACHINE, command="run this and end with its exit status")
-def ssh(context: Context, machine: str | None = None, command: str | None = None) -> int:
+@task(machine=MACHINE, provider=PROVIDER, command="run this and end with its exit status")
+def ssh(context: Context, machine: str | None = None, provider: str | None = None, command: str | None = None) -> int:
     """Log in to the machine as root, or run one command in it.
 
     invoke ssh
@@ -143,11 +151,11 @@ def ssh(context: Context, machine: str | None = None, command: str | None = None
     """
     from labkit.host import shell
 
-    return shell.run(the_running_machine(machine).connection(), command)
+    return shell.run(the_running_machine(machine, provider).connection(), command)
 
 
-@task(machine=MACHINE)
-def deploy(context: Context, machine: str | None = None) -> None:
+@task(machine=MACHINE, provider=PROVIDER)
+def deploy(context: Context, machine: str | None = None, provider: str | None = None) -> None:
     """Put this checkout's labkit into the running machine.
 
     Only what changed is sent. `up`, `reset` and `scenario` do this by themselves.
@@ -156,12 +164,24 @@ def deploy(context: Context, machine: str | None = None) -> None:
     """
     from labkit.host import deploy as deployment
 
-    print(deployment.deploy(the_running_machine(machine).connection()))
+    print(deployment.deploy(the_running_machine(machine, provider).connection()))
 
 
-@task(klass=LessonTask, name=NAME, machine=MACHINE, step="wait for Enter before each command", junit=JUNIT)
+@task(
+    klass=LessonTask,
+    name=NAME,
+    machine=MACHINE,
+    provider=PROVIDER,
+    step="wait for Enter before each command",
+    junit=JUNIT,
+)
 def scenario(
-    context: Context, name: str, machine: str | None = None, step: bool = False, junit: str | None = None
+    context: Context,
+    name: str,
+    machine: str | None = None,
+    provider: str | None = None,
+    step: bool = False,
+    junit: str | None = None,
 ) -> int:
     """Play a lesson on a fresh machine, and prove it.
 
@@ -169,20 +189,30 @@ def scenario(
     invoke scenario redis-nat --step
     invoke scenario redis-nat --junit results.xml
     """
-    return play(name, machine, step=step, junit=junit)
+    return play(name, machine, provider, step=step, junit=junit)
 
 
-@task(klass=LessonTask, name=NAME, machine=MACHINE, junit=JUNIT)
-def check(context: Context, name: str, machine: str | None = None, junit: str | None = None) -> int:
+@task(klass=LessonTask, name=NAME, machine=MACHINE, provider=PROVIDER, junit=JUNIT)
+def check(
+    context: Context, name: str, machine: str | None = None, provider: str | None = None, junit: str | None = None
+) -> int:
     """Run a lesson's checks on what you did by hand.
 
     invoke ssh
     invoke check redis-nat
     """
-    return play(name, machine, junit=junit, checks_only=True)
+    return play(name, machine, provider, junit=junit, checks_only=True)
 
 
-def play(name: str, machine: str | None, *, junit: str | None, step: bool = False, checks_only: bool = False) -> int:
+def play(
+    name: str,
+    machine: str | None,
+    provider: str | None,
+    *,
+    junit: str | None,
+    step: bool = False,
+    checks_only: bool = False,
+) -> int:
     """Run a lesson, or only its checks. Its name is looked up first: that needs no machine."""
     from pathlib import Path
 
@@ -194,7 +224,7 @@ def play(name: str, machine: str | None, *, junit: str | None, step: bool = Fals
     if report and not report.absolute().parent.is_dir():
         raise UsageError(f"There is no directory {report.parent} for the report.", "Make it, or name another file.")
     # A lesson starts its machine itself. Checks are about what was done in one that runs.
-    played_on = the_running_machine(machine) if checks_only else the_machine(machine)
+    played_on = the_running_machine(machine, provider) if checks_only else the_machine(machine, provider)
     return lessons.run(lesson.name, played_on, step=step, junit=report, checks_only=checks_only)
 
 
@@ -269,8 +299,10 @@ def doctor(context: Context, json: bool = False) -> int:
     return examination.show(examination.examine(), as_json=json)
 
 
-@task(machine=MACHINE, follow="go on until Ctrl-C", lines="how many of the last lines (default: 50)")
-def logs(context: Context, machine: str | None = None, follow: bool = False, lines: str = "50") -> None:
+@task(machine=MACHINE, provider=PROVIDER, follow="go on until Ctrl-C", lines="how many of the last lines (default: 50)")
+def logs(
+    context: Context, machine: str | None = None, provider: str | None = None, follow: bool = False, lines: str = "50"
+) -> None:
     """Show what the machine's console said.
 
     invoke logs
@@ -280,15 +312,21 @@ def logs(context: Context, machine: str | None = None, follow: bool = False, lin
     from labkit.host import consolelog
 
     count = consolelog.line_count(lines)
-    consolelog.show(the_machine(machine), count, follow=follow)
+    consolelog.show(the_machine(machine, provider), count, follow=follow)
 
 
-@task(only="one stage: lint, unit, guest, e2e or matrix", keyword="pytest's -k expression", machine=MACHINE)
+@task(
+    only="one stage: lint, unit, guest, e2e or matrix",
+    keyword="pytest's -k expression",
+    machine=MACHINE,
+    provider=PROVIDER,
+)
 def test(
     context: Context,
     only: str | None = None,
     keyword: str | None = None,
     machine: str | None = None,
+    provider: str | None = None,
 ) -> int:
     """Run all the tests that can run here, and say which cannot.
 
@@ -299,7 +337,7 @@ def test(
     """
     from labkit.host import testing
 
-    return testing.run_tests(only=only, keyword=keyword, machine=machine)
+    return testing.run_tests(only=only, keyword=keyword, machine=machine, provider=provider)
 
 
 @task()
@@ -311,6 +349,26 @@ def lint(context: Context) -> int:
     from labkit.host import testing
 
     return testing.lint()
+
+
+@task(provider="libvirt, the one whose boxes boot a kernel from a file", kernel="a name under kernels: in lab.yaml")
+def box(context: Context, provider: str = "libvirt", kernel: str | None = None) -> None:
+    """Make the lab's own Vagrant box from the guest image.
+
+    `up --provider libvirt` does this by itself where there is none yet. For others: the box, its checksum and its
+    catalogue are in the directory that is printed, and `vagrant box add` takes them.
+
+        invoke box --provider libvirt
+        invoke box --kernel 6.12
+    """
+    from labkit.host import box as boxes
+    from labkit.host import config
+
+    boxes.check_provider(provider)
+    lab = config.load()
+    made = boxes.make(lab.kernel(kernel or lab.machine().kernel))
+    print(made.path)
+    say(f"The box {made.name}, version {made.version}, is made. Next: `invoke up --provider {provider}`.")
 
 
 @task(yes="do not ask")

@@ -16,6 +16,8 @@ module LibvirtSession
   end
 
   def self.settings(libvirt, override, port, restrict)
+    # Vagrant asks for every provider's settings, also where another one is used and this one is not loaded.
+    require "vagrant-libvirt/driver"
     driver = VagrantPlugins::ProviderLibvirt::Driver
     driver.prepend(Address) unless driver.include?(Address)
     libvirt.qemu_use_session = true

@@ -52,6 +52,8 @@ class Options:
     """A name of ``lab.yaml``; None is its default."""
     only: str | None = None
     """The one group that was asked for."""
+    provider: str | None = None
+    """None is the machine's own."""
     machine_is_down: str = ""
     """Why the machine cannot be brought up, once a stage has found that out."""
     has_machine: bool = False
@@ -75,7 +77,9 @@ class Stage:
     limit: float = 0.0
 
 
-def run_tests(only: str | None = None, keyword: str | None = None, machine: str | None = None) -> int:
+def run_tests(
+    only: str | None = None, keyword: str | None = None, machine: str | None = None, provider: str | None = None
+) -> int:
     """Run the stages (all, or the group ``only``) and show the table; the exit status.
 
     0: everything that could run here passed, and that was something. 1: a test failed, or none ran.
@@ -88,7 +92,7 @@ def run_tests(only: str | None = None, keyword: str | None = None, machine: str 
     outcomes = []
     with ExitStack() as at_the_end:
         at_the_end.enter_context(ownstate.ended_properly())
-        options = Options(at_the_end, keyword, machine, only)
+        options = Options(at_the_end, keyword, machine, only, provider)
         for stage in STAGES:
             if only in (None, stage.group) and not (keyword and stage.group in ("lint", "matrix")):
                 testreport.headline(stage.title)
@@ -154,7 +158,7 @@ def _base_images() -> str:
 def _guest_in_machine(stage: Stage, options: Options) -> Outcome:
     options.take_machine()
     try:
-        machine = machines.open_machine(config.load().machine(options.machine))
+        machine = machines.open_machine(config.load().machine(options.machine), options.provider)
         machine.up()
         guesttests.send(machine.connection())
     except LabkitError as error:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
+import re
+import subprocess
 from pathlib import Path
 
 from labkit.host.checks.finding import Finding, first_line, program
+from labkit.host.config import VAGRANT_PROVIDERS
+from labkit.host.machines import providers
 
-PROVIDERS = {
-    "virtualbox": ("VBoxManage",),
-    "vmware": ("vmrun", "vagrant-vmware-utility"),
-    "parallels": ("prlctl",),
-    "libvirt": ("virsh", "libvirtd"),
-}
-"""Vagrant's name of a provider -> programs of which one must be there."""
+PLUGINS = {"libvirt": "vagrant-libvirt", "vmware_desktop": "vagrant-vmware-desktop", "parallels": "vagrant-parallels"}
+"""The providers that Vagrant does not bring itself."""
 
 
 def vagrant() -> list[Finding]:
@@ -30,16 +28,41 @@ def vagrant() -> list[Finding]:
 
 
 def _providers() -> Finding:
-    found = [name for name, programs in PROVIDERS.items() if any(program(each) for each in programs)]
-    if sys.platform == "win32":
-        # The management service of Hyper-V is there only where the feature is turned on.
-        service = Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "vmms.exe"
-        found += ["hyperv"] if service.exists() else []
-    if found:
-        return Finding("vagrant providers", "ok", ", ".join(found))
-    return Finding(
-        "vagrant providers",
-        "warning",
-        "no provider's program was found",
-        f"Install one of {', '.join(PROVIDERS)} if you want to use Vagrant.",
-    )
+    """Those that have program and plugin: for `invoke up --provider NAME`."""
+    name = "vagrant providers"
+    found = [provider for provider in VAGRANT_PROVIDERS if not providers.why_not(provider)]
+    if not found:
+        remedy = f"Install one of {', '.join(VAGRANT_PROVIDERS)} if you want to use Vagrant."
+        return Finding(name, "warning", "no provider's program was found", remedy)
+    installed = _plugins()
+    without = [provider for provider in found if provider in PLUGINS and PLUGINS[provider] not in installed]
+    if without:
+        what = f"{', '.join(found)}; Vagrant lacks the plugin for {', '.join(without)}"
+        remedy = "; ".join(f"`vagrant plugin install {PLUGINS[provider]}`" for provider in without)
+        return Finding(name, "warning", what, f"{remedy}, or your distribution's package of it.")
+    if "libvirt" in found and _runtime_directory_of_another():
+        what = f"{', '.join(found)}; libvirt's session cannot use {os.environ['XDG_RUNTIME_DIR']} (XDG_RUNTIME_DIR)"
+        return Finding(name, "warning", what, "Log in as this user (not by `su`), or `unset XDG_RUNTIME_DIR`.")
+    return Finding(name, "ok", ", ".join(found))
+
+
+def _plugins() -> set[str]:
+    """The names of Vagrant's plugins; none where it does not say."""
+    try:
+        done = subprocess.run(
+            [program("vagrant") or "vagrant", "plugin", "list"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=60,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return set()
+    return set(re.findall(r"^(\S+) \(", done.stdout, re.MULTILINE))
+
+
+def _runtime_directory_of_another() -> bool:
+    place = os.environ.get("XDG_RUNTIME_DIR")
+    return bool(place) and not (Path(str(place)).is_dir() and os.access(str(place), os.W_OK))

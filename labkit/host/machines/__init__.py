@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
-from labkit.host.config import MachineConfig
+from labkit.errors import ConflictError, UsageError
+from labkit.host import paths
+from labkit.host.config import VAGRANT_PROVIDERS, MachineConfig
+from labkit.host.machines import common
 from labkit.host.machines.base import Machine, Status
 from labkit.host.machines.qemu import QemuMachine
+from labkit.host.machines.vagrant import VagrantMachine
 from labkit.host.names import not_found
 
-__all__ = ["BACKENDS", "Machine", "Status", "open_machine"]
+__all__ = ["BACKENDS", "Machine", "Status", "open_machine", "provider_of"]
 
 BACKENDS: dict[str, Callable[[MachineConfig], Machine]] = {
     "qemu": QemuMachine,
+    **dict.fromkeys(VAGRANT_PROVIDERS, VagrantMachine),
 }
-"""What ``provider:`` in lab.yaml may say."""
+"""What ``provider:`` in lab.yaml, and ``--provider``, may say."""
 
 
-def open_machine(config: MachineConfig) -> Machine:
-    """The machine that ``config`` describes. Nothing is started. NotFoundError for a provider that there is not."""
-    if config.provider not in BACKENDS:
-        raise not_found("provider", config.provider, BACKENDS)
-    return BACKENDS[config.provider](config)
+def open_machine(config: MachineConfig, provider: str | None = None) -> Machine:
+    """The machine that ``config`` describes. Nothing is started.
+
+    A machine that exists keeps its provider until it is destroyed, whatever lab.yaml says meanwhile. ``provider`` is
+    what ``--provider`` asks for: NotFoundError where there is none of that name, ConflictError where the machine exists
+    under another one, UsageError where the machine cannot have it.
+    """
+    existing = provider_of(config.name)
+    chosen = provider or existing or config.provider
+    if chosen not in BACKENDS:
+        raise not_found("provider", chosen, BACKENDS)
+    if existing and existing != chosen:
+        raise ConflictError(
+            f"The machine “{config.name}” exists under the provider {existing}.",
+            f"{common.task('destroy', config.name)} removes it; then {chosen} can make another one.",
+        )
+    if config.box and chosen not in VAGRANT_PROVIDERS:
+        raise UsageError(
+            f"The machine “{config.name}” starts from the box {config.box}, which the provider {chosen} cannot.",
+            f"Its provider can be: {', '.join(VAGRANT_PROVIDERS)}.",
+        )
+    if chosen != config.provider:
+        # Options are the provider's own: those of another would only be refused.
+        config = dataclasses.replace(config, provider=chosen, options={})
+    return BACKENDS[chosen](config)
+
+
+def provider_of(name: str) -> str | None:
+    """Which provider made the machine of this name; None where there is no such machine."""
+    directory = paths.machine_dir(name)
+    try:
+        return (directory / "provider").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return "qemu" if directory.is_dir() else None  # QEMU's directory has none

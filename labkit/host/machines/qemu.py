@@ -14,11 +14,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import filelock
 
 from labkit import log
 from labkit.errors import ConfigError, InfrastructureError, LabkitError
@@ -27,7 +24,7 @@ from labkit.host import consolelog, guestimage, kernels, paths
 from labkit.host.config import MachineConfig
 from labkit.host.guestimage import GuestImage
 from labkit.host.kernels import Kernel
-from labkit.host.machines import accelerator, choices, qemuprogram, qemurun, qmp
+from labkit.host.machines import accelerator, choices, common, qemuprogram, qemurun, qmp
 from labkit.host.machines.base import Status
 from labkit.host.machines.qemuprogram import CONSOLE, DISK, OUTPUT, Qemu
 from labkit.host.machines.qemurun import Run
@@ -66,34 +63,34 @@ class QemuMachine:
 
     def up(self) -> None:
         """Running, reachable and deployed. Where it is running and answers, nothing is done."""
-        with self._lock():
+        with common.one_at_a_time(self.name):
             run = self._live_run()
             if run is None:
                 self._start()
             elif not self._answers(run):
                 raise InfrastructureError(
                     f"The machine {self.name} is running (pid {run.pid}) and does not answer.",
-                    f"{self._task('reset')} brings back a fresh one, {self._task('logs')} shows its console.",
+                    self._what_to_do(),
                 )
 
     def down(self) -> None:
         """QEMU ended. Nothing of what was done in the machine is kept: the next ``up`` loads the snapshot."""
         if not self._directory.exists():
             return
-        with self._lock():
+        with common.one_at_a_time(self.name):
             self._stop(gently=True)
 
     def destroy(self) -> None:
         """Its directory is gone: disk, snapshot, logs. The guest image stays for the next ``up``."""
         if not self._directory.exists():
             return
-        with self._lock():
+        with common.one_at_a_time(self.name):
             self._stop()
             shutil.rmtree(self._directory)
 
     def reset(self) -> None:
         """The snapshot loaded into the running QEMU (also when the guest hangs); a machine that is down is started."""
-        with self._lock():
+        with common.one_at_a_time(self.name):
             run = self._live_run()
             if run is None:
                 self._start()
@@ -148,7 +145,9 @@ class QemuMachine:
             return self._connection
         run = self._live_run()
         if run is None:
-            raise InfrastructureError(f"The machine {self.name} is not running.", f"Start it: {self._task('up')}.")
+            raise InfrastructureError(
+                f"The machine {self.name} is not running.", f"Start it: {common.task('up', self.name)}."
+            )
         return self._connect(run, ANSWER_LIMIT)
 
     def console_log(self) -> Path | None:
@@ -323,42 +322,20 @@ class QemuMachine:
             with ssh.told_if_slow(f"Connecting to the machine {self.name}"):
                 self._connection = ssh.connect(run.endpoint, limit=limit)
         except InfrastructureError as error:
-            hint = f"{self._task('logs')} shows the machine's console, {self._task('reset')} brings back a fresh one."
+            hint = self._what_to_do()
             raise InfrastructureError(error.message, hint) from error
         return self._connection
 
-    def _task(self, name: str) -> str:
-        """How the user types a task for this machine."""
-        with contextlib.suppress(LabkitError):
-            if lab.load().default_machine == self.name:
-                return f"`invoke {name}`"
-        return f"`invoke {name} --machine {self.name}`"
+    def _what_to_do(self) -> str:
+        """The hint where it does not answer."""
+        logs, reset = common.task("logs", self.name), common.task("reset", self.name)
+        return f"{reset} brings back a fresh one, {logs} shows the machine's console."
 
     def _disconnect(self) -> None:
         if self._connection is not None:
             with contextlib.suppress(OSError, EOFError, LabkitError):
                 self._connection.close()
             self._connection = None
-
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        """One command at a time changes a machine. Who has to wait says so; Ctrl-C ends the waiting."""
-        path = paths.state_dir() / "locks" / f"{self.name}.lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            reason = f"Cannot make {path.parent}: {error.strerror}"
-            raise InfrastructureError(reason, "LABKIT_STATE chooses another.") from error
-        lock = filelock.FileLock(path)
-        try:
-            lock.acquire(timeout=0.2)
-        except filelock.Timeout:
-            with log.step(f"Waiting for another labkit that works on the machine {self.name}"):
-                lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
 
 
 class _Wanted:

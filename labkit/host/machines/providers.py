@@ -1,0 +1,76 @@
+"""Vagrant's providers: which of them this computer has, and how to get one.
+
+Only what can be seen without starting anything: programs and services. That they also work is seen when they are used.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from labkit.errors import MissingToolError
+from labkit.host.checks.finding import program
+from labkit.host.config import PROVIDERS, VAGRANT_PROVIDERS
+from labkit.host.machines import qemuprogram
+
+PROGRAMS = {
+    "libvirt": ("virsh",),
+    "virtualbox": ("VBoxManage",),
+    "vmware_desktop": ("vmrun", "vagrant-vmware-utility"),
+    "parallels": ("prlctl",),
+}
+"""A provider -> programs of which one must be there. Hyper-V has a service instead."""
+
+HOW_TO_GET = {
+    "vagrant": "Install it: https://developer.hashicorp.com/vagrant/install (Debian: `sudo apt-get install vagrant`).",
+    "libvirt": "Install it (Debian: `sudo apt-get install vagrant-libvirt libvirt-daemon libvirt-clients`).",
+    "virtualbox": "Install VirtualBox: https://www.virtualbox.org/.",
+    "vmware_desktop": "Install VMware Workstation or Fusion, and Vagrant's VMware utility and plugin.",
+    "parallels": "Install Parallels Desktop Pro (macOS), and `vagrant plugin install vagrant-parallels`.",
+    "hyperv": "Turn Hyper-V on in Windows' features (Pro and Enterprise have it), and use a shell with its rights.",
+}
+
+
+def why_not(provider: str) -> str:
+    """What this computer lacks for ``provider``, in a few words; empty where nothing is known to be missing."""
+    if provider == "qemu":
+        try:
+            qemuprogram.find()
+        except MissingToolError as error:
+            return error.message.rstrip(".")
+        return ""
+    if program("vagrant") is None:
+        return "Vagrant is not installed"
+    if provider == "hyperv":
+        return "" if _has_hyperv() else "Hyper-V is not there"
+    programs = PROGRAMS[provider]
+    return "" if any(program(each) for each in programs) else f"{' or '.join(programs)} is not installed"
+
+
+def available() -> list[str]:
+    """Those for which nothing is known to be missing, qemu first."""
+    return [provider for provider in PROVIDERS if not why_not(provider)]
+
+
+def require(provider: str) -> None:
+    """MissingToolError where ``provider``, one of Vagrant's, cannot be used here: it says which one can."""
+    reason = why_not(provider)
+    if reason:
+        raise unusable(provider, reason)
+
+
+def unusable(provider: str, reason: str) -> MissingToolError:
+    """The error that names the reason, how to get it, and what can be used instead."""
+    assert provider in VAGRANT_PROVIDERS
+    get = HOW_TO_GET["vagrant" if reason.startswith("Vagrant is not") else provider]
+    others = [name for name in available() if name != provider]
+    instead = f" What can be used here: {', '.join(others)}." if others else ""
+    return MissingToolError(f"The provider {provider} cannot be used here: {reason}.", get + instead)
+
+
+def _has_hyperv() -> bool:
+    """Its management service is there only where the feature is turned on."""
+    if sys.platform != "win32":
+        return False
+    return (Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "vmms.exe").exists()

@@ -1,0 +1,354 @@
+"""The machine that Vagrant makes, with any of its providers, by the checkout's Vagrantfile.
+
+As with qemu, **what is done in the machine is never kept**: at the end of the first ``up`` a snapshot is taken, and
+``reset``, and ``up`` after ``down``, go back to it. With libvirt the snapshot holds the memory, too, and takes seconds;
+the other providers do it by ``vagrant snapshot``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labkit import log
+from labkit.errors import ConfigError, InfrastructureError, LabkitError
+from labkit.host import config as lab
+from labkit.host import consolelog, paths
+from labkit.host.config import MachineConfig
+from labkit.host.machines import common, providers, qemurun, vagrantaccess, vagrantcommand
+from labkit.host.machines.base import Status
+from labkit.host.machines.vagrantcommand import Vagrant
+from labkit.host.machines.vagranthypervisor import Hypervisor, hypervisor
+from labkit.host.ssh import Endpoint
+
+if TYPE_CHECKING:
+    import fabric
+
+    from labkit.host.box import Box
+
+RECORD = "vagrant.json"
+
+OPTIONS = {"network": ("isolated", "open"), "insert_key": ("yes", "no")}
+"""What lab.yaml's ``options:`` may hold for these providers. ``network`` is for libvirt with our own box, as with qemu;
+``insert_key: no`` leaves Vagrant's well-known key in the machine."""
+
+ANSWER_LIMIT = 20.0
+"""Seconds until a machine that runs already must answer: then it hangs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What is kept of a machine that is complete: how to get in, and what it was made of."""
+
+    host: str
+    port: int
+    host_key: str
+    fingerprint: str
+    box: str
+    told: dict[str, Any]
+    """What the Vagrantfile was told when it was made, and has to be told again."""
+
+
+class VagrantMachine:
+    """A ``Machine`` (see base.py)."""
+
+    def __init__(self, config: MachineConfig) -> None:
+        _check_options(config)
+        self.name = config.name
+        self.provider = config.provider
+        self._config = config
+        self._directory = paths.machine_dir(config.name)
+        # `destroy` deletes this directory with all that is in it: it must be one machine's, and nothing above.
+        if self._directory.parent != paths.state_dir() / "machines" or config.name in ("", ".", ".."):
+            raise ConfigError(f"“{config.name}” cannot be a machine's name.", "Choose letters, digits and hyphens.")
+        # Not in the machine's directory: a failed start is read about when that is gone.
+        self._log = vagrantcommand.directory() / f"{config.name}.log"
+        self._console = vagrantcommand.directory() / f"{config.name}-console.log"
+        self._connection: fabric.Connection | None = None
+
+    # What the tasks call.
+
+    def up(self) -> None:
+        """Running, reachable and deployed. Where it is running and answers, nothing is done."""
+        with common.one_at_a_time(self.name):
+            record = self._record()
+            if record is None or self._state() != "running":
+                self._start(record)
+            elif not self._answers(record):
+                raise InfrastructureError(
+                    f"The machine {self.name} is running and does not answer.",
+                    f"{common.task('reset', self.name)} brings back a fresh one.",
+                )
+
+    def down(self) -> None:
+        """Its power is off. The next ``up`` goes back to the snapshot."""
+        if not self._directory.exists():
+            return
+        with common.one_at_a_time(self.name):
+            self._disconnect()
+            if self._state() != "absent":
+                with log.step(f"Stopping the machine {self.name}"):
+                    self._hypervisor().stop()
+
+    def destroy(self) -> None:
+        """Nothing of it is left: not its directory, and neither domain nor disk nor what Vagrant knows of it."""
+        if not self._directory.exists():
+            return
+        with common.one_at_a_time(self.name):
+            self._remove()
+            shutil.rmtree(self._directory)
+            for log_file in (self._log, self._console):
+                log_file.unlink(missing_ok=True)
+                consolelog.forget_reset(log_file)
+            if self._is_last():
+                self._hypervisor().forget_all()
+                _delete_vagrants_state()
+
+    def reset(self) -> None:
+        """The snapshot again, whatever the machine does; where there is none that fits, it is made anew."""
+        with common.one_at_a_time(self.name):
+            self._start(self._record())
+
+    def status(self) -> Status:
+        """From what was recorded and what the provider says; the guest is not asked."""
+        if not self._directory.exists():
+            return Status(self.name, self.provider, "absent")
+        record = self._record()
+        facts: dict[str, str | int | None] = {
+            "box": record.box if record else None,
+            "ssh_port": record.port if record else None,
+            "memory_mib": self._config.memory_mib,
+            "cpus": self._config.cpus,
+            "cgroup": self._config.cgroup,
+            "iptables": self._config.iptables,
+        }
+        try:
+            state = self._state()
+        except LabkitError as error:
+            return Status(self.name, self.provider, "broken", error.message, facts)
+        if record is None:
+            why = "it is being started, or its start was interrupted: `invoke up` makes it anew"
+            return Status(self.name, self.provider, "broken", why, facts)
+        if state == "absent":
+            why = f"something else than labkit destroyed it: {common.task('up', self.name)} makes it anew"
+            return Status(self.name, self.provider, "broken", why, facts)
+        return Status(self.name, self.provider, state if state == "running" else "stopped", facts=facts)
+
+    def connection(self) -> fabric.Connection:
+        """The one connection, opened anew where it was lost. InfrastructureError where the machine is not running."""
+        if self._connection is not None and self._connection.is_connected:
+            return self._connection
+        record = self._record()
+        state = self._state() if record else "absent"
+        if record is None or state != "running":
+            was = "was destroyed by something else than labkit" if record and state == "absent" else "is not running"
+            raise InfrastructureError(f"The machine {self.name} {was}.", f"{common.task('up', self.name)} starts it.")
+        return self._connect(record, ANSWER_LIMIT)
+
+    def console_log(self) -> Path | None:
+        """With libvirt the guest's serial console is written there."""
+        return self._console if self._console.exists() else None
+
+    # Starting.
+
+    def _start(self, record: Record | None) -> None:
+        """From the snapshot if it fits, else made anew. A failure leaves no machine behind, and can be repeated."""
+        self._disconnect()
+        providers.require(self.provider)
+        self._hypervisor().check()
+        box, fingerprint = self._wanted()
+        if record is not None and record.fingerprint == fingerprint and self._state() != "absent":
+            try:
+                self._load(record)
+                return
+            except InfrastructureError as error:
+                # Another program may have the port by now, or somebody deleted the snapshot.
+                log.emit("snapshot-refused", machine=self.name, why=error.message)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            (self._directory / "provider").write_text(self.provider + "\n", encoding="utf-8")
+            self._remove()
+            self._make(box, fingerprint)
+        except BaseException:
+            with contextlib.suppress(LabkitError):
+                self._remove()
+                shutil.rmtree(self._directory)  # What Vagrant and the console said is kept elsewhere.
+                if self._is_last():
+                    self._hypervisor().forget_all()
+            raise
+
+    def _load(self, record: Record) -> None:
+        """Back to the snapshot; then the clock, and what was edited since it was taken."""
+        title = "Resetting the machine" if self._state() == "running" else "Starting from its snapshot the machine"
+        with log.step(f"{title} {self.name}"):
+            hypervisor = self._hypervisor(record)
+            hypervisor.load()
+            consolelog.mark_reset(self._console)
+            if hypervisor.moves:
+                record = self._let_root_in(record)
+            connection = self._connect(record)
+            connection.run(f"date --utc --set=@{time.time():.3f}", hide=True, in_stream=False)
+        self._deploy()
+
+    def _make(self, box: Box | None, fingerprint: str) -> None:
+        """`vagrant up`, a way in for root, a deploy, a snapshot."""
+        told = self._told(box)
+        vagrant = self._vagrant(told)
+        # Our own box needs nothing, and our deploy brings more than the Vagrantfile's.
+        provision = ["--no-provision"] if box else ["--provision-with", "base-images,packages"]
+        vagrant.do(
+            f"Making the machine {self.name} with Vagrant", "up", self.name, "--provider", self.provider, *provision
+        )
+        name = f"{box.name} {box.version}" if box else lab.load().boxes.get(self._config.box or "debian-12", "")
+        record = self._let_root_in(Record("", 0, "", fingerprint, name, told))
+        connection = self._connect(record)
+        if not box and connection.run("test -e /run/labkit-reboot-needed", hide=True, warn=True, in_stream=False).ok:
+            self._disconnect()
+            vagrant.do("Restarting it, for the control groups", "reload", self.name, "--no-provision")
+            record = self._let_root_in(record)
+            self._connect(record)
+        self._deploy()
+        with log.step("Saving the snapshot"):
+            # The session must not be in the snapshot: after loading, the guest would wait for its other end for ever.
+            self._disconnect()
+            self._hypervisor(record).save()
+        self._write(record)
+
+    def _let_root_in(self, record: Record) -> Record:
+        """``record`` with the way in that there is now."""
+        with log.step("Asking Vagrant for the way in"):
+            login = vagrantaccess.parse(self._vagrant(record.told).ask("ssh-config", self.name))
+            endpoint = vagrantaccess.let_root_in(login, self._directory)
+        return dataclasses.replace(record, host=endpoint.host, port=endpoint.port, host_key=endpoint.host_key)
+
+    def _wanted(self) -> tuple[Box | None, str]:
+        """Our own box (made if need be; None where a stock box is wanted), and the fingerprint of such a machine."""
+        box = None
+        if self.provider == "libvirt" and not self._config.box:
+            from labkit.host import box as boxes
+
+            box = boxes.ensure(lab.load().kernel(self._config.kernel))
+        described = dataclasses.asdict(self._config) | {"box": box.version if box else self._config.box}
+        return box, hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _told(self, box: Box | None) -> dict[str, Any]:
+        """What the Vagrantfile cannot know by itself (vagrant/lab.rb)."""
+        config = self._config
+        entry: dict[str, Any] = {
+            "kernel": config.kernel,
+            "cgroup": config.cgroup,
+            "iptables": config.iptables,
+            "memory": f"{config.memory_mib} MiB",
+            "cpus": config.cpus,
+            "options": config.options,
+        }
+        if config.box:
+            entry["box"] = config.box
+        told: dict[str, Any] = {"entry": entry, "ssh_port": qemurun.free_port()}
+        if self.provider == "libvirt":
+            told |= self._hypervisor().prepare()
+            told["console"] = str(self._console)
+        if box:
+            told["box"] = {"name": box.name, "version": box.version, "url": box.url}
+        return told
+
+    # Removing.
+
+    def _remove(self) -> None:
+        """No machine of this name with the provider, and nothing that Vagrant knows of one. The directory stays."""
+        self._disconnect()
+        record = self._record()
+        (self._directory / RECORD).unlink(missing_ok=True)
+        known = vagrantcommand.directory() / "dot" / "machines" / self.name / self.provider / "id"
+        if known.exists() or self._state() != "absent":
+            with log.step(f"Destroying the machine {self.name}"):
+                self._hypervisor(record).remove()
+
+    def _is_last(self) -> bool:
+        """Whether no other machine is Vagrant's."""
+        return not any((path / "provider").exists() for path in self._directory.parent.iterdir())
+
+    # Asking.
+
+    def _record(self) -> Record | None:
+        """None where there is no complete machine."""
+        try:
+            return Record(**json.loads((self._directory / RECORD).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _write(self, record: Record) -> None:
+        """Last of all: from now on the machine is complete."""
+        partial = self._directory / f"{RECORD}.{os.getpid()}"
+        partial.write_text(json.dumps(dataclasses.asdict(record), indent=1), encoding="utf-8")
+        partial.replace(self._directory / RECORD)
+
+    def _state(self) -> str:
+        """The provider's: ``running``, ``paused``, ``stopped`` or ``absent``."""
+        return self._hypervisor().state()
+
+    def _hypervisor(self, record: Record | None = None) -> Hypervisor:
+        found = record or self._record()
+        return hypervisor(self._vagrant(found.told if found else {}))
+
+    def _vagrant(self, told: dict[str, Any]) -> Vagrant:
+        return Vagrant(self.name, self.provider, self._log, told)
+
+    def _answers(self, record: Record) -> bool:
+        from labkit.host import ssh
+
+        return any(ssh.answers(record.host, record.port, timeout) for timeout in (2.0, 2.0, 8.0))
+
+    def _connect(self, record: Record, limit: float = 120.0) -> fabric.Connection:
+        from labkit.host import ssh
+
+        self._disconnect()
+        endpoint = Endpoint(record.host, record.port, self._directory / vagrantaccess.CLIENT_KEY, record.host_key)
+        try:
+            with ssh.told_if_slow(f"Connecting to the machine {self.name}"):
+                self._connection = ssh.connect(endpoint, limit=limit)
+        except InfrastructureError as error:
+            raise InfrastructureError(
+                error.message, f"{common.task('reset', self.name)} brings back a fresh one."
+            ) from error
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(OSError, EOFError, LabkitError):
+                self._connection.close()
+            self._connection = None
+
+    def _deploy(self) -> None:
+        from labkit.host.deploy import deploy
+
+        deploy(self.connection())
+
+
+def _check_options(config: MachineConfig) -> None:
+    """ConfigError where ``options:`` says something that these providers do not know."""
+    for name, value in config.options.items():
+        if name not in OPTIONS:
+            raise ConfigError(
+                f"The machine {config.name} has the option “{name}”, which the provider {config.provider} has not.",
+                f"It knows: {', '.join(OPTIONS)}.",
+            )
+        if value not in OPTIONS[name]:
+            raise ConfigError(
+                f"The option {name} of the machine {config.name} is “{value}”.",
+                f"It can be: {', '.join(OPTIONS[name])}.",
+            )
+
+
+def _delete_vagrants_state() -> None:
+    """Once the last machine is gone. The directory is ours alone, and holds nothing else."""
+    directory = vagrantcommand.directory()
+    if directory.name == "vagrant" and directory.parent == paths.state_dir() and directory.is_dir():
+        shutil.rmtree(directory)

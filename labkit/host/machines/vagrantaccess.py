@@ -1,0 +1,105 @@
+"""The way in: Vagrant's own login makes root's, which is what the lab uses from then on.
+
+``vagrant ssh-config`` names host, port, user and key. With these we log in once, as the user that Vagrant has, and give
+root (by sudo, which every box allows) a key of ours. In return we take the machine's host key, which is trusted from
+then on: the machine was made a moment ago, and is on this computer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+
+from labkit.errors import InfrastructureError
+from labkit.host.image import keys
+from labkit.host.ssh import Endpoint
+
+CLIENT_KEY = "client_key"
+"""In the machine's directory: the private key that root's ``authorized_keys`` knows."""
+
+_TIMEOUT = 60.0
+
+_LET_ROOT_IN = """
+set -e
+mkdir -p -m 700 /root/.ssh
+touch /root/.ssh/authorized_keys
+chmod 600 /root/.ssh/authorized_keys
+grep -qxF {key} /root/.ssh/authorized_keys || echo {key} >> /root/.ssh/authorized_keys
+cat /etc/ssh/ssh_host_ed25519_key.pub
+"""
+
+
+@dataclass(frozen=True)
+class Login:
+    """What ``vagrant ssh-config`` says of one machine."""
+
+    host: str
+    port: int
+    user: str
+    keys: tuple[str, ...]
+    """Files, any of which may open it."""
+
+
+def parse(text: str) -> Login:
+    """Read what ``vagrant ssh-config`` prints, ssh_config(5)'s format. InfrastructureError where that is no login."""
+    values: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError):
+            words = shlex.split(line, comments=True)
+            if len(words) >= 2:
+                values.setdefault(words[0].lower(), []).append(" ".join(words[1:]))
+    try:
+        return Login(
+            values["hostname"][0], int(values["port"][0]), values["user"][0], tuple(values.get("identityfile", ()))
+        )
+    except (KeyError, ValueError):
+        raise InfrastructureError(f"`vagrant ssh-config` said something else than how to log in: {text!r}") from None
+
+
+def let_root_in(login: Login, directory: Path) -> Endpoint:
+    """Root's own way in; its private key goes to ``directory``. InfrastructureError where Vagrant's does not work."""
+    pair = keys.generate()
+    path = directory / CLIENT_KEY
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(pair.private)
+    script = _LET_ROOT_IN.format(key=shlex.quote(f"{pair.public} labkit"))
+    output = _as_vagrant(login, f"sudo -n sh -c {shlex.quote(script)}")
+    words = output.split()
+    if len(words) < 2 or words[0] != "ssh-ed25519":
+        raise InfrastructureError(f"The machine did not say its host key, but: {output.strip() or 'nothing'}")
+    return Endpoint(login.host, login.port, path, f"{words[0]} {words[1]}")
+
+
+def _as_vagrant(login: Login, command: str) -> str:
+    """Run one command as the user that Vagrant logs in as; its standard output."""
+    client = paramiko.SSHClient()
+    client.set_missing_host_key_policy(paramiko.AutoAddPolicy())  # noqa: S507 (see the module's text)
+    try:
+        client.connect(
+            login.host,
+            login.port,
+            login.user,
+            key_filename=list(login.keys),  # type: ignore[arg-type]  # it takes several, too
+            look_for_keys=False,
+            allow_agent=False,
+            timeout=_TIMEOUT,
+            banner_timeout=_TIMEOUT,
+            auth_timeout=_TIMEOUT,
+        )
+        _, stdout, stderr = client.exec_command(command, timeout=_TIMEOUT)
+        output, errors = stdout.read().decode(errors="replace"), stderr.read().decode(errors="replace")
+        status = stdout.channel.recv_exit_status()
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        raise InfrastructureError(f"Vagrant's own login ({login.user}) does not work: {error}") from error
+    finally:
+        client.close()
+    if status != 0:
+        last = (errors.strip().splitlines() or ["it said nothing."])[-1]
+        raise InfrastructureError(f"The user {login.user} of the machine cannot become root by sudo: {last}")
+    return output

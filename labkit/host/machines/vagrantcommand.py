@@ -1,0 +1,165 @@
+"""Runs ``vagrant`` for one machine: with our Vagrantfile, our place for its state, and what we know of the machine.
+
+Its state is in ``state_dir()/vagrant`` and not in ``.vagrant`` of the checkout: the checkout may be read-only or used
+by several people, and a machine of the tests is not the one that somebody made by typing ``vagrant up``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from labkit import log
+from labkit.errors import InfrastructureError, LabkitError
+from labkit.host import paths
+from labkit.host.checks.finding import program
+from labkit.host.config import default_path
+from labkit.host.machines import providers
+
+SHORT = 120.0
+"""Seconds that a command which only asks may take. Starting Vagrant takes one to five."""
+
+_LAST_LINES = 12
+
+_CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def directory() -> Path:
+    """Where Vagrant keeps what it knows of the lab's machines, and libvirt their disks."""
+    return paths.state_dir() / "vagrant"
+
+
+@dataclass
+class Vagrant:
+    """The commands for one machine."""
+
+    machine: str
+    provider: str
+    log_file: Path
+    """All that it said."""
+    told: dict[str, Any] = field(default_factory=dict)
+    """What the Vagrantfile is told beyond lab.yaml; see ``told_by_invoke`` in vagrant/lab.rb."""
+
+    def do(self, title: str, *words: str) -> None:
+        """Run a command that takes long: its progress is shown, and its words are kept in the log.
+
+        InfrastructureError with its last lines where it fails. Ctrl-C lets it clean up first.
+        """
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with log.step(title) as step, open(self.log_file, "ab") as logged:
+            logged.write(f"$ vagrant {' '.join(words)}\n".encode())
+            logged.flush()
+            begin = logged.tell()
+            process = self._start(words, subprocess.STDOUT)
+            try:
+                assert process.stdout is not None
+                _follow(process.stdout, logged, step)
+                status = process.wait()
+            except BaseException:
+                _end(process)
+                raise
+        if status != 0:
+            with open(self.log_file, "rb") as file:
+                file.seek(begin)
+                raise self._failure(words, file.read().decode(errors="replace"))
+
+    def ask(self, *words: str) -> str:
+        """Run a command that only says something; its standard output. InfrastructureError where it fails."""
+        process = self._start(words, subprocess.PIPE)
+        try:
+            output, errors = process.communicate(timeout=SHORT)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            raise InfrastructureError(f"`vagrant {' '.join(words)}` did not end within {SHORT:.0f} s.") from None
+        except BaseException:
+            _end(process)
+            raise
+        if process.returncode != 0:
+            raise self._failure(words, (output + errors).decode(errors="replace"))
+        return output.decode(errors="replace")
+
+    def _start(self, words: tuple[str, ...], errors: int) -> subprocess.Popen[bytes]:
+        path = program("vagrant")
+        if path is None:
+            raise providers.unusable(self.provider, "Vagrant is not installed")
+        options: dict[str, Any] = {}
+        if sys.platform != "win32":
+            # Ctrl-C reaches us alone, and we pass it on once: at the second one Vagrant drops everything.
+            options["start_new_session"] = True
+        return subprocess.Popen(
+            [path, *words],
+            cwd=paths.checkout(),
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            **options,
+        )
+
+    def environment(self) -> dict[str, str]:
+        """Ours, and what makes Vagrant use our files."""
+        told = {"machine": self.machine, **self.told}
+        return {
+            **os.environ,
+            "VAGRANT_CWD": str(paths.checkout()),
+            "VAGRANT_DOTFILE_PATH": str(directory() / "dot"),
+            "VAGRANT_CHECKPOINT_DISABLE": "1",  # it would ask the web for a newer version of itself
+            "VAGRANT_NO_COLOR": "1",
+            "LABKIT_LAB": str(default_path()),
+            "LABKIT_VAGRANT": json.dumps(told),
+        }
+
+    def _failure(self, words: tuple[str, ...], output: str) -> LabkitError:
+        """What it said, as the user's error."""
+        lines = [line for line in readable(output) if line]
+        text = "\n".join(lines)
+        if re.search(r"provider '\S+' could not be found, but was requested", text):
+            return providers.unusable(self.provider, f"Vagrant has no plugin for {self.provider}")
+        if "checksum of the downloaded box did not match" in text:
+            return InfrastructureError(
+                "The box that Vagrant was given is not the one that its checksum is of.",
+                f"`invoke box --provider {self.provider}` makes it again.",
+            )
+        # Of a Ruby traceback the first line says what is wrong, and the dozens below it where.
+        last = "\n".join([line for line in lines if not re.match(r"\s+(from|\d+: from) /", line)][-_LAST_LINES:])
+        return InfrastructureError(
+            f"`vagrant {' '.join(words)}` failed for the machine {self.machine}.",
+            f"It ended with\n{last}\nAll that it said: {self.log_file}",
+        )
+
+
+def readable(output: str) -> list[str]:
+    """Vagrant's lines without colours, and without the lines that it drew over."""
+    return [_CONTROL.sub("", line).split("\r")[-1].rstrip() for line in output.split("\n")]
+
+
+def _follow(output: IO[bytes], logged: IO[bytes], step: log.Step) -> None:
+    """Copy the output to the log, and note each line that announces something (``==> default: Starting domain.``)."""
+    for raw in output:
+        logged.write(raw)
+        logged.flush()
+        line = readable(raw.decode(errors="replace").rstrip("\n"))[-1]
+        announced = re.match(r"==> [^:]+: (?! )(.*)", line)
+        if announced:
+            step.note(announced[1])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt Vagrant, which then takes back what it began, and wait; not for ever."""
+    last = getattr(signal, "SIGKILL", signal.SIGTERM)
+    for number in (signal.SIGTERM,) if sys.platform == "win32" else (signal.SIGINT, signal.SIGTERM, last):
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+        try:
+            process.wait(30)
+            return
+        except subprocess.TimeoutExpired:
+            continue
