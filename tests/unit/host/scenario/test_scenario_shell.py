@@ -70,10 +70,10 @@ def test_much_output_arrives_complete(shell: Shell) -> None:
 
 def test_a_command_that_hangs_is_given_up(shell: Shell) -> None:
     started = time.monotonic()
-    with pytest.raises(CommandHangsError, match="within 1 seconds") as hangs:
-        shell.run("echo begun; sleep 5", timeout=1)
+    with pytest.raises(CommandHangsError, match="within 5 seconds") as hangs:
+        shell.run("echo begun; sleep 100", timeout=5)  # a busy computer may take seconds for the first word
     assert hangs.value.output == "begun\n"
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 60
 
 
 def test_a_command_that_prints_without_end_is_given_up(shell: Shell) -> None:
