@@ -40,6 +40,8 @@ class Target:
 
     prefix: str = payload.PREFIX
     link: str = "/usr/local/bin/labkit"
+    helper: str = payload.HELPER
+    """Where mount(8) looks for its helpers. A file that is there already (aufs-tools has one) stays."""
     archives: tuple[str, ...] = ("/usr/share/labkit/images/busybox.tar", "/usr/share/labkit/images/redis.tar")
     """The base images, as the guest image's build made them."""
 
@@ -175,7 +177,7 @@ def _apply(connection: fabric.Connection, target: Target, found: _Found, differe
 def _message(target: Target, found: _Found, difference: _Difference) -> bytes:
     """The receiver's standard input."""
     return payload.receiver_input(
-        target.prefix, target.link, found.base, difference.send, difference.delete, difference.wanted
+        target.prefix, target.link, found.base, difference.send, difference.delete, difference.wanted, target.helper
     )
 
 

@@ -26,7 +26,8 @@ from labkit.errors import MissingToolError
 PREFIX = "/opt/labkit"
 MANIFEST = f"{PREFIX}/manifest.json"
 
-LAUNCHER = b"""#!/usr/bin/python3 -IS
+LAUNCHER = """\
+#!/usr/bin/python3 -IS
 # -I and -S: no environment variable and no site-packages of the machine's can change what runs (and it starts sooner).
 import os
 import sys
@@ -34,10 +35,16 @@ import sys
 if sys.version_info < (3, 9):  # Ubuntu 20.04, where vagrant/provision.sh puts a newer one beside it
     os.execv("/usr/local/bin/python3", ["python3", "-IS", *sys.argv])
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "lib"))
-from labkit.cli import main
+from {module} import main
 
 sys.exit(main())
 """
+
+PROGRAMS = {"bin/labkit": "labkit.cli", "sbin/mount.aufs": "labkit.mount_aufs"}
+"""Path below ``PREFIX`` -> the module that it starts."""
+
+HELPER = "/sbin/mount.aufs"
+"""Where mount(8) looks for its helper for aufs; a link to ours, unless the distribution has one."""
 
 
 def vendored() -> dict[str, bytes]:
@@ -57,14 +64,14 @@ def vendored() -> dict[str, bytes]:
 
 
 def guest_code() -> dict[str, bytes]:
-    """The guest side, labkit without ``labkit.host``, and its launcher: path below ``PREFIX`` -> contents."""
+    """The guest side, labkit without ``labkit.host``, and its launchers: path below ``PREFIX`` -> contents."""
     package = Path(labkit.__file__).parent
     files = {
         f"lib/labkit/{name}": _with_lf(path.read_bytes())
         for name, path in _files_below(package)
         if not name.startswith("host/")
     }
-    files["bin/labkit"] = LAUNCHER
+    files |= {path: LAUNCHER.format(module=module).encode() for path, module in PROGRAMS.items()}
     return dict(sorted(files.items()))
 
 
@@ -90,7 +97,13 @@ def encode_manifest(digests: dict[str, str]) -> bytes:
 
 
 def receiver_input(
-    prefix: str, link: str, base: str, send: dict[str, bytes], delete: list[str], wanted: dict[str, str]
+    prefix: str,
+    link: str,
+    base: str,
+    send: dict[str, bytes],
+    delete: list[str],
+    wanted: dict[str, str],
+    helper: str,
 ) -> bytes:
     """What ``receiver.py`` reads: its header and a tar of ``send``. ``base`` and ``wanted`` are before and after."""
     buffer = io.BytesIO()
@@ -98,7 +111,7 @@ def receiver_input(
         for path, contents in send.items():
             member = tarfile.TarInfo(path)
             member.size = len(contents)
-            member.mode = 0o755 if path.startswith("bin/") else 0o644
+            member.mode = 0o755 if path in PROGRAMS else 0o644
             tar.addfile(member, io.BytesIO(contents))
     archive = buffer.getvalue()
     header = {
@@ -107,6 +120,7 @@ def receiver_input(
         "delete": delete,
         "manifest": wanted,
         "link": link,
+        "helper": helper,
         "size": len(archive),
         "digest": hashlib.sha256(archive).hexdigest(),
     }

@@ -7,6 +7,7 @@ Standard input is one line of JSON, the header, and then a tar of the files that
      "delete": ["lib/labkit/old.py"],  paths below the prefix
      "manifest": {"PATH": "SHA-256"},  what is there afterwards
      "link": "/usr/local/bin/labkit",  becomes a symbolic link to PREFIX/bin/labkit
+     "helper": "/sbin/mount.aufs",     the same to PREFIX/sbin/mount.aufs, unless a file is there ("" for none)
      "size": N, "digest": "SHA-256"}   of the tar
 
 Nothing is touched before the tar was received in full, unpacked beside and compiled; then files are put in place by one
@@ -76,6 +77,7 @@ def receive(header: dict[str, Any], archive: bytes, prefix: Path, incoming: Path
     for path in header["delete"]:
         delete(prefix, prefix / path)
     link(prefix / "bin/labkit", Path(header["link"]))
+    offer(prefix / "sbin/mount.aufs", header.get("helper", ""))
     write_manifest(manifest, header["manifest"])
     return 0
 
@@ -133,6 +135,12 @@ def link(program: Path, name: Path) -> None:
     beside.unlink(missing_ok=True)
     beside.symlink_to(program)
     beside.replace(name)
+
+
+def offer(program: Path, name: str) -> None:
+    """The same, unless the distribution has a program of that name, or the payload has none, or none is wanted."""
+    if name and program.exists() and (Path(name).is_symlink() or not Path(name).exists()):
+        link(program, Path(name))
 
 
 def vouched(manifest: bytes) -> dict[str, str]:

@@ -38,7 +38,7 @@ def main() -> None:
     delete = sorted(set(there) - set(wanted))
     if send or delete:
         base = hashlib.sha256(old).hexdigest() if old else ""
-        message = payload.receiver_input(payload.PREFIX, LINK, base, send, delete, wanted)
+        message = payload.receiver_input(payload.PREFIX, LINK, base, send, delete, wanted, payload.HELPER)
         subprocess.run([sys.executable, "-IS", str(RECEIVER)], input=message, check=True)
     archives = sorted(str(path) for path in IMAGES.glob("*.tar"))
     load = [LINK, "load", "-q"]

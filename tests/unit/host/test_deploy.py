@@ -28,7 +28,8 @@ def server() -> Iterator[ShellServer]:
 
 @pytest.fixture
 def target(tmp_path: Path) -> Target:
-    return Target(prefix=f"{tmp_path}/opt/labkit", link=f"{tmp_path}/bin/labkit", archives=())
+    link, helper = f"{tmp_path}/bin/labkit", f"{tmp_path}/sbin/mount.aufs"
+    return Target(prefix=f"{tmp_path}/opt/labkit", link=link, helper=helper, archives=())
 
 
 @pytest.fixture
@@ -79,6 +80,20 @@ def test_a_first_deploy_puts_files_link_and_manifest(
     assert tree(target) == expected(files)
     assert subprocess.check_output([target.link], text=True) == "program\n"
     assert Path(importlib.util.cache_from_source(f"{target.prefix}/lib/labkit/oci/init.py")).is_file()
+
+
+def test_mount_finds_its_helper_and_a_distributions_own_stays(
+    server: ShellServer, target: Target, files: dict[str, bytes]
+) -> None:
+    files["sbin/mount.aufs"] = b"#!/bin/sh\necho ours\n"
+    deploy(server.connection(), target)
+    assert subprocess.check_output([target.helper], text=True) == "ours\n"
+    other = Path(target.helper)
+    other.unlink()
+    other.write_text("#!/bin/sh\n")
+    files["lib/labkit/__init__.py"] = b"value = 2\n"
+    deploy(server.connection(), target)
+    assert not other.is_symlink()
 
 
 def test_nothing_changed_is_one_command_and_nothing_sent(
@@ -191,7 +206,7 @@ def test_base_images_are_loaded_once_and_again_when_the_way_to_keep_them_changed
 ) -> None:
     (tmp_path / "busybox.tar").touch()
     archives = (f"{tmp_path}/busybox.tar", f"{tmp_path}/there-is-none.tar")
-    target = Target(f"{tmp_path}/labkit", f"{tmp_path}/bin/labkit", archives)
+    target = Target(f"{tmp_path}/labkit", f"{tmp_path}/bin/labkit", "", archives)
     files["bin/labkit"] = f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n'.encode()
     calls = tmp_path / "calls"
     assert deploy(server.connection(), target).loaded
@@ -208,7 +223,7 @@ def test_a_load_that_fails_is_said_and_tried_again(
     server: ShellServer, tmp_path: Path, files: dict[str, bytes]
 ) -> None:
     (tmp_path / "busybox.tar").touch()
-    target = Target(f"{tmp_path}/labkit", f"{tmp_path}/bin/labkit", (f"{tmp_path}/busybox.tar",))
+    target = Target(f"{tmp_path}/labkit", f"{tmp_path}/bin/labkit", "", (f"{tmp_path}/busybox.tar",))
     files["bin/labkit"] = f"#!/bin/sh\ntest -e {tmp_path}/ready || {{ echo no space >&2; exit 1; }}\n".encode()
     with pytest.raises(InfrastructureError, match="no space"):
         deploy(server.connection(), target)

@@ -48,7 +48,7 @@ def test_line_ends_are_the_guests(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     files = payload.guest_code()
     assert files["lib/labkit/__init__.py"] == b"a = 1\nb = 2\n"
     assert files["lib/labkit/data.bin"] == b"\0\r\n"
-    assert set(files) == {"bin/labkit", "lib/labkit/__init__.py", "lib/labkit/data.bin"}
+    assert set(files) == {"bin/labkit", "sbin/mount.aufs", "lib/labkit/__init__.py", "lib/labkit/data.bin"}
 
 
 def test_manifests() -> None:
@@ -73,7 +73,7 @@ def test_the_launcher_finds_its_library_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "prefix/bin").mkdir(parents=True)
     (tmp_path / "prefix/lib/labkit").mkdir(parents=True)
     launcher = tmp_path / "prefix/bin/labkit"
-    launcher.write_bytes(payload.LAUNCHER)
+    launcher.write_text(payload.LAUNCHER.format(module="labkit.cli"))
     (tmp_path / "prefix/lib/labkit/__init__.py").touch()
     (tmp_path / "prefix/lib/labkit/cli.py").write_text(
         "import sys\ndef main():\n    print(sys.argv[1:])\n    return 7\n"
@@ -87,7 +87,15 @@ def test_the_launcher_finds_its_library_through_a_link(tmp_path: Path) -> None:
         [sys.executable, "-IS", tmp_path / "link", "ps"], env=poisoned, capture_output=True, text=True, check=False
     )
     assert (run.returncode, run.stdout) == (7, "['ps']\n")
-    assert payload.LAUNCHER.startswith(b"#!/usr/bin/python3 -IS\n")
+    assert payload.LAUNCHER.startswith("#!/usr/bin/python3 -IS\n")
+
+
+def test_every_launcher_starts_a_module_that_is_there() -> None:
+    files = payload.guest_code()
+    for path, module in payload.PROGRAMS.items():
+        assert f"from {module} import main" in files[path].decode()
+        names = {f"lib/{module.replace('.', '/')}{end}" for end in (".py", "/__init__.py")}
+        assert names & set(files)
 
 
 def test_without_pyroute2_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
