@@ -49,8 +49,17 @@ def _controller(name: str, options: str) -> Need:
 
 NEEDS: dict[str, Need] = {
     "aufs": Need(
-        _TRY_UNION.format(mount="mount -t aufs -o dirs=$d/a:$d/b none $d/m"),
+        _TRY_UNION.format(mount="mount -i -t aufs -o dirs=$d/a:$d/b none $d/m"),  # -i: no mount.aufs stands in for it
         "the kernel has no aufs, which never entered the mainline",
+    ),
+    # Not in a mount namespace of its own: the process that stands in would keep it alive.
+    "aufs-or-stand-in": Need(
+        """
+        d=$(mktemp -d /var/tmp/labkit-probe.XXXXXX) && mkdir $d/a $d/b $d/m || exit 1
+        mount -t aufs -o dirs=$d/a:$d/b none $d/m 2>&1 && umount $d/m; status=$?
+        rm -rf --one-file-system $d; exit $status
+        """,
+        "aufs cannot be mounted, and nothing stands in for it",
     ),
     "cgroup-cpu": _controller("cpu", "CGROUP_SCHED|FAIR_GROUP_SCHED|CFS_BANDWIDTH"),
     # A memory and a cpuset controller for v1 are options of their own since Linux 6.12.
@@ -64,6 +73,10 @@ NEEDS: dict[str, Need] = {
         "the kernel's device-mapper has no thin-pool target",
     ),
     "iptables-nat": Need("iptables -w -t nat -S 2>&1 >/dev/null", "iptables cannot list the nat table"),
+    "kernel-without-aufs": Need(
+        "! { modprobe --quiet aufs; grep -w aufs /proc/filesystems; }",
+        "the kernel has aufs, which its distribution has added",
+    ),
     "network-namespaces": Need("unshare --net true 2>&1", "no network namespace can be made"),
     "overlay": Need(
         _TRY_UNION.format(mount="mount -t overlay -o lowerdir=$d/b,upperdir=$d/a,workdir=$d/w none $d/m"),
