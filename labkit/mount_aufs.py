@@ -136,7 +136,7 @@ def stand_in(stack: list[Branch], target: str) -> None:
             _remove(path)
         raise
     print(
-        f"mount.aufs: this kernel has no aufs; {PROGRAM} stands in for it. Same union, but whiteouts are 0/0 devices.",
+        f"mount.aufs: no aufs in this kernel; {PROGRAM} stands in for it (its whiteouts: 0/0 devices)",
         file=sys.stderr,
     )
 

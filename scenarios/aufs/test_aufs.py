@@ -96,6 +96,7 @@ def test_the_stand_in_does_not_pass_for_aufs(host: Host) -> None:
 @pytest.mark.claim("B3")
 def test_copy_up(host: Host) -> None:
     """The write left the file of the company as it was; the changed copy is at home."""
+    kind(host)
     for name, word, hint in (("company/code", "source", UNION), ("home/code", "apple", WRITE)):
         found = content(host, name, hint)
         assert found == word, f"{PLACE}/{name} says “{found}”, and not “{word}”; {hint}"

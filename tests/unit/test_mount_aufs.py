@@ -1,4 +1,4 @@
-"""What the stand-in for aufs understands. That it mounts is in tests/guest/test_mount_aufs.py."""
+"""What the stand-in for aufs understands. That it mounts is in tests/guest/test_aufs_stand_in.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The driver's words and decisions. What the module answers is in tests/guest/test_aufs.py."""
+"""The driver's words and decisions. What the module answers is in tests/guest/test_aufs_module.py."""
 
 from __future__ import annotations
 
