@@ -52,6 +52,20 @@ CASES = [
         "nothing called meeting is in /root/lessons/overlay/home",
     ),
     (
+        "aufs",
+        "test_copy_up",
+        "B3",
+        "echo source > /root/lessons/aufs/home/code",
+        "home/code says “source”, and not “apple”",
+    ),
+    (
+        "aufs",
+        "test_a_deletion_leaves_a_whiteout",
+        "B5",
+        "rm -f /root/lessons/aufs/home/meeting /root/lessons/aufs/home/.wh.meeting",
+        "no whiteout of meeting is in /root/lessons/aufs/home",
+    ),
+    (
         "cgroup-cpu",
         "test_the_quota_holds_it_to_half_a_processor",
         "G4",
@@ -80,7 +94,9 @@ class Saboteur:
         return (yield)
 
 
-@pytest.mark.parametrize(("lesson", "check", "claim", "command", "reason"), CASES, ids=[case[1] for case in CASES])
+@pytest.mark.parametrize(
+    ("lesson", "check", "claim", "command", "reason"), CASES, ids=[f"{case[0]}-{case[1]}" for case in CASES]
+)
 def test_the_claims_own_check_fails(
     machine: Machine, tmp_path: Path, lesson: str, check: str, claim: str, command: str, reason: str
 ) -> None:
