@@ -119,10 +119,10 @@ def test_a_deletion_leaves_a_whiteout(host: Host) -> None:
     """The deleted file still lies in the company; at home something hides it, in the form of whoever made the union."""
     form = {REAL: "name", STAND_IN: "device"}[kind(host)]
     assert content(host, "company/meeting", UNION) == "monday", f"company/meeting is not what it was; {UNION}"
-    assert not host.file(f"{PLACE}/mnt/meeting").exists, f"mnt/meeting is still to be seen; {DELETE}"
     found = hidden(host).get("meeting")
     assert found, f"no whiteout of meeting is in {PLACE}/home; {DELETE}"
     assert found == form, f"the whiteout of meeting is a {found}, and should be a {form} here; {DELETE}"
+    assert not host.file(f"{PLACE}/mnt/meeting").exists, f"mnt/meeting is still to be seen; {DELETE}"
 
 
 @after("a-whiteout-of-our-own", by_hand=False)
