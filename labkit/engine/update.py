@@ -22,7 +22,7 @@ from labkit.cgroups.detect import here
 from labkit.document import Reader
 from labkit.engine import lease
 from labkit.engine.record import UPDATES, Container
-from labkit.errors import ConflictError, KernelError
+from labkit.errors import ConflictError, KernelError, LabkitError
 from labkit.oci import spec
 from labkit.operations import Journal, Operation
 
@@ -49,9 +49,10 @@ class ReplaceFile(Operation):
         beside.replace(self.path)
 
     def undo(self) -> None:
-        """The old text, if the file is still there."""
-        if os.path.exists(self.path):
-            ReplaceFile(self.path, self.before, "").do()
+        """The old text, if ours is there."""
+        with contextlib.suppress(FileNotFoundError):
+            if Path(self.path).read_text(encoding="utf-8") == self.text:
+                ReplaceFile(self.path, self.before, "").do()
 
 
 def update(container: Container, wanted: dict[str, Any]) -> None:
@@ -83,14 +84,16 @@ def _replace(journal: Journal, record: ReplaceFile) -> None:
     try:
         record.do()
     except OSError as error:
-        journal.undo()
+        with contextlib.suppress(LabkitError):  # the first error is the one to read; gc tries the rest again
+            journal.undo()
         raise KernelError(f"{record.path} cannot be written: {error.strerror}", "is the disk full?") from error
 
 
 def _check(resources: dict[str, Any]) -> None:
-    """ConflictError where the limit of memory and swap together would be less than that of memory."""
+    """ConflictError where memory and swap together would have a limit, and memory alone a larger one or none."""
     memory = resources.get("memory", {})
-    if 0 <= memory.get("swap", -1) < memory.get("limit", -1):
+    swap, limit = memory.get("swap", -1), memory.get("limit", -1)
+    if swap >= 0 and not 0 <= limit <= swap:
         raise ConflictError(
             "the limit of memory and swap together would be less than that of memory alone",
             "change both: --memory and --memory-swap",
@@ -98,21 +101,18 @@ def _check(resources: dict[str, Any]) -> None:
 
 
 def recover_all() -> None:
-    """Take back what killed updates have left half done."""
-    for name in interrupted():
+    """Take back what killed updates have left: a journal, or only the lock."""
+    try:
+        names = {name.partition(".")[0] for name in os.listdir(UPDATES)}
+    except FileNotFoundError:
+        return
+    for name in names:
         taken = lease.take(name, UPDATES)
         if taken:
             try:
                 _journal(name).undo()
             finally:
                 taken.release()
-
-
-def interrupted() -> list[str]:
-    """Containers whose update is not finished: by a command that is at it, or was killed."""
-    with contextlib.suppress(FileNotFoundError):
-        return [name.partition(".")[0] for name in os.listdir(UPDATES) if name.endswith(".journal")]
-    return []
 
 
 def _journal(container_id: str) -> Journal:
