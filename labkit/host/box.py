@@ -75,6 +75,11 @@ class Box:
         return self.path.with_name(f"{self.path.name}.sha256")
 
 
+def name_for(kernel: KernelConfig) -> str:
+    """What Vagrant calls the box of that kernel."""
+    return f"labkit-{kernel.name}"
+
+
 def boxes_dir() -> Path:
     """Where all boxes are."""
     return paths.cache_dir() / "boxes"
@@ -106,7 +111,7 @@ def ensure(kernel: KernelConfig) -> Box:
 
 def find(kernel: KernelConfig) -> Box | None:
     """The box if it is there and was made of what this checkout wants now. Its contents are not read."""
-    name = f"labkit-{kernel.name}"
+    name = name_for(kernel)
     path, catalogue = boxes_dir() / f"{name}.box", boxes_dir() / f"{name}.json"
     try:
         described = json.loads(catalogue.read_text(encoding="utf-8"))
@@ -163,7 +168,7 @@ def make(kernel: KernelConfig) -> Box:
 
 
 def _make(kernel: KernelConfig, image: GuestImage, booted: Kernel, partial: Path) -> Box:
-    name = f"labkit-{kernel.name}"
+    name = name_for(kernel)
     box = Box(name, _version(), boxes_dir() / f"{name}.box", boxes_dir() / f"{name}.json")
     with log.step(f"Packing the box {name}"):
         digest = _pack(image, booted, partial / box.path.name)

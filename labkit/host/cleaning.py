@@ -13,11 +13,11 @@ from pathlib import Path
 
 from labkit import log
 from labkit.errors import ConflictError, UsageError
-from labkit.host import config, ownstate, paths, testing
+from labkit.host import box, config, ownstate, paths, testing
 from labkit.host.machines import open_machine
 
-STATE = ("machines", "reports", "tests", "matrix", "locks", "tests.lock", "matrix.lock")
-CACHE = ("images", "kernels", "accelerators.json")
+STATE = ("machines", "vagrant", "reports", "tests", "matrix", "locks", "tests.lock", "matrix.lock")
+CACHE = ("images", "kernels", "boxes", "accelerators.json")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Kept:
 def kept() -> list[Kept]:
     """What there is now."""
     places = [paths.state_dir() / name for name in STATE] + [paths.cache_dir() / name for name in CACHE]
+    # What Vagrant has unpacked of our own boxes is among all other boxes of this user's.
+    places += [box.vagrant_home() / "boxes" / box.name_for(kernel) for kernel in config.load().kernels.values()]
     return [Kept(path, _size(path)) for path in places if path.exists()]
 
 

@@ -22,6 +22,7 @@ def own_state(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     directory = tmp_path_factory.mktemp("labkit")
     monkeypatch.setenv("LABKIT_STATE", str(directory / "state"))
     monkeypatch.setenv("LABKIT_CACHE", str(directory / "cache"))
+    monkeypatch.setenv("VAGRANT_HOME", str(directory / "vagrant.d"))
     for variable in ("LABKIT_LAB", "LABKIT_LOG", "LABKIT_ACCEL", "LABKIT_MIRROR", "LABKIT_IMAGE_DIR"):
         monkeypatch.delenv(variable, raising=False)
     return directory

@@ -20,9 +20,18 @@ from typing import TYPE_CHECKING, Any
 from labkit import log
 from labkit.errors import ConfigError, InfrastructureError, LabkitError
 from labkit.host import config as lab
-from labkit.host import consolelog, paths
+from labkit.host import consolelog, kernels, paths
 from labkit.host.config import MachineConfig
-from labkit.host.machines import common, providers, qemurun, vagrantaccess, vagrantcommand
+from labkit.host.machines import (
+    accelerator,
+    choices,
+    common,
+    providers,
+    qemuprogram,
+    qemurun,
+    vagrantaccess,
+    vagrantcommand,
+)
 from labkit.host.machines.base import Status
 from labkit.host.machines.vagrantcommand import Vagrant
 from labkit.host.machines.vagranthypervisor import Hypervisor, hypervisor
@@ -213,7 +222,9 @@ class VagrantMachine:
             self._disconnect()
             vagrant.do("Restarting it, for the control groups", "reload", self.name, "--no-provision")
             record = self._let_root_in(record)
-            self._connect(record)
+            connection = self._connect(record)
+        release = connection.run("uname -r", hide=True, in_stream=False).stdout.strip()
+        choices.check(connection, self._config, release)
         self._deploy()
         with log.step("Saving the snapshot"):
             # The session must not be in the snapshot: after loading, the guest would wait for its other end for ever.
@@ -255,9 +266,20 @@ class VagrantMachine:
         if self.provider == "libvirt":
             told |= self._hypervisor().prepare()
             told["console"] = str(self._console)
+            told |= self._driver()
         if box:
             told["box"] = {"name": box.name, "version": box.version, "url": box.url}
         return told
+
+    def _driver(self) -> dict[str, str]:
+        """``qemu`` or ``kvm`` for libvirt, as was proved: a /dev/kvm that opens can still hang its guests.
+
+        The proof boots the lab's own kernel. Where that is not there (a stock box) the Vagrantfile believes /dev/kvm.
+        """
+        kernel = kernels.find(lab.load().kernel(self._config.kernel))
+        if kernel is None:
+            return {}
+        return {"driver": "kvm" if accelerator.choose(qemuprogram.find(), kernel) == "kvm" else "qemu"}
 
     # Removing.
 
