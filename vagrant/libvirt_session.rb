@@ -23,9 +23,11 @@ module LibvirtSession
     libvirt.qemu_use_session = true
     libvirt.uri = "qemu:///session"
     libvirt.system_uri = "qemu:///session"
-    # A machine without libvirt's network is allowed only where a guest agent could tell the address. It is not asked.
+    # A machine without libvirt's network is allowed only where a guest agent could tell the address. It is not asked: its
+    # channel leads nowhere. (By default it is a socket below ~/.config, too long a path for some homes; unix(7).)
     libvirt.mgmt_attach = false
     libvirt.qemu_use_agent = true
+    libvirt.channel type: "null", target_type: "virtio", target_name: "org.qemu.guest_agent.0"
     # Given to QEMU as it is; the address is one that libvirt, which does not know of the card, uses last.
     network = "user,id=lab,ipv6=off,restrict=#{restrict ? 'on' : 'off'},hostfwd=tcp:127.0.0.1:#{port}-:22"
     ["-netdev", network, "-device", "virtio-net-pci,netdev=lab,bus=pci.0,addr=0x10,romfile="].each do |word|

@@ -170,7 +170,7 @@ class User:
 @contextlib.contextmanager
 def ordinary_user() -> Iterator[User]:
     """A user that did not exist and does not exist afterwards. Only root can make one."""
-    name = f"labkit-e2e-{os.getpid()}"
+    name = f"labe2e-{os.getpid()}"
     subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", name], check=True, capture_output=True)
     user = User(name)
     try:
