@@ -68,35 +68,53 @@ sys.exit(boundary.call(lambda: run.play([Cell("6.1", "v2", "nft")], ["first", "s
 """
 
 
-def write(place: Path, name: str, needs: str = "", command: str = "echo said") -> None:
-    lesson = place / name
-    lesson.mkdir(parents=True)
-    (lesson / "README.md").write_text(LESSON % (needs, command), encoding="utf-8")
-    (lesson / f"test_{name}.py").write_text(CHECKS, encoding="utf-8")
+class Place:
+    """Lessons for the test, and the state directory in which they are played."""
+
+    def __init__(self, directory: Path) -> None:
+        self.lessons = directory / "scenarios"
+        self.matrix = paths.state_dir() / "matrix"  # now: while it is played, the state directory is another
+
+    def write(self, name: str, needs: str = "", command: str = "echo said") -> None:
+        lesson = self.lessons / name
+        lesson.mkdir(parents=True)
+        (lesson / "README.md").write_text(LESSON % (needs, command), encoding="utf-8")
+        (lesson / f"test_{name}.py").write_text(CHECKS, encoding="utf-8")
+
+    def qemus(self) -> list[int]:
+        """Processes of QEMU that work in a directory of the matrix's machines."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                here = (entry / "cwd").resolve().is_relative_to(self.matrix / "machines")
+                if here and "qemu" in (entry / "comm").read_text():
+                    found.append(int(entry.name))
+        return found
+
+    def log(self) -> str:
+        """What the cell's programs have said so far."""
+        for file in (self.matrix / "records").glob("*/cell-*.log"):
+            return file.read_text(encoding="utf-8", errors="replace")
+        return ""
+
+    def since_the_boot(self, number: int) -> str:
+        """What they have said since the machine was booted for the ``number``-th time; nothing before that."""
+        return "".join(self.log().split("-m invoke up")[number:])
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A directory for lessons. lab.yaml is the checkout's, with the matrix above."""
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """lab.yaml is the checkout's, with the matrix above."""
     if "LABKIT_STATE" not in os.environ:
         monkeypatch.setenv("LABKIT_STATE", str(tmp_path / "state"))
     lab = tmp_path / "lab.yaml"
     original = (paths.checkout() / "lab.yaml").read_text(encoding="utf-8")
     lab.write_text(original.split("\nmatrix:\n")[0] + MATRIX, encoding="utf-8")
     monkeypatch.setenv("LABKIT_LAB", str(lab))
-    yield tmp_path / "scenarios"
-    assert qemus() == [], "a machine is left"
-    assert not list((paths.state_dir() / "matrix" / "machines").glob("*"))
-
-
-def qemus() -> list[int]:
-    """Processes of QEMU that work in a directory of the matrix's machines."""
-    machines, found = paths.state_dir() / "matrix" / "machines", []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (entry / "cwd").resolve().is_relative_to(machines) and "qemu" in (entry / "comm").read_text():
-                found.append(int(entry.name))
-    return found
+    it = Place(tmp_path)
+    yield it
+    assert it.qemus() == [], "a machine is left"
+    assert not list((it.matrix / "machines").glob("*"))
 
 
 def wait_for(condition: object, seconds: float, what: str) -> None:
@@ -107,26 +125,13 @@ def wait_for(condition: object, seconds: float, what: str) -> None:
         time.sleep(0.1)
 
 
-def log() -> str:
-    """What the cell's programs have said so far."""
-    for file in (paths.state_dir() / "matrix" / "records").glob("*/cell-*.log"):
-        return file.read_text(encoding="utf-8", errors="replace")
-    return ""
-
-
-def since_the_boot(number: int) -> str:
-    """What they have said since the machine was booted for the ``number``-th time; nothing before that."""
-    parts = log().split("-m invoke up")
-    return "".join(parts[number:])
-
-
-def test_what_lab_yaml_and_the_kernel_do_not_agree_about_turns_the_cell_red(place: Path, tmp_path: Path) -> None:
+def test_what_lab_yaml_and_the_kernel_do_not_agree_about_turns_the_cell_red(place: Place, tmp_path: Path) -> None:
     """The module overlay is removed by a kernel parameter, and pid-namespaces are expected to be lacking."""
-    write(place, "fine")
-    write(place, "expected", "aufs")
-    write(place, "removed", "overlay")
-    write(place, "unfounded", "pid-namespaces")
-    played = run.play([CELL], ["fine", "expected", "removed", "unfounded"], place=place, fresh=True)
+    place.write("fine")
+    place.write("expected", "aufs")
+    place.write("removed", "overlay")
+    place.write("unfounded", "pid-namespaces")
+    played = run.play([CELL], ["fine", "expected", "removed", "unfounded"], place=place.lessons, fresh=True)
     (cell,) = played.summary.cells
     results = {result.lesson: result for result in cell.results}
     assert (results["fine"].verdict, results["fine"].passed, results["fine"].lacking) == ("passed", 2, 1)
@@ -146,43 +151,45 @@ def test_what_lab_yaml_and_the_kernel_do_not_agree_about_turns_the_cell_red(plac
     assert "cell-6.1-v2-nft.fine" in suites
 
 
-def test_ctrl_c_leaves_nothing_the_next_run_goes_on_and_a_lost_machine_is_tried_again(place: Path) -> None:
-    write(place, "first")
-    write(place, "second", command="sleep 12; echo said")
-    started = subprocess.Popen([sys.executable, "-c", PLAY, str(place)], cwd=paths.checkout())
+def test_ctrl_c_leaves_nothing_the_next_run_goes_on_and_a_lost_machine_is_tried_again(place: Place) -> None:
+    place.write("first")
+    place.write("second", command="sleep 12; echo said")
+    started = subprocess.Popen([sys.executable, "-c", PLAY, str(place.lessons)], cwd=paths.checkout())
     try:
-        wait_for(lambda: "second/README.md" in log(), 180, "the second lesson")
+        wait_for(lambda: "second/README.md" in place.log(), 180, "the second lesson")
         time.sleep(2)  # in the middle of its sleep
-        assert len(qemus()) == 1
+        assert len(place.qemus()) == 1
         started.send_signal(signal.SIGINT)
         assert started.wait(60) == 130
     finally:
         if started.poll() is None:
             started.terminate()
             started.wait(60)
-    assert qemus() == []
-    before = log().count("first/README.md")
+    assert place.qemus() == []
+    before = place.log().count("first/README.md")
 
     def kill_its_machine() -> None:
-        wait_for(lambda: "second/README.md" in since_the_boot(2), 240, "the second lesson, again")
+        wait_for(lambda: "second/README.md" in place.since_the_boot(2), 240, "the second lesson, again")
         time.sleep(3)
-        for pid in qemus():
+        for pid in place.qemus():
             os.kill(pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill_its_machine)
     killer.start()
-    played = run.play([CELL], ["first", "second"], place=place)
+    played = run.play([CELL], ["first", "second"], place=place.lessons)
     killer.join()
     assert played.reused == 1
-    assert log().count("first/README.md") == before, "what was recorded is not played again"
+    assert place.log().count("first/README.md") == before, "what was recorded is not played again"
     assert [result.verdict for result in played.summary.cells[0].results] == ["passed", "passed"]
-    assert log().count("-m invoke up") == 3, "once before Ctrl-C, once after it, and once for the machine that was lost"
+    assert place.log().count("-m invoke up") == 3, (
+        "once before Ctrl-C, once after it, and once for the machine that was lost"
+    )
 
 
 def test_a_machine_that_does_not_start_is_no_failure(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(place, "fine")
+    place.write("fine")
     real = qemuprogram.find()
     program = tmp_path / "qemu" / "qemu-system-x86_64"
     program.parent.mkdir()
@@ -193,11 +200,11 @@ def test_a_machine_that_does_not_start_is_no_failure(
     monkeypatch.setenv("LABKIT_ACCEL", "tcg")
     qemuprogram.find.cache_clear()
     try:
-        played = run.play([CELL], ["fine"], place=place)
+        played = run.play([CELL], ["fine"], place=place.lessons)
     finally:
         qemuprogram.find.cache_clear()
     ((result,),) = [cell.results for cell in played.summary.cells]
     assert result.verdict == "infrastructure"
     assert "no power" in result.why[0]
     assert exit_status(played.summary.verdicts) == 7
-    assert log().count("-m invoke up") == 2, "it is tried once more"
+    assert place.log().count("-m invoke up") == 2, "it is tried once more"
