@@ -105,8 +105,7 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """lab.yaml is the checkout's, with the matrix above."""
-    if "LABKIT_STATE" not in os.environ:
-        monkeypatch.setenv("LABKIT_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("LABKIT_STATE", str(tmp_path / "state"))  # and no record of an earlier test in it
     lab = tmp_path / "lab.yaml"
     original = (paths.checkout() / "lab.yaml").read_text(encoding="utf-8")
     lab.write_text(original.split("\nmatrix:\n")[0] + MATRIX, encoding="utf-8")

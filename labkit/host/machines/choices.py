@@ -31,8 +31,11 @@ esac
 
 
 def check(connection: fabric.Connection, config: MachineConfig, kernel_release: str) -> None:
-    """ConfigError where the machine behind ``connection`` is not what ``config`` says."""
-    compare(connection.run(_LOOK, hide=True, in_stream=False).stdout.split(), config, kernel_release)
+    """ConfigError where the machine is not what ``config`` says, InfrastructureError where it is lost."""
+    from labkit.host.deploy import execute  # paramiko comes with it, which a machine that runs already does not need
+
+    _, found, _ = execute(connection, _LOOK)
+    compare(found.decode().split(), config, kernel_release)
 
 
 def compare(found: list[str], config: MachineConfig, kernel_release: str) -> None:
