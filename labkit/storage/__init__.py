@@ -12,12 +12,34 @@ A driver is a module; DRIVERS names them, the first that a kernel has is used wh
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 
 from labkit.errors import KernelError
-from labkit.storage import aufs, overlay
 
-DRIVERS: dict[str, ModuleType] = {"overlay": overlay, "aufs": aufs}
+
+class _Drivers(Mapping[str, ModuleType]):
+    """Name -> module, imported when it is asked for: a container's start needs one of them."""
+
+    _names = ("overlay", "aufs")
+
+    def __getitem__(self, name: str) -> ModuleType:
+        if name not in self._names:
+            raise KeyError(name)
+        return importlib.import_module(f"{__name__}.{name}")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+DRIVERS: Mapping[str, ModuleType] = _Drivers()
 
 
 def choose(name: str = "") -> str:

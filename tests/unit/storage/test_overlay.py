@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from labkit.errors import KernelError
@@ -23,3 +26,11 @@ def test_drivers_are_named_in_one_dictionary() -> None:
     for driver in DRIVERS.values():
         assert callable(driver.available)
         assert callable(driver.operations)
+
+
+def test_only_the_driver_that_is_asked_for_is_imported() -> None:
+    """Each start of a container pays for what is imported."""
+    code = "import sys; from labkit.storage import DRIVERS; DRIVERS['overlay']; print(sorted(sys.modules))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "'labkit.storage.overlay'" in printed
+    assert "'labkit.storage.aufs'" not in printed
