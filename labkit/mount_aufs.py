@@ -6,7 +6,7 @@ are 0/0 devices, those of every branch count (as with ``ro+wh``), and only the f
 
 Exit statuses are mount(8)'s: 1 for what was asked wrongly, 2 for what is missing here, 32 for a mount that failed.
 
-It imports next to nothing, since people wait for it: subprocess and dataclasses alone would double its time.
+It imports next to nothing, since people wait for it: subprocess and argparse alone would double its time.
 """
 
 from __future__ import annotations

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from labkit.value import Value, field
 
-@dataclass(frozen=True)
-class Hierarchies:
+
+class Hierarchies(Value):
     """``v1`` maps a controller (or ``name=systemd``) to its mount point; ``v2`` is the unified tree's, or empty."""
 
     v1: dict[str, str] = field(default_factory=dict)

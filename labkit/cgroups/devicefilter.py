@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from shlex import quote
 
 from labkit.cgroups import devices
@@ -12,7 +11,6 @@ from labkit.operations import Operation
 from labkit.operations.files import write_kernel_file
 
 
-@dataclass(frozen=True)
 class ListDevices(Operation):
     """v1: nothing is allowed, then what ``rules`` say, one write for each (cgroup-v1/devices.rst)."""
 
@@ -49,7 +47,6 @@ _PERL = (
 )
 
 
-@dataclass(frozen=True)
 class ProgramDevices(Operation):
     """v2: a program that the kernel asks whenever a process of the group opens or makes a device (kernel/bpf.py)."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
@@ -22,7 +21,6 @@ from labkit.operations.files import write_kernel_file
 _PATIENCE = 10.0
 
 
-@dataclass(frozen=True)
 class Freeze(Operation):
     """Freeze (or thaw) the group that has this file."""
 

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
@@ -15,7 +14,6 @@ from labkit.operations import Operation
 from labkit.operations.files import write_kernel_file
 
 
-@dataclass(frozen=True)
 class MakeGroup(Operation):
     """``mkdir`` under a controller makes a group; its files appear by themselves.
 
@@ -70,7 +68,6 @@ def _remove_group(place: str, seconds: float = 5.0) -> None:
             return
 
 
-@dataclass(frozen=True)
 class EnableControllers(Operation):
     """v2: hand controllers to the groups below ``path`` (cgroup.subtree_control). They stay on: others may use them,
     too.
@@ -92,7 +89,6 @@ class EnableControllers(Operation):
         """Nothing."""
 
 
-@dataclass(frozen=True)
 class InheritCpuset(Operation):
     """v1: a new cpuset group has neither processors nor memory nodes and takes no process; it gets its parent's."""
 
@@ -121,7 +117,6 @@ class InheritCpuset(Operation):
         """Nothing: the values go with the group."""
 
 
-@dataclass(frozen=True)
 class SetLimit(Operation):
     """A value into one of the group's files."""
 
@@ -147,7 +142,6 @@ class SetLimit(Operation):
         """Nothing: the value goes with the group."""
 
 
-@dataclass(frozen=True)
 class ChangeSetting(SetLimit):
     """Another value in a file of a group that is in use. ``before`` is what was read when this was planned."""
 

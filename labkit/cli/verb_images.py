@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
 
 from labkit.cli import table
 from labkit.images import store
@@ -25,7 +24,7 @@ def main(options: argparse.Namespace) -> int:
     """Print them."""
     images = store.everything()
     if options.json:
-        print(json.dumps([asdict(image) for image in images], indent=1))
+        print(json.dumps([image.as_dict() for image in images], indent=1))
     elif options.quiet:
         for image in images:
             print(image.reference)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +39,12 @@ def _inspect(name: str) -> dict[str, Any]:
             raise NotFoundError(
                 f"there is no container and no image '{name}'", "see 'labkit ps -a' and 'labkit images'"
             ) from None
-        return {**asdict(image), "layer_directories": image.lowers()}
+        return {**image.as_dict(), "layer_directories": image.lowers()}
     path = Path(container.directory, "config.json")
     specification = Reader.parse(path.read_bytes(), str(path)).object if path.exists() else None
     return {
-        **asdict(container),
-        "state": asdict(container.state()),
+        **container.as_dict(),
+        "state": container.state().as_dict(),
         "processes": lifecycle.processes(container),
         "network_namespace": "" if container.network == "host" else bundle.sandbox_of(container).path,
         "rootfs": container.rootfs,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import asdict
 
 from labkit.cli import table
 from labkit.engine import gc, record
@@ -33,7 +32,7 @@ def main(options: argparse.Namespace) -> int:
     found = [(container, container.state()) for container in record.everything()]
     shown = [(container, state) for container, state in found if options.all or state.status in RUNNING]
     if options.json:
-        print(json.dumps([{**asdict(container), "state": asdict(state)} for container, state in shown], indent=1))
+        print(json.dumps([{**container.as_dict(), "state": state.as_dict()} for container, state in shown], indent=1))
     elif options.quiet:
         for container, _ in shown:
             print(container.short_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.cgroups import group
@@ -15,13 +14,13 @@ from labkit.network.model import DEFAULT, Sandbox
 from labkit.network.portmap import PortMapping
 from labkit.oci import defaults
 from labkit.storage import DRIVERS
+from labkit.value import Value, field
 
 NETWORKS = ("bridge", "host", "none")
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Value):
     """What ``labkit run`` was asked for, checked."""
 
     image: str

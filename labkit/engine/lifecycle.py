@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from dataclasses import replace
 
 from labkit.cgroups import freezer, group
 from labkit.cgroups.detect import here
@@ -83,7 +82,7 @@ def execute(container: Container, args: list[str], env: list[str], workdir: str)
         raise UsageError(f"the working directory '{workdir}' is no absolute path", "as -w /data")
     state = running(container)
     base = spec.load(container.directory).process
-    beside = replace(base, args=args, env=[*base.env, *env], cwd=workdir or base.cwd)
+    beside = base.changed(args=args, env=[*base.env, *env], cwd=workdir or base.cwd)
     return oci_exec.run(beside, state.pid, container.cgroups_path, here())
 
 

@@ -12,7 +12,6 @@ import json
 import os
 import select
 import time
-from dataclasses import dataclass
 
 #: As docker cuts them: a line's beginning waits for its end no longer than this many bytes.
 LONGEST_LINE = 16384
@@ -50,16 +49,16 @@ class LogWriter:
             self.file.close()
 
 
-@dataclass
 class _Stream:
-    name: str
-    source: int
-    sink: int
-    """Where a copy goes, or -1."""
-    waiting: bytes = b""
-    """What the sink has not taken yet."""
-    open: bool = True
-    """Whether somebody may still write to the source."""
+    def __init__(self, name: str, source: int, sink: int) -> None:
+        self.name = name
+        self.source = source
+        self.sink = sink
+        """Where a copy goes, or -1."""
+        self.waiting = b""
+        """What the sink has not taken yet."""
+        self.open = True
+        """Whether somebody may still write to the source."""
 
 
 class Copier:

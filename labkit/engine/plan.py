@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
@@ -19,7 +18,6 @@ from labkit.operations.files import MakeDirectory, MakeTree
 from labkit.storage import DRIVERS
 
 
-@dataclass(frozen=True)
 class ReserveName(Operation):
     """A container's name, as a link to its id: symlink(2) fails where there is one, so that two can never have it."""
 
@@ -52,7 +50,6 @@ class ReserveName(Operation):
                 os.unlink(f"{NAMES}/{self.name}")
 
 
-@dataclass(frozen=True)
 class WriteFile(Operation):
     """A small text file of ours, in a directory that goes with the container."""
 

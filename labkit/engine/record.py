@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +20,7 @@ from labkit.cgroups.detect import here
 from labkit.errors import ConfigError, ConflictError, KernelError, NotFoundError, UsageError
 from labkit.kernel import process
 from labkit.operations import Journal
+from labkit.value import Value, field
 
 DATA = "/var/lib/labkit"
 RUN = "/run/labkit"
@@ -32,8 +32,7 @@ T = TypeVar("T")
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
 
 
-@dataclass(frozen=True)
-class State:
+class State(Value):
     """Where a container is in its life. Times are seconds since the epoch, 0 for not yet."""
 
     status: str = "created"
@@ -48,8 +47,7 @@ class State:
     """The boot in which it runs (kernel/process.py): a pid of another boot means nothing."""
 
 
-@dataclass(frozen=True)
-class Container:
+class Container(Value):
     """What was asked for. ``id`` is 64 hex digits; its first 12 name it, too."""
 
     id: str
@@ -96,7 +94,7 @@ class Container:
 
     def save(self) -> None:
         """Write it, for others to find."""
-        _write(Path(self.directory, "container.json"), json.dumps(asdict(self), indent=1))
+        _write(Path(self.directory, "container.json"), json.dumps(self.as_dict(), indent=1))
 
     def state(self) -> State:
         """What it is doing now. A first process that is gone without a word means that its shim died, too.
@@ -107,7 +105,7 @@ class Container:
         if state.status != "running":
             return state
         if state.boot == process.boot_id() and process.is_alive(state.pid, state.pid_started):
-            return replace(state, status="paused") if freezer.is_frozen(self.cgroups_path, here()) else state
+            return state.changed(status="paused") if freezer.is_frozen(self.cgroups_path, here()) else state
         return State("exited", exit_code=137, started_at=state.started_at)
 
     def written_state(self) -> State:
@@ -127,7 +125,7 @@ class Container:
 
     def save_state(self, state: State) -> None:
         """Write it in one step."""
-        _write(Path(self.directory, "state.json"), json.dumps(asdict(state)))
+        _write(Path(self.directory, "state.json"), json.dumps(state.as_dict()))
 
 
 def _write(path: Path, text: str) -> None:

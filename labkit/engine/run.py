@@ -9,7 +9,6 @@ import select
 import signal
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -96,7 +95,7 @@ def _prepare(container: Container, image: Image, options: Options) -> Container:
         from labkit.network.model import DEFAULT
 
         address = networks.join(DEFAULT, container.id, options.ports, running)
-        container = replace(container, address=address)
+        container = container.changed(address=address)
     container.save()
     running.run(plan.root_filesystem(container, image))
     running.run(plan.name_file_operations(container))

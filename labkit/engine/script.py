@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 
 from labkit import __version__
 from labkit.cgroups import group
@@ -29,7 +28,7 @@ def render(options: Options, typed: list[str]) -> str:
     ]
     if options.network == "bridge":
         address, reserved = networks.reservations(DEFAULT, container.id, options.ports)
-        container = replace(container, address=address)
+        container = container.changed(address=address)
         if not networks.is_up(DEFAULT.name):
             sections.append((f"The network {DEFAULT.name}, which its first container brings up", DEFAULT.operations()))
         sections.append(("An address, and the ports to publish", reserved))

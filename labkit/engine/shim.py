@@ -14,7 +14,6 @@ import signal
 import socket
 import time
 import traceback
-from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TextIO
 
 from labkit import log
@@ -27,10 +26,10 @@ from labkit.engine.record import Container, State
 from labkit.errors import InfrastructureError, LabkitError
 from labkit.kernel import process
 from labkit.oci import launch, plan, spec
+from labkit.value import Value
 
 
-@dataclass(frozen=True)
-class Pipes:
+class Pipes(Value):
     """Pipes between the command and the container: (our end, the command's end) each, or (-1, -1) for none."""
 
     stdin: tuple[int, int] = (-1, -1)
@@ -199,7 +198,7 @@ class _Keeper:
         _, status = os.waitpid(created.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         code = code if code >= 0 else 128 - code
-        self._end(replace(self.container.written_state(), status="exited", pid=0, exit_code=code))
+        self._end(self.container.written_state().changed(status="exited", pid=0, exit_code=code))
         return code
 
     def deliver_rest(self) -> None:
@@ -228,7 +227,7 @@ class _Keeper:
         """Nothing of the run is left when the state says so: whoever waits for ``exited`` may count on it."""
         self._take_back(with_creation=False)
         with contextlib.suppress(LabkitError):  # a full disk; the state still says running, and gc corrects it
-            self.container.save_state(replace(state, finished_at=time.time()))
+            self.container.save_state(state.changed(finished_at=time.time()))
         if self.container.auto_remove:
             self._take_back(with_creation=True)
 

@@ -12,7 +12,6 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -30,7 +29,6 @@ from labkit.operations import Journal, Operation
 _PATIENCE = 10.0
 
 
-@dataclass(frozen=True)
 class ReplaceFile(Operation):
     """Another text in a file of ours, in one step."""
 

@@ -14,7 +14,6 @@ import contextlib
 import os
 import shutil
 import tarfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO
@@ -23,6 +22,7 @@ from labkit.errors import ConfigError
 from labkit.images.store import FIRST_FORM
 from labkit.kernel.inroot import resolve
 from labkit.storage import DRIVERS
+from labkit.value import Value, field
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -33,8 +33,7 @@ _AUFS_OWN = ".wh..wh."
 _AUFS_LINKS = ".wh..wh.plnk"
 
 
-@dataclass(frozen=True)
-class Marks:
+class Marks(Value):
     """What a layer hides of the layers below, as paths relative to it."""
 
     whiteouts: list[str] = field(default_factory=list)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from labkit.errors import ConfigError, NotFoundError
 from labkit.images import reference
+from labkit.value import Value
 
 LAYERS = "/var/lib/labkit/layers"
 IMAGES = "/var/lib/labkit/images"
@@ -23,8 +23,7 @@ FIRST_FORM = "fs"
 """The form that every layer has; see layers.py."""
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(Value):
     """``id`` is the SHA-256 of its configuration, in hex; ``layers`` are diff ids in hex, the lowest first."""
 
     reference: str
@@ -66,7 +65,7 @@ def save(image: Image) -> None:
     path = _file(image.reference)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(f".{os.getpid()}")
-    beside.write_text(json.dumps(asdict(image), indent=1), encoding="utf-8")
+    beside.write_text(json.dumps(image.as_dict(), indent=1), encoding="utf-8")
     beside.replace(path)
 
 

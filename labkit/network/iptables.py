@@ -7,14 +7,12 @@ used.
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
 
 from labkit.errors import KernelError, MissingToolError
 from labkit.kernel import process
 from labkit.operations import Operation
 
 
-@dataclass(frozen=True)
 class AddRules(Operation):
     """Chains of our own, then rules, each a string ``TABLE CHAIN SPECIFICATION``; ``chains`` are ``TABLE CHAIN``."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
@@ -23,7 +22,6 @@ def namespace_path(name: str) -> str:
     return f"{NETNS_DIRECTORY}/{name}"
 
 
-@dataclass(frozen=True)
 class AddNamespace(Operation):
     """A network namespace that lives without a process, since a bind mount holds it (namespaces(7))."""
 
@@ -59,7 +57,6 @@ class AddNamespace(Operation):
         Path(path).unlink(missing_ok=True)
 
 
-@dataclass(frozen=True)
 class _InNamespace(Operation):
     """An operation on a device of the host, or of the network namespace ``namespace``."""
 
@@ -81,7 +78,6 @@ class _InNamespace(Operation):
         """Nothing: it goes with the device, and the device with its own operation."""
 
 
-@dataclass(frozen=True)
 class AddBridge(Operation):
     """A bridge: a switch in software, its ports are links."""
 
@@ -104,7 +100,6 @@ class AddBridge(Operation):
         netlink.delete_link(self.name)
 
 
-@dataclass(frozen=True)
 class AddVeth(Operation):
     """A pair of links with a cable between them: one here, its peer in a network namespace (veth(4))."""
 
@@ -126,7 +121,6 @@ class AddVeth(Operation):
             netlink.delete_link(self.name)
 
 
-@dataclass(frozen=True)
 class JoinBridge(Operation):
     """A link becomes a port of a bridge."""
 
@@ -145,7 +139,6 @@ class JoinBridge(Operation):
         """Nothing: it goes with the device."""
 
 
-@dataclass(frozen=True)
 class SetUp(_InNamespace):
     """A link begins to carry packets."""
 
@@ -159,7 +152,6 @@ class SetUp(_InNamespace):
             netlink.set_up(self.device)
 
 
-@dataclass(frozen=True)
 class AddAddress(_InNamespace):
     """An address, and with its prefix the route to its neighbours."""
 
@@ -176,7 +168,6 @@ class AddAddress(_InNamespace):
             netlink.add_address(self.device, self.address, self.prefix)
 
 
-@dataclass(frozen=True)
 class AddDefaultRoute(_InNamespace):
     """Where packets for everybody else go."""
 

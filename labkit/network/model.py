@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 
 from labkit.network import bridge, ipam, portmap
 from labkit.network.links import (
@@ -16,10 +15,10 @@ from labkit.network.links import (
     namespace_path,
 )
 from labkit.operations import Operation
+from labkit.value import Value
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(Value):
     """Endpoints that reach one another: a bridge, and a subnet for their addresses."""
 
     name: str
@@ -44,8 +43,7 @@ class Network:
 DEFAULT = Network("labkit0", "10.77.0.0/16")
 
 
-@dataclass(frozen=True)
-class Sandbox:
+class Sandbox(Value):
     """A container's network namespace."""
 
     name: str
@@ -60,8 +58,7 @@ class Sandbox:
         return [AddNamespace(self.name), SetUp("lo", self.name)]
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(Value):
     """A veth pair that joins a sandbox to a network: ``host_link`` is a port of the bridge, eth0 is in the sandbox."""
 
     network: Network

@@ -5,17 +5,16 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-from dataclasses import dataclass
 
 from labkit.errors import ConflictError, UsageError
 from labkit.network.bridge import CHAIN
 from labkit.network.iptables import AddRules
+from labkit.value import Value
 
 _FORMS = "write HOST_PORT:CONTAINER_PORT, as -p 6379:6379, with an address before it or /udp behind it where needed"
 
 
-@dataclass(frozen=True)
-class PortMapping:
+class PortMapping(Value):
     """One port of the host that leads to one of a container; ``host_address`` empty means any of the host's."""
 
     host_port: int

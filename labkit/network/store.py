@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
@@ -71,7 +70,6 @@ def _read(directory: Path) -> dict[str, str]:
         return {}
 
 
-@dataclass(frozen=True)
 class Reserve(Operation):
     """A name in a directory that holds its owner's id. ``network`` is the one that goes with its last address."""
 

@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from labkit import log
@@ -25,6 +24,7 @@ from labkit.kernel import namespaces, process
 from labkit.oci import init
 from labkit.oci.plan import Plan
 from labkit.oci.spec import Spec
+from labkit.value import Value
 
 #: Kind of namespace -> unshare(1)'s option, and nsenter(1)'s.
 UNSHARE_WORDS = {"mnt": "--mount", "uts": "--uts", "ipc": "--ipc", "net": "--net", "pid": "--pid", "cgroup": "--cgroup"}
@@ -47,8 +47,7 @@ class StartError(LabkitError):
         self.exit_status = exit_status
 
 
-@dataclass
-class Created:
+class Created(Value):
     """A process that has done everything but execute its program."""
 
     pid: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
@@ -13,7 +12,6 @@ from labkit.kernel import mounts
 from labkit.operations import Operation
 
 
-@dataclass(frozen=True)
 class MakeFile(Operation):
     """An empty file to mount another one on."""
 
@@ -36,7 +34,6 @@ class MakeFile(Operation):
         """Nothing: it lies in the container's writable layer."""
 
 
-@dataclass(frozen=True)
 class SetHostname(Operation):
     """The host name of this UTS namespace (sethostname(2))."""
 
@@ -54,7 +51,6 @@ class SetHostname(Operation):
         """Nothing: it goes with the namespace."""
 
 
-@dataclass(frozen=True)
 class PivotRoot(Operation):
     """The new root and the old one change places, both on ``.``: the old root then lies on top of the new one.
 
@@ -76,7 +72,6 @@ class PivotRoot(Operation):
         """Nothing: it goes with the mount namespace."""
 
 
-@dataclass(frozen=True)
 class DetachOldRoot(Operation):
     """The old root, which lies on top of the new one, goes: no mount of the host is left in the container's table."""
 

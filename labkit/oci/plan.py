@@ -7,7 +7,6 @@ nothing. So the plan can be printed (--dry-run) and compared as text (tests).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from labkit.cgroups import group
 from labkit.cgroups.detect import Hierarchies
@@ -18,10 +17,10 @@ from labkit.oci.spec import MountPoint, Spec
 from labkit.operations import Operation
 from labkit.operations.files import Link, MakeDevice, MakeDirectory
 from labkit.operations.mounting import BindMount, Mount, Remount, SetPropagation
+from labkit.value import Value
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Value):
     """``host`` is done before the process is cloned, ``init`` by that process in its new namespaces."""
 
     host: list[Operation]

@@ -7,7 +7,6 @@ than an error.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,13 @@ from labkit.document import Reader
 from labkit.errors import ConfigError
 from labkit.kernel import capabilities, namespaces
 from labkit.oci import defaults
+from labkit.value import Value, field
 
 #: The document's name in messages (config.md, "Configuration").
 FILE = "config.json"
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(Value):
     """What is executed (config.md, "Process")."""
 
     args: list[str]
@@ -36,8 +35,7 @@ class Process:
     no_new_privileges: bool
 
 
-@dataclass(frozen=True)
-class MountPoint:
+class MountPoint(Value):
     """One mount (config.md, "Mounts"); ``options`` in mount(8)'s words."""
 
     destination: str
@@ -46,8 +44,7 @@ class MountPoint:
     options: list[str]
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(Value):
     """A container as the low-level runtime sees it."""
 
     process: Process

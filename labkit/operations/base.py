@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from importlib import import_module
 from typing import Any
+
+from labkit.value import Value
 
 Record = dict[str, Any]
 
 
-class Operation:
-    """One change of the kernel's state. Subclasses are frozen dataclasses whose fields JSON can hold.
+class Operation(Value):
+    """One change of the kernel's state. Subclasses are values whose fields JSON can hold.
 
     ``describe`` is the equivalent shell command, runnable as it stands; ``do`` does it by system call or netlink;
     ``undo`` takes it back and does nothing where there is nothing to take back, so that it may be called at any time
@@ -36,9 +37,8 @@ class Operation:
 
 def to_record(operation: Operation) -> Record:
     """``{"operation": "MODULE:CLASS", field: value, …}``, for the journal."""
-    assert dataclasses.is_dataclass(operation)
     kind = type(operation)
-    return {"operation": f"{kind.__module__}:{kind.__qualname__}", **dataclasses.asdict(operation)}
+    return {"operation": f"{kind.__module__}:{kind.__qualname__}", **operation.as_dict()}
 
 
 def from_record(record: Record) -> Operation:

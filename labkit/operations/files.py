@@ -7,7 +7,6 @@ import errno
 import os
 import shutil
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
@@ -16,7 +15,6 @@ from labkit.kernel import mounts
 from labkit.operations.base import Operation
 
 
-@dataclass(frozen=True)
 class MakeDirectory(Operation):
     """A directory with its parents; undone only as long as it is empty, and never its parents."""
 
@@ -40,7 +38,6 @@ class MakeDirectory(Operation):
                 raise KernelError(f"rmdir({self.path}): {error.strerror}", errno=error.errno or 0) from error
 
 
-@dataclass(frozen=True)
 class MakeTree(MakeDirectory):
     """A directory that is ours with all that comes to lie in it: undone with its contents."""
 
@@ -71,7 +68,6 @@ class MakeTree(MakeDirectory):
             ) from error
 
 
-@dataclass(frozen=True)
 class WriteSetting(Operation):
     """A line into a file of /proc/sys. ``before`` is what was read when the plan was made, for the way back."""
 
@@ -98,7 +94,6 @@ class WriteSetting(Operation):
                 write_kernel_file(self.path, self.before)
 
 
-@dataclass(frozen=True)
 class Link(Operation):
     """A symbolic link. An existing name stays as it is: an image may bring its own."""
 
@@ -121,7 +116,6 @@ class Link(Operation):
                 os.unlink(self.path)
 
 
-@dataclass(frozen=True)
 class MakeDevice(Operation):
     """A character device node (mknod(2))."""
 

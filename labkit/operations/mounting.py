@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from shlex import quote
 
 from labkit.kernel import mounts
 from labkit.operations.base import Operation
 
 
-@dataclass(frozen=True)
 class Mount(Operation):
     """``mount -t KIND -o OPTIONS SOURCE TARGET``; ``options`` in mount(8)'s words."""
 
@@ -37,7 +35,6 @@ class Mount(Operation):
         mounts.detach_if_mounted(self.target)
 
 
-@dataclass(frozen=True)
 class BindMount(Operation):
     """A directory or file at a second place. Options other than (r)bind need a remount: mount(2) ignores them in one
     call.
@@ -66,7 +63,6 @@ class BindMount(Operation):
         mounts.detach_if_mounted(self.target)
 
 
-@dataclass(frozen=True)
 class SetPropagation(Operation):
     """``mount --make-rprivate /``: later mounts do not travel between namespaces (mount_namespaces(7))."""
 
@@ -85,7 +81,6 @@ class SetPropagation(Operation):
         """Nothing: it is used in a container's own mount namespace, which goes as a whole."""
 
 
-@dataclass(frozen=True)
 class Remount(Operation):
     """Other flags for a mount that is there (``remount,bind`` changes this mount point alone, not its file system)."""
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from dataclasses import dataclass
 from shlex import quote
 
 from labkit.errors import KernelError, LabkitError
@@ -124,7 +123,6 @@ def _line(path: str) -> str:
         return file.readline().rstrip("\n")
 
 
-@dataclass(frozen=True)
 class MountAufs(Operation):
     """The mount, and a remount for each further page of branches. ``branches`` are as ``branches()`` makes them."""
 

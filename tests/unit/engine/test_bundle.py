@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import re
 from typing import Any
 
@@ -26,16 +25,16 @@ V2 = Hierarchies(v2="/sys/fs/cgroup")
 
 
 def test_the_command_is_entry_point_and_arguments() -> None:
-    with_entry = dataclasses.replace(IMAGE, config={"Entrypoint": ["/entry"], "Cmd": ["default"]})
+    with_entry = IMAGE.changed(config={"Entrypoint": ["/entry"], "Cmd": ["default"]})
     assert bundle.command_of(with_entry, Options("x")) == ["/entry", "default"]
     assert bundle.command_of(with_entry, Options("x", ["given"])) == ["/entry", "given"]
     with pytest.raises(UsageError, match="names no program"):
-        bundle.command_of(dataclasses.replace(IMAGE, config={}), Options("x"))
+        bundle.command_of(IMAGE.changed(config={}), Options("x"))
 
 
 def test_an_images_user_is_refused_and_not_ignored() -> None:
     with pytest.raises(UsageError, match="runs as the user nobody"):
-        bundle.command_of(dataclasses.replace(IMAGE, config={"Cmd": ["x"], "User": "nobody"}), Options("x"))
+        bundle.command_of(IMAGE.changed(config={"Cmd": ["x"], "User": "nobody"}), Options("x"))
 
 
 def test_a_later_variable_wins() -> None:
