@@ -16,7 +16,7 @@ from labkit.cgroups import group
 from labkit.cgroups.detect import Hierarchies
 from labkit.errors import ConflictError, LabkitError
 from labkit.kernel import namespaces
-from labkit.oci import init
+from labkit.oci import become, init
 from labkit.oci.launch import LABKIT_FAILED, StartError
 from labkit.oci.spec import Process
 
@@ -102,7 +102,7 @@ def _enter_and_run(
             for door in doors:
                 os.write(door, b"0")  # whoever writes
             init.place_stdio((0, 1, 2))
-            init.execute(process, tell)
+            become.execute(process, tell)
         # The pid as we see it: entering a pid namespace has not moved ourselves.
         os.write(writer, f"{child}\n".encode())
         os.close(writer)

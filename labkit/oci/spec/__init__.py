@@ -1,0 +1,75 @@
+"""config.json: what of the OCI runtime specification (1.2) labkit runs, read and checked.
+
+A property that is not known here is refused by its name, never ignored: a limit that is silently not set is worse
+than an error. Each section of the specification has a module of its own here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from labkit.document import Reader
+from labkit.errors import ConfigError
+from labkit.oci.spec import mount, namespace, process, resources
+from labkit.oci.spec.mount import MountPoint
+from labkit.oci.spec.process import Process
+from labkit.value import Value, field
+
+__all__ = ["FILE", "MountPoint", "Process", "Spec", "load", "parse"]
+
+#: The document's name in messages (config.md, "Configuration").
+FILE = "config.json"
+
+
+class Spec(Value):
+    """A container as the low-level runtime sees it."""
+
+    process: Process
+    rootfs: str
+    readonly_root: bool
+    hostname: str
+    mounts: list[MountPoint]
+    namespaces: dict[str, str]
+    """The kernel's name of the kind (``mnt``) -> path of one to join, or empty for a new one."""
+    cgroups_path: str
+    resources: dict[str, Any]
+    masked_paths: list[str] = field(default_factory=list)
+    readonly_paths: list[str] = field(default_factory=list)
+
+
+def load(bundle: str) -> Spec:
+    """Read ``bundle/config.json``. ConfigError says which file and which property."""
+    path = Path(bundle, "config.json")
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no {path}", "a bundle is a directory with a config.json and a root file system"
+        ) from None
+    return parse(Reader.parse(text, FILE).object, bundle)
+
+
+def parse(document: Any, bundle: str) -> Spec:
+    """The checked form of a specification; relative paths of the root are taken from ``bundle``."""
+    top = Reader(document, FILE)
+    root = top.child("root")
+    linux = top.child("linux")
+    top.value("ociVersion", str, "1.2.0")
+    top.value("annotations", dict, {})
+    spec = Spec(
+        process=process.read(top.child("process")),
+        rootfs=os.path.abspath(os.path.join(bundle, root.value("path", str))),
+        readonly_root=root.value("readonly", bool, False),
+        hostname=top.value("hostname", str, ""),
+        mounts=[mount.read(item) for item in top.children("mounts")],
+        namespaces=dict(namespace.read(item) for item in linux.children("namespaces")),
+        cgroups_path=linux.value("cgroupsPath", str, ""),
+        resources=resources.read(linux.child("resources", optional=True)),
+        masked_paths=linux.strings("maskedPaths"),
+        readonly_paths=linux.strings("readonlyPaths"),
+    )
+    for reader in (top, root, linux):
+        reader.refuse_others()
+    return spec
