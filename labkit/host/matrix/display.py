@@ -114,9 +114,10 @@ class LiveTable:
     def _table(self) -> Table:
         done, whole = sum(len(run.results) for run in self._runs), sum(len(run.lessons) for run in self._runs)
         title = f"{done} of {whole} lessons, {minutes(time.monotonic() - self._began)}"
-        table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, expand=True)
         for head in ("cell", *self._lessons):
             table.add_column(head, no_wrap=True)
+        # The one column that gives way: only in a table that fills the terminal's width does rich heed the ratio.
         table.add_column("now", overflow="ellipsis", no_wrap=True, ratio=1)
         for run in self._runs:
             table.add_row(str(run.cell), *[self._cell(run, lesson) for lesson in self._lessons], self._now(run))

@@ -30,17 +30,21 @@ class Outputs:
     """A file, or ``-`` for standard output, which then holds nothing else."""
     markdown: str | None = None
     junit: str | None = None
-    """A directory."""
+    """A directory, made where it is missing."""
 
     def check(self) -> None:
         """UsageError where something cannot be written: better now than after an hour."""
         for option, value in (("--json", self.json), ("--markdown", self.markdown)):
             if value and value != STDOUT and (Path(value).is_dir() or not Path(value).absolute().parent.is_dir()):
                 raise UsageError(f"{option} {value}: no file can be written there.", "Name a file in a directory.")
-        if self.junit and not Path(self.junit).is_dir():
-            raise UsageError(
-                f"--junit {self.junit}: there is no such directory.", "Make it: each cell gets a file there."
-            )
+        if self.junit:
+            try:
+                Path(self.junit).mkdir(exist_ok=True)
+            except OSError as error:
+                raise UsageError(
+                    f"--junit {self.junit}: no directory can be made there: {error.strerror}.",
+                    "Each cell gets a file in it.",
+                ) from error
 
     def write(self, summary: Summary) -> None:
         """JSON and Markdown; the latter also on standard output, unless that is JSON's."""

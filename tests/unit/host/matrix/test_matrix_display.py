@@ -58,3 +58,15 @@ def test_the_live_table_says_what_is_done_and_what_goes_on(tmp_path: Path) -> No
     assert "passed, 1 lacking" in shown
     assert "6.12,v1,legacy" in shown
     assert "Booting" not in shown.split("2 of 4 lessons")[-1]
+
+
+def test_a_long_line_of_what_goes_on_cuts_no_verdict(tmp_path: Path) -> None:
+    record = Record.begin(tmp_path, "key")
+    record.log(CELL).write_text(f"== invoke up\n{'far too much of it ' * 20}\n")
+    stream = io.StringIO()
+    all_runs = runs()
+    all_runs[0].results = {"overlay": PASSED}
+    table = LiveTable(all_runs, record, Console(file=stream, force_terminal=True, width=70, color_system=None))
+    table.close()
+    assert "passed, 1 lacking" in stream.getvalue()
+    assert "pid-1" in stream.getvalue()

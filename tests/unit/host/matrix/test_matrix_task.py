@@ -60,7 +60,7 @@ def test_the_cells_are_listed_for_people_and_for_programs(tmp_path: Path) -> Non
         (["--ci", "--cell", "6.1,v2,nft"], UsageError.exit_status, "--cell and --ci both", "Leave one"),
         (["--json", "/nonexistent/x.json"], UsageError.exit_status, "no file can be written there", "Name a file"),
         (["--markdown", "."], UsageError.exit_status, "no file can be written there", "Name a file"),
-        (["--junit", "/nonexistent"], UsageError.exit_status, "no such directory", "Make it"),
+        (["--junit", "/nonexistent/junit"], UsageError.exit_status, "no directory can be made", "a file in it"),
         (["--merge", "/nonexistent"], UsageError.exit_status, "There is no directory", "--json"),
     ],
 )
