@@ -19,6 +19,7 @@ from rich.padding import Padding
 from rich.rule import Rule
 from rich.text import Text
 
+from labkit.host.keyboard import forget_what_was_typed
 from labkit.host.scenario.compare import diff
 from labkit.host.scenario.model import Answer, Command, Prose, Scenario, Step
 from labkit.host.scenario.player import Audience, LessonLeftError, StepFailedError, directory
@@ -249,6 +250,7 @@ class Narrator(Audience):
             return
         self._console.print(Text(prompt, "dim"), end="")
         self._console.file.flush()
+        forget_what_was_typed()
         line = sys.stdin.readline()
         if not sys.stdin.isatty():
             self._console.print()

@@ -286,6 +286,9 @@ def test_ctrl_c_ends_the_lesson(
     place.write()
 
     class Impatient:
+        def isatty(self) -> bool:
+            return False
+
         def readline(self) -> str:
             raise KeyboardInterrupt
 
