@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.rule import Rule
+from rich.table import Table
 from rich.text import Text
 
 from labkit.host.keyboard import forget_what_was_typed
@@ -157,15 +158,24 @@ class Narrator(Audience):
             return  # why has been said already (a failed step, the reader left) or will be by the farewell
         mark, style = {"passed": ("good", "green"), "failed": ("bad", "bold red")}.get(verdict, ("none", "yellow"))
         self._console.print()
-        self._console.print(self._check_line(item, report, mark, style), soft_wrap=True)
+        self._check(Text(f"  {self._marks[mark]} ", style), self._check_line(item, report))
         for line in _words(report, verdict):
             self._line("      ", line, style)
 
-    def _check_line(self, item: pytest.Item | None, report: pytest.TestReport, mark: str, style: str) -> Text:
-        """Tick, claims, the statement, time."""
+    def _check(self, mark: Text, line: Text) -> None:
+        """The mark, and what was checked; on a terminal its further lines begin below the first one's words."""
+        if not self._console.is_terminal:
+            self._console.print(mark + line, soft_wrap=True)
+            return
+        grid = Table.grid()
+        grid.add_column(no_wrap=True)
+        grid.add_row(mark, line)
+        self._console.print(grid)
+
+    def _check_line(self, item: pytest.Item | None, report: pytest.TestReport) -> Text:
+        """Claims, the statement, time."""
         claims = " ".join(str(value) for name, value in report.user_properties if name == "claim")
         return Text.assemble(
-            ("  " + self._marks[mark] + " ", style),
             (f"{claims:<3} " if claims else "", "cyan"),
             statement(item) if item else report.nodeid,
             (f"  {report.duration:.1f} s" if report.when == "call" else "", "dim"),

@@ -44,3 +44,18 @@ def test_a_long_command_is_folded_on_a_terminal_only(terminal: bool) -> None:
         "  > and more\n"
     )
     assert shown.getvalue() == (folding if terminal else whole)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_long_check_is_broken_between_words_on_a_terminal_only(terminal: bool) -> None:
+    shown = io.StringIO()
+    narrator = Narrator(Console(file=shown, width=60, force_terminal=terminal, color_system=None))
+    report = pytest.TestReport("x", ("x", 0, "x"), {}, "passed", None, "call", duration=0.5)
+    report.nodeid = "The shell inside said 1; after its end the outer shell is what it was."
+    narrator.pytest_runtest_logreport(report)
+    first, *more = [line.rstrip() for line in shown.getvalue().splitlines() if line.strip()]
+    assert first.startswith("  \N{CHECK MARK} The shell inside")
+    if terminal:
+        assert more == ["    is what it was.  0.5 s"]
+    else:
+        assert not more
