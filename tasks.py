@@ -154,16 +154,38 @@ def ssh(context: Context, machine: str | None = None, provider: str | None = Non
     return shell.run(the_running_machine(machine, provider).connection(), command)
 
 
-@task(machine=MACHINE, provider=PROVIDER)
-def deploy(context: Context, machine: str | None = None, provider: str | None = None) -> None:
+@task(
+    machine=f"{MACHINE}; `local` is this very Linux host",
+    provider=PROVIDER,
+    prefix="with --machine local: the directory for it (default: /opt/labkit, with links in /usr/local/bin)",
+    remove="with --machine local: take it away again",
+)
+def deploy(
+    context: Context,
+    machine: str | None = None,
+    provider: str | None = None,
+    prefix: str | None = None,
+    remove: bool = False,
+) -> None:
     """Put this checkout's labkit into the running machine.
 
-    Only what changed is sent. `up`, `reset` and `scenario` do this by themselves.
+    Only what changed is sent. `up`, `reset` and `scenario` do this by themselves. With --machine local it is this
+    very Linux host that gets labkit and labkit-oci, for podman for instance.
 
         invoke deploy
+        sudo .venv/bin/invoke deploy --machine local
+        sudo .venv/bin/invoke deploy --machine local --remove
     """
+    from labkit.errors import UsageError
     from labkit.host import deploy as deployment
 
+    if machine == "local":
+        from labkit.host import installation
+
+        print(installation.deploy_or_remove(prefix, remove=remove))
+        return
+    if prefix or remove:
+        raise UsageError("--prefix and --remove are for this host.", "Add `--machine local`.")
     print(deployment.deploy(the_running_machine(machine, provider).connection()))
 
 

@@ -39,7 +39,8 @@ class Target:
     """Where things are in the machine. Tests have another."""
 
     prefix: str = payload.PREFIX
-    link: str = "/usr/local/bin/labkit"
+    bin: str = payload.BIN
+    """Gets a link to each program."""
     helper: str = payload.HELPER
     """Where mount(8) looks for its helpers. A file that is there already (aufs-tools has one) stays."""
     archives: tuple[str, ...] = ("/usr/share/labkit/images/busybox.tar", "/usr/share/labkit/images/redis.tar")
@@ -177,13 +178,13 @@ def _apply(connection: fabric.Connection, target: Target, found: _Found, differe
 def _message(target: Target, found: _Found, difference: _Difference) -> bytes:
     """The receiver's standard input."""
     return payload.receiver_input(
-        target.prefix, target.link, found.base, difference.send, difference.delete, difference.wanted, target.helper
+        target.prefix, target.bin, found.base, difference.send, difference.delete, difference.wanted, target.helper
     )
 
 
 def _load_command(target: Target, difference: _Difference) -> str:
     """``labkit load`` (which skips what it has already), and the note by which code that was done."""
-    load = [target.link, "load", "-q"]
+    load = [f"{target.prefix}/bin/labkit", "load", "-q"]
     for archive in difference.load:
         load += ["-i", archive]
     note = f"echo {_loader(difference.wanted)} > {shlex.quote(target.loaded)}"

@@ -43,6 +43,9 @@ sys.exit(main())
 PROGRAMS = {"bin/labkit": "labkit.cli", "sbin/mount.aufs": "labkit.mount_aufs"}
 """Path below ``PREFIX`` -> the module that it starts."""
 
+BIN = "/usr/local/bin"
+"""Gets a link to each program of ``PREFIX/bin``."""
+
 HELPER = "/sbin/mount.aufs"
 """Where mount(8) looks for its helper for aufs; a link to ours, unless the distribution has one."""
 
@@ -98,7 +101,7 @@ def encode_manifest(digests: dict[str, str]) -> bytes:
 
 def receiver_input(
     prefix: str,
-    link: str,
+    bin_directory: str,
     base: str,
     send: dict[str, bytes],
     delete: list[str],
@@ -119,7 +122,7 @@ def receiver_input(
         "base": base,
         "delete": delete,
         "manifest": wanted,
-        "link": link,
+        "bin": bin_directory,
         "helper": helper,
         "size": len(archive),
         "digest": hashlib.sha256(archive).hexdigest(),

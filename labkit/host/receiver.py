@@ -6,7 +6,7 @@ Standard input is one line of JSON, the header, and then a tar of the files that
      "base": "SHA-256",                of the manifest.json that the host compared with ("" for none)
      "delete": ["lib/labkit/old.py"],  paths below the prefix
      "manifest": {"PATH": "SHA-256"},  what is there afterwards
-     "link": "/usr/local/bin/labkit",  becomes a symbolic link to PREFIX/bin/labkit
+     "bin": "/usr/local/bin",          gets a symbolic link to each program in PREFIX/bin ("" for none)
      "helper": "/sbin/mount.aufs",     the same to PREFIX/sbin/mount.aufs, unless a file is there ("" for none)
      "size": N, "digest": "SHA-256"}   of the tar
 
@@ -76,7 +76,8 @@ def receive(header: dict[str, Any], archive: bytes, prefix: Path, incoming: Path
         put(incoming / path, prefix / path)
     for path in header["delete"]:
         delete(prefix, prefix / path)
-    link(prefix / "bin/labkit", Path(header["link"]))
+    for program in (path for path in header["manifest"] if header["bin"] and path.startswith("bin/")):
+        link(prefix / program, Path(header["bin"], Path(program).name))
     offer(prefix / "sbin/mount.aufs", header.get("helper", ""))
     write_manifest(manifest, header["manifest"])
     return 0

@@ -28,8 +28,8 @@ def server() -> Iterator[ShellServer]:
 
 @pytest.fixture
 def target(tmp_path: Path) -> Target:
-    link, helper = f"{tmp_path}/bin/labkit", f"{tmp_path}/sbin/mount.aufs"
-    return Target(prefix=f"{tmp_path}/opt/labkit", link=link, helper=helper, archives=())
+    helper = f"{tmp_path}/sbin/mount.aufs"
+    return Target(prefix=f"{tmp_path}/opt/labkit", bin=f"{tmp_path}/bin", helper=helper, archives=())
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_first_deploy_puts_files_link_and_manifest(
     done = deploy(server.connection(), target)
     assert (done.sent, done.deleted) == (4, 0)
     assert tree(target) == expected(files)
-    assert subprocess.check_output([target.link], text=True) == "program\n"
+    assert subprocess.check_output([f"{target.bin}/labkit"], text=True) == "program\n"
     assert Path(importlib.util.cache_from_source(f"{target.prefix}/lib/labkit/oci/init.py")).is_file()
 
 
@@ -186,12 +186,12 @@ def test_two_at_once_do_not_mix(tmp_path: Path) -> None:
     prefix = tmp_path / "labkit"
     prefix.mkdir()
     (prefix / "manifest.json").write_text("{}\n")
-    header = {"prefix": str(prefix), "base": "another", "delete": [], "manifest": {}, "link": str(tmp_path / "link")}
+    header = {"prefix": str(prefix), "base": "another", "delete": [], "manifest": {}, "bin": str(tmp_path / "bin")}
     header |= {"size": 0, "digest": hashlib.sha256(b"").hexdigest()}
     run = subprocess.run([sys.executable, RECEIVER], input=json.dumps(header).encode() + b"\n", check=False)
     assert run.returncode == 75
     assert (prefix / "manifest.json").read_text() == "{}\n"
-    assert not (tmp_path / "link").exists()
+    assert not (tmp_path / "bin").exists()
 
 
 def test_a_damaged_manifest_is_made_anew(server: ShellServer, target: Target, files: dict[str, bytes]) -> None:
@@ -206,7 +206,7 @@ def test_base_images_are_loaded_once_and_again_when_the_way_to_keep_them_changed
 ) -> None:
     (tmp_path / "busybox.tar").touch()
     archives = (f"{tmp_path}/busybox.tar", f"{tmp_path}/there-is-none.tar")
-    target = Target(f"{tmp_path}/labkit", f"{tmp_path}/bin/labkit", "", archives)
+    target = Target(f"{tmp_path}/labkit", f"{tmp_path}/bin", "", archives)
     files["bin/labkit"] = f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n'.encode()
     calls = tmp_path / "calls"
     assert deploy(server.connection(), target).loaded
@@ -223,7 +223,7 @@ def test_a_load_that_fails_is_said_and_tried_again(
     server: ShellServer, tmp_path: Path, files: dict[str, bytes]
 ) -> None:
     (tmp_path / "busybox.tar").touch()
-    target = Target(f"{tmp_path}/labkit", f"{tmp_path}/bin/labkit", "", (f"{tmp_path}/busybox.tar",))
+    target = Target(f"{tmp_path}/labkit", f"{tmp_path}/bin", "", (f"{tmp_path}/busybox.tar",))
     files["bin/labkit"] = f"#!/bin/sh\ntest -e {tmp_path}/ready || {{ echo no space >&2; exit 1; }}\n".encode()
     with pytest.raises(InfrastructureError, match="no space"):
         deploy(server.connection(), target)
