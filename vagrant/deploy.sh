@@ -1,5 +1,5 @@
 #!/bin/sh
-# Put labkit into the machine, from the copy of the checkout's package in /tmp/labkit-code. As root, after provision.sh;
+# Put labkit into the machine, from the checkout's package in /tmp/labkit-code.tar.gz. As root, after provision.sh;
 # `invoke deploy` does the same from a computer that has Python.
 set -eu
 
@@ -18,6 +18,6 @@ if [ ! -d /opt/labkit/lib/pyroute2 ]; then
     PIP_ROOT_USER_ACTION=ignore /usr/bin/python3 -m pip --quiet --disable-pip-version-check install --target "$fetched" --no-deps --no-compile \
         --only-binary :all: --python-version 3.9 'pyroute2>=0.9,<0.10'
 fi
-mv "$code" "$code.package" && mkdir "$code" && mv "$code.package" "$code/labkit"
+rm -rf "$code" && mkdir "$code" && tar -xzf "$code.tar.gz" --no-same-owner -C "$code"
 PYTHONPATH="$code:$fetched" python3 -B "$code/labkit/host/resources/deploy_here.py"
-rm -rf /tmp/labkit-code /tmp/labkit-pyroute2
+rm -rf /tmp/labkit-code /tmp/labkit-code.tar.gz /tmp/labkit-pyroute2

@@ -10,7 +10,7 @@ chmod 755 /usr/sbin/update-grub
 for number in 1 2; do
     cp /root/make_base_images.py /tmp/labkit-make-base-images.py
     sh /root/provision.sh "$1" "$2" > "/out/provision-$number" 2>&1 || { cat "/out/provision-$number"; exit 1; }
-    cp -r /root/labkit /tmp/labkit-code
+    tar -czf /tmp/labkit-code.tar.gz -C /root labkit
     sh /root/deploy.sh > "/out/deploy-$number" 2>&1 || { cat "/out/deploy-$number"; exit 1; }
 done
 
