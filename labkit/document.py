@@ -78,9 +78,9 @@ class Reader:
         return f"{self.place}.{name}" if self.place else name
 
     def refuse_others(self, what: str = "labkit") -> None:
-        """ConfigError for a property that nobody has asked for."""
-        for name in self.object:
-            if name not in self._asked:
+        """ConfigError for a property that nobody has asked for; ``null`` and an empty string ask for nothing."""
+        for name, value in self.object.items():
+            if name not in self._asked and value is not None and value != "":
                 raise ConfigError(
                     f"{self.file}: {what} does not support {self.where(name)}", "take it out, or use another runtime"
                 )

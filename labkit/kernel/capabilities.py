@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 
+from labkit.errors import KernelError
 from labkit.kernel import libc
 
 #: In the order of their numbers (include/uapi/linux/capability.h; the last one came with kernel 5.9).
@@ -15,6 +17,7 @@ NAMES = (
 ).split()
 
 _PR_SET_KEEPCAPS = 8
+_PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
@@ -36,22 +39,52 @@ def numbers(names: list[str]) -> set[int]:
 
 
 def setpriv_words(names: list[str]) -> str:
-    """A set as setpriv(1) takes it: ``-all,+chown,…``."""
-    return ",".join(["-all", *[f"+{NAMES[number].lower()}" for number in sorted(numbers(names))]])
+    """A set as setpriv(1) takes it: ``-all,+chown,…``, without what this kernel does not know."""
+    return ",".join(["-all", *[f"+{NAMES[number].lower()}" for number in sorted(known(names)[0])]])
 
 
+def known(names: list[str]) -> tuple[set[int], list[str]]:
+    """The numbers of those names that this file and this kernel know, and the names that one of them does not."""
+    found: set[int] = set()
+    unknown = []
+    last = last_known()
+    for name in names:
+        try:
+            number = numbers([name]).pop()
+        except ValueError:
+            number = last + 1
+        if number <= last:
+            found.add(number)
+        else:
+            unknown.append(name)
+    return found, unknown
+
+
+@functools.lru_cache(maxsize=1)
 def last_known() -> int:
     """The highest capability that this kernel has."""
-    # Not "ascii": that codec would be imported now, and a container's first process has left Python's library behind.
-    with open("/proc/sys/kernel/cap_last_cap", encoding="utf-8") as file:
-        return int(file.read())
+    # Not /proc/sys/kernel/cap_last_cap: a container need not have /proc. prctl(2) answers EINVAL for one too many.
+    for number in range(len(NAMES)):
+        try:
+            libc.call("prctl", _PR_CAPBSET_READ, number, 0, 0, 0, what="prctl(PR_CAPBSET_READ)")
+        except KernelError:
+            return number - 1
+    return len(NAMES) - 1
+
+
+def bounding() -> set[int]:
+    """The calling thread's bounding set."""
+    return {
+        number
+        for number in range(last_known() + 1)
+        if libc.call("prctl", _PR_CAPBSET_READ, number, 0, 0, 0, what="prctl(PR_CAPBSET_READ)")
+    }
 
 
 def limit_bounding(keep: set[int]) -> None:
     """Drop all others from the bounding set: no program that is executed later can gain them (CAP_SETPCAP needed)."""
-    for number in range(last_known() + 1):
-        if number not in keep:
-            libc.call("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0, what=f"prctl(PR_CAPBSET_DROP, CAP_{NAMES[number]})")
+    for number in bounding() - keep:
+        libc.call("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0, what=f"prctl(PR_CAPBSET_DROP, CAP_{NAMES[number]})")
 
 
 def keep_over_setuid(keep: bool) -> None:
@@ -59,17 +92,35 @@ def keep_over_setuid(keep: bool) -> None:
     libc.call("prctl", _PR_SET_KEEPCAPS, int(keep), 0, 0, 0, what="prctl(PR_SET_KEEPCAPS)")
 
 
-def set_sets(effective: set[int], permitted: set[int], inheritable: set[int], ambient: set[int]) -> None:
-    """The four sets of the calling thread, by capset(2) and prctl(2)."""
-    known = last_known()
-    masks = [sum(1 << number for number in group if number <= known) for group in (effective, permitted, inheritable)]
+def sets() -> tuple[set[int], set[int], set[int]]:
+    """The calling thread's effective, permitted and inheritable set (capget(2))."""
+    header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)()
+    libc.syscall("capget", ctypes.byref(header), ctypes.byref(data), what="capget")
+    masks = [data[place] | data[place + 3] << 32 for place in range(3)]
+    effective, permitted, inheritable = ({bit for bit in range(64) if mask >> bit & 1} for mask in masks)
+    return effective, permitted, inheritable
+
+
+def set_sets(effective: set[int], permitted: set[int], inheritable: set[int], ambient: set[int]) -> set[int]:
+    """The four sets of the calling thread, by capset(2) and prctl(2), as far as it may have them.
+
+    Returns those that were asked for and could not be granted: what the caller does not have, what is outside the
+    bounding set, and in the ambient set what is not permitted and inheritable, too (capabilities(7)).
+    """
+    _, had, inherited = sets()
+    granted = [effective & permitted & had, permitted & had, inheritable & (inherited | bounding() & had)]
+    masks = [sum(1 << number for number in group) for group in granted]
     header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
     # Two blocks of (effective, permitted, inheritable): the low 32 bits, then the high ones.
     data = (ctypes.c_uint32 * 6)(*[mask & 0xFFFFFFFF for mask in masks], *[mask >> 32 for mask in masks])
     libc.syscall("capset", ctypes.byref(header), ctypes.byref(data), what="capset")
     libc.call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0, what="prctl(PR_CAP_AMBIENT_CLEAR_ALL)")
-    for number in sorted(ambient):
+    raised = ambient & granted[1] & granted[2]
+    for number in sorted(raised):
         libc.call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0, what="prctl(PR_CAP_AMBIENT_RAISE)")
+    wanted = zip((effective, permitted, inheritable, ambient), (*granted, raised))
+    return {number for asked, got in wanted for number in asked - got}
 
 
 def no_new_privileges() -> None:

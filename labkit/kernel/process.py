@@ -105,3 +105,29 @@ def set_title(title: str) -> None:
     size = end - start
     if start and size > 0:
         ctypes.memmove(start, os.fsencode(title)[: size - 1].ljust(size, b"\0"), size)
+
+
+def set_dumpable(dumpable: bool) -> None:
+    """Whether others of the same user may look into this process: /proc/PID/exe, fd and mem, and ptrace(2).
+
+    execve(2) sets it anew, and so does a change of user (prctl(2), PR_SET_DUMPABLE).
+    """
+    from labkit.kernel import libc  # local, as above
+
+    libc.call("prctl", 4, int(dumpable), 0, 0, 0, what="prctl(PR_SET_DUMPABLE)")
+
+
+def set_personality(domain: int) -> None:
+    """The execution domain, which every later execve(2) keeps (personality(2))."""
+    from labkit.kernel import libc  # local, as above
+
+    libc.call("personality", domain, what=f"personality({domain:#x})")
+
+
+def set_oom_score_adj(score: int) -> None:
+    """How gladly the kernel kills this process for want of memory: -1000 (never) to 1000 (proc(5)).
+
+    PermissionError for a lower score than the present one without CAP_SYS_RESOURCE in the first user namespace.
+    """
+    with open("/proc/self/oom_score_adj", "w", encoding="utf-8") as file:
+        file.write(str(score))

@@ -1,4 +1,8 @@
-"""The last steps of a process in a container: become the user, give up rights, become the program."""
+"""The last steps of a process in a container: become the user, give up rights, become the program.
+
+Two parts: ``prepare`` fails as long as whoever asked for the container can still be told (create), ``execute`` is
+what is left for ``start``.
+"""
 
 from __future__ import annotations
 
@@ -6,45 +10,85 @@ import contextlib
 import errno
 import os
 import signal
+import stat
 from shlex import join, quote
-from typing import Any, NoReturn
 
+from labkit.errors import LabkitError
 from labkit.kernel import capabilities
-from labkit.oci.spec import Process
+from labkit.kernel.process import set_dumpable, set_personality
+from labkit.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from labkit.kernel.seccomp import Filter
+    from labkit.oci.spec import Process
+
+#: As a shell has it: there is such a file, and it cannot be executed; there is none.
+CANNOT_EXECUTE, NOT_FOUND = 126, 127
+
+_HINT = "it must be in the container's root file system, on its PATH or given with its path"
+
+#: Where execvp(3) looks when nothing is said.
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def execute(process: Process, tell: Any) -> NoReturn:
-    """Become the user, give up what the specification does not grant, and execute the program.
+class RefusedError(LabkitError):
+    """The program cannot be executed, or not as this user; ``exit_status`` is 126, 127 or 125."""
+
+    def __init__(self, message: str, hint: str, exit_status: int = CANNOT_EXECUTE) -> None:
+        super().__init__(message, hint)
+        self.exit_status = exit_status
+
+
+class Program(Value):
+    """What ``prepare`` has found: all that execve(2) takes, and the filter that is still to be loaded."""
+
+    path: str
+    args: list[str]
+    environment: dict[str, str]
+    filter: Filter | None = None
+
+
+def prepare(process: Process, tell: Any, filter_: Filter | None = None, personality: int | None = None) -> Program:
+    """Become the user, give up what the specification does not grant, and look for the program.
 
     The order matters: the bounding set needs CAP_SETPCAP, the groups CAP_SETGID, and both go with the change of user.
+    A filter without noNewPrivileges needs CAP_SYS_ADMIN, and is loaded before that goes; with it, nothing but the
+    execve(2) is left to the filter (seccomp(2)). ``tell`` hears of what was asked for and cannot be granted.
+
+    RefusedError, or KernelError.
     """
-    os.umask(0o022)
-    try:
-        os.chdir(process.cwd)
-    except OSError as refused:
-        message = f"the working directory {process.cwd} cannot be entered: {refused.strerror}"
-        tell("error", message=message, hint="it must be a directory of the container", status=126)
-        os._exit(126)
-    sets = {name: capabilities.numbers(members) for name, members in process.capabilities.items()}
-    capabilities.limit_bounding(sets["bounding"])
-    capabilities.keep_over_setuid(True)
-    os.setgroups(process.additional_gids)
-    os.setresgid(process.gid, process.gid, process.gid)
-    os.setresuid(process.uid, process.uid, process.uid)
-    capabilities.set_sets(sets["effective"], sets["permitted"], sets["inheritable"], sets["ambient"])
+    environment = dict(variable.partition("=")[::2] for variable in process.env)
+    if not environment.get("HOME"):
+        environment["HOME"] = _home(process.uid)
+    os.umask(0o022 if process.umask is None else process.umask)
+    entered = _enter(process.cwd, or_later=process.uid != 0)
+    if personality is not None:
+        set_personality(personality)
     if process.no_new_privileges:
         capabilities.no_new_privileges()
+    elif filter_:
+        filter_.load()
+    _become_user(process, tell)
+    if not entered:
+        _enter(process.cwd)
+    path = find(process.args[0], environment.get("PATH", _DEFAULT_PATH))
+    return Program(path, process.args, environment, filter_ if process.no_new_privileges else None)
+
+
+def execute(program: Program, tell: Any) -> NoReturn:
+    """Execute the program; an error is told, and is the process's end."""
     _restore_signals()
-    environment = dict(variable.partition("=")[::2] for variable in process.env)
-    error = _execve_on_path(process.args, environment)
-    missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
-    tell(
-        "error",
-        message=f"'{process.args[0]}' cannot be executed in the container: {error.strerror}",
-        hint="it must be in the container's root file system, on its PATH or given with its path",
-        status=127 if missing else 126,
-    )
-    os._exit(127 if missing else 126)
+    try:
+        if program.filter:
+            program.filter.load()
+        os.execve(program.path, program.args, program.environment)  # noqa: S606 - this is the container's program
+    except OSError as error:
+        refused = _refusal(f"exec {program.path}", error)
+        tell("error", message=refused.message, hint=refused.hint, status=refused.exit_status)
+        os._exit(refused.exit_status)
 
 
 def last_command(process: Process) -> str:
@@ -53,20 +97,103 @@ def last_command(process: Process) -> str:
     return f"cd {quote(process.cwd)} && exec setpriv --bounding-set={words} {join(process.args)}"
 
 
-def _execve_on_path(args: list[str], environment: dict[str, str]) -> OSError:
-    """execve(2) in each directory of PATH, as execvp(3) does; returns the error that tells most."""
-    candidates = [args[0]]
-    if "/" not in args[0]:
-        path = environment.get("PATH", "/usr/local/bin:/usr/bin:/bin")
-        candidates = [os.path.join(directory or ".", args[0]) for directory in path.split(":")]
-    telling = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-    for candidate in candidates:
+def find(name: str, path: str) -> str:
+    """Where the program is, as execvp(3) looks for it; RefusedError in runc's words, by which callers know.
+
+    Called as the user, with the container's root: what may be executed is asked of the kernel.
+    """
+    if "/" in name:
         try:
-            os.execve(candidate, args, environment)  # noqa: S606 - this is the container's program
+            mode = os.stat(name).st_mode
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                telling = error
-    return telling
+            raise _refusal(f'exec: "{name}": stat {name}', error) from None
+        if stat.S_ISDIR(mode):
+            raise RefusedError(f'exec: "{name}": is a directory', _HINT)
+        if not _is_executable(name):
+            raise RefusedError(f'exec: "{name}": permission denied', "it needs a right to be executed, for this user")
+        return name
+    for directory in path.split(":") if name else ():
+        candidate = os.path.join(directory or ".", name)
+        if os.path.isfile(candidate) and _is_executable(candidate):
+            return candidate
+    raise RefusedError(f'exec: "{name}": executable file not found in $PATH', _HINT, NOT_FOUND)
+
+
+def _is_executable(path: str) -> bool:
+    return os.access(path, os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _refusal(what: str, error: OSError) -> RefusedError:
+    # Go's words for an errno, which runc's callers look for, are those of the C library in small letters.
+    missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+    return RefusedError(f"{what}: {(error.strerror or '').lower()}", _HINT, NOT_FOUND if missing else CANNOT_EXECUTE)
+
+
+def _enter(directory: str, or_later: bool = False) -> bool:
+    """The working directory; False where only the user may enter it, and ``or_later`` says that he is still to come."""
+    try:
+        os.chdir(directory)
+        os.getcwd()  # it fails outside the root, where a link like /proc/self/fd/7 could have led (getcwd(3), ENOENT)
+    except PermissionError as error:
+        if or_later:
+            return False
+        raise RefusedError(_no_directory(directory, error), "the user must have the right to enter it") from None
+    except OSError as error:
+        raise RefusedError(_no_directory(directory, error), "it must be a directory of the container") from None
+    return True
+
+
+def _no_directory(directory: str, error: OSError) -> str:
+    return f'chdir to cwd ("{directory}") set in config.json failed: {(error.strerror or "").lower()}'
+
+
+def _become_user(process: Process, tell: Any) -> None:
+    asked = {name: capabilities.known(members) for name, members in process.capabilities.items()}
+    unknown = {name for _, names in asked.values() for name in names}
+    capabilities.limit_bounding(asked["bounding"][0])
+    capabilities.keep_over_setuid(True)
+    _give_stdio(process.uid)
+    with contextlib.suppress(PermissionError):  # in a user namespace that denies it (user_namespaces(7))
+        os.setgroups(process.additional_gids)
+    try:
+        os.setresgid(process.gid, process.gid, process.gid)
+        os.setresuid(process.uid, process.uid, process.uid)
+    except OSError as error:
+        raise RefusedError(
+            f"the process cannot become user {process.uid} and group {process.gid}: {error.strerror}",
+            "in a user namespace both must be in its mappings",
+            125,
+        ) from None
+    set_dumpable(False)  # changing the user has set it to the value of fs.suid_dumpable
+    refused = capabilities.set_sets(*(asked[name][0] for name in ("effective", "permitted", "inheritable", "ambient")))
+    missing = sorted(unknown) + [f"CAP_{capabilities.NAMES[number]}" for number in sorted(refused)]
+    if missing:
+        tell("warning", message=f"these capabilities are unknown or cannot be granted: {', '.join(missing)}")
+
+
+def _give_stdio(uid: int) -> None:
+    """The user may open /dev/stdout and its like again: pipes and terminals among 0, 1 and 2 become his."""
+    for descriptor in (0, 1, 2):
+        with contextlib.suppress(OSError):  # closed; a read-only file system; an owner that is not mapped
+            about = os.fstat(descriptor)
+            if about.st_uid != uid and about.st_rdev != os.makedev(1, 3):  # /dev/null is everybody's
+                os.fchown(descriptor, uid, -1)
+
+
+def _home(uid: int) -> str:
+    """The user's home by the container's /etc/passwd (passwd(5)), which is not to be trusted."""
+    with contextlib.suppress(OSError):
+        # It may be a pipe that nobody writes to.
+        descriptor = os.open("/etc/passwd", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            text = os.read(descriptor, 1 << 20).decode("utf-8", "surrogateescape")
+        finally:
+            os.close(descriptor)
+        for line in text.splitlines():
+            fields = line.split(":")
+            if len(fields) > 5 and fields[2] == str(uid) and fields[5] and "\0" not in fields[5]:
+                return fields[5]
+    return "/"
 
 
 def _restore_signals() -> None:

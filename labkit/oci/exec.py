@@ -87,11 +87,14 @@ def _enter_and_run(
     """In the helper. To ``writer`` goes a line with the program's pid, and an error after it or instead."""
 
     def tell(event: str, **fields: Any) -> None:
+        if event != "error":
+            return
         with contextlib.suppress(OSError):
             os.write(writer, "\0".join((fields["message"], fields["hint"], str(fields["status"]))).encode())
 
     try:
         # A session of its own: without our terminal as its controlling one it cannot type into it (TIOCSTI).
+        init.protect(process)
         os.setsid()
         doors = group.doors(cgroups_path, hierarchies) if cgroups_path else []
         for kind, descriptor in links.items():
@@ -102,11 +105,13 @@ def _enter_and_run(
             for door in doors:
                 os.write(door, b"0")  # whoever writes
             init.place_stdio((0, 1, 2))
-            become.execute(process, tell)
+            become.execute(become.prepare(process, tell), tell)
         # The pid as we see it: entering a pid namespace has not moved ourselves.
         os.write(writer, f"{child}\n".encode())
         os.close(writer)
         os._exit(_wait(child))
+    except become.RefusedError as error:
+        tell("error", message=error.message, hint=error.hint, status=error.exit_status)
     except LabkitError as error:
         tell("error", message=error.message, hint=error.hint, status=LABKIT_FAILED)
     except OSError as error:

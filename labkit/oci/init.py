@@ -11,30 +11,40 @@ from typing import Any, NoReturn
 
 from labkit.errors import LabkitError
 from labkit.kernel import namespaces
+from labkit.kernel.process import set_dumpable, set_oom_score_adj
 from labkit.oci import become
 from labkit.oci.plan import Plan
-from labkit.oci.spec import Spec
+from labkit.oci.spec import Process, Spec
 from labkit.operations.journal import perform
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from labkit.kernel.seccomp import Filter
 
-def main(spec: Spec, plan: Plan, channel: socket.socket, stdio: tuple[int, int, int]) -> NoReturn:
+
+def main(
+    spec: Spec, plan: Plan, channel: socket.socket, stdio: tuple[int, int, int], seccomp: Filter | None = None
+) -> NoReturn:
     """Run the plan's part inside, then the program. It ends in another program or in _exit: it is a copy of the
     parent.
     """
     tell = Teller(channel)
     try:
         _wait_for(channel, "go")
+        protect(spec.process)
         os.setsid()
         place_stdio(stdio)
         _join_and_unshare(spec, tell)
         for operation in plan.init:
             perform(operation, "init", tell)
-        # Our PATH search must not run as root's with the host's rights; the change of user comes first.
+        program = become.prepare(spec.process, tell, seccomp, spec.personality)
         tell("ready")
         _wait_for(channel, "start")
         # No operation: from here on it is the program's life, and not the making of its container.
         tell("program", where="init", command=become.last_command(spec.process), seconds=0.0)
-        become.execute(spec.process, tell)
+        become.execute(program, tell)
+    except become.RefusedError as error:
+        tell("error", message=error.message, hint=error.hint, status=error.exit_status)
     except LabkitError as error:
         tell("error", message=error.message, hint=error.hint, status=125)
     except Exception as error:
@@ -46,6 +56,15 @@ def main(spec: Spec, plan: Plan, channel: socket.socket, stdio: tuple[int, int, 
         )
     finally:
         os._exit(125)
+
+
+def protect(process: Process) -> None:
+    """Before the first step into a container: nobody in there may look into us (our /proc/PID/exe is the host's
+    Python), and the kernel knows whom to kill first.
+    """
+    set_dumpable(False)
+    if process.oom_score_adj is not None:
+        set_oom_score_adj(process.oom_score_adj)
 
 
 class Teller:

@@ -20,11 +20,16 @@ from labkit import log
 from labkit.cgroups import group
 from labkit.cgroups.detect import Hierarchies
 from labkit.errors import LabkitError
-from labkit.kernel import namespaces, process
+from labkit.kernel import namespaces, process, rlimit
 from labkit.oci import init
 from labkit.oci.plan import Plan
 from labkit.oci.spec import Spec
 from labkit.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from labkit.kernel.seccomp import Filter
+    from labkit.oci.spec.seccomp import Profile
 
 #: Kind of namespace -> unshare(1)'s option, and nsenter(1)'s.
 UNSHARE_WORDS = {"mnt": "--mount", "uts": "--uts", "ipc": "--ipc", "net": "--net", "pid": "--pid", "cgroup": "--cgroup"}
@@ -76,6 +81,7 @@ def create(spec: Spec, plan: Plan, hierarchies: Hierarchies, stdio: tuple[int, i
 
     The caller has one thread, has done ``plan.host``, and will wait for the child.
     """
+    filter_ = compiled(spec.seccomp)
     ours, theirs = socket.socketpair()
     new = [kind for kind, path in spec.namespaces.items() if not path and kind != "cgroup"]
     if spec.namespaces.get("pid"):
@@ -84,7 +90,7 @@ def create(spec: Spec, plan: Plan, hierarchies: Hierarchies, stdio: tuple[int, i
     pid = namespaces.clone(namespaces.flags_of(new))
     if pid == 0:
         ours.close()
-        init.main(spec, plan, theirs, stdio)  # never returns
+        init.main(spec, plan, theirs, stdio, filter_)  # never returns
     theirs.close()
     _tell(began, f"unshare {' '.join(UNSHARE_WORDS[kind] for kind in new)} --fork  # one clone(2): process {pid}")
     created = Created(pid, process.start_time(pid), ours)
@@ -96,10 +102,21 @@ def create(spec: Spec, plan: Plan, hierarchies: Hierarchies, stdio: tuple[int, i
             _tell(began, "\n".join(f"echo {pid} > {place}/cgroup.procs" for place in places))
         _send(ours, "go")
         _read_events(ours, until="ready")
+        for name, soft, hard in spec.process.rlimits:
+            rlimit.set_limit(pid, name, soft, hard)  # by us: in a user namespace of its own it could raise none
     except BaseException:
         created.abandon()
         raise
     return created
+
+
+def compiled(profile: Profile | None) -> Filter | None:
+    """The filter of a profile, made before anything else is."""
+    if profile is None:
+        return None
+    from labkit.oci import seccomp  # local: it brings libseccomp
+
+    return seccomp.compiled(profile)
 
 
 def _tell(began: float, command: str) -> None:

@@ -12,10 +12,15 @@ from typing import Any
 
 from labkit.document import Reader
 from labkit.errors import ConfigError
-from labkit.oci.spec import mount, namespace, process, resources
+from labkit.oci.spec import mount, namespace, personality, process, resources, sysctl
 from labkit.oci.spec.mount import MountPoint
+from labkit.oci.spec.namespace import IdMapping
 from labkit.oci.spec.process import Process
 from labkit.value import Value, field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from labkit.oci.spec.seccomp import Profile
 
 __all__ = ["FILE", "MountPoint", "Process", "Spec", "load", "parse"]
 
@@ -37,6 +42,15 @@ class Spec(Value):
     resources: dict[str, Any]
     masked_paths: list[str] = field(default_factory=list)
     readonly_paths: list[str] = field(default_factory=list)
+    domainname: str = ""
+    uid_mappings: list[IdMapping] = field(default_factory=list)
+    gid_mappings: list[IdMapping] = field(default_factory=list)
+    time_offsets: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Clock (``monotonic``, ``boottime``) -> seconds and nanoseconds."""
+    sysctl: dict[str, str] = field(default_factory=dict)
+    """Path below /proc/sys -> value."""
+    seccomp: Profile | None = None
+    personality: int | None = None
 
 
 def load(bundle: str) -> Spec:
@@ -56,6 +70,7 @@ def parse(document: Any, bundle: str) -> Spec:
     top = Reader(document, FILE)
     root = top.child("root")
     linux = top.child("linux")
+    kinds = namespace.read_all(linux)
     top.value("ociVersion", str, "1.2.0")
     top.value("annotations", dict, {})
     spec = Spec(
@@ -64,12 +79,30 @@ def parse(document: Any, bundle: str) -> Spec:
         readonly_root=root.value("readonly", bool, False),
         hostname=top.value("hostname", str, ""),
         mounts=[mount.read(item) for item in top.children("mounts")],
-        namespaces=dict(namespace.read(item) for item in linux.children("namespaces")),
+        namespaces=kinds,
         cgroups_path=linux.value("cgroupsPath", str, ""),
         resources=resources.read(linux.child("resources", optional=True)),
         masked_paths=linux.strings("maskedPaths"),
         readonly_paths=linux.strings("readonlyPaths"),
+        domainname=top.value("domainname", str, ""),
+        uid_mappings=namespace.read_mappings(linux, "uidMappings", kinds),
+        gid_mappings=namespace.read_mappings(linux, "gidMappings", kinds),
+        time_offsets=namespace.read_time_offsets(linux, kinds),
+        sysctl=sysctl.read(linux, kinds),
+        seccomp=_seccomp(linux),
+        personality=personality.read(linux),
     )
+    for name, words in (("hostname", spec.hostname), ("domainname", spec.domainname)):
+        if words and "uts" not in kinds:
+            raise ConfigError(f"config.json: {name} is given without a uts namespace: it would be the machine's")
     for reader in (top, root, linux):
         reader.refuse_others()
     return spec
+
+
+def _seccomp(linux: Reader) -> Profile | None:
+    if not linux.value("seccomp", dict, {}):
+        return None
+    from labkit.oci.spec import seccomp  # local: many have no profile, and it is the longest of the sections
+
+    return seccomp.read(linux.child("seccomp"))

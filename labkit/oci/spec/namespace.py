@@ -1,21 +1,75 @@
-"""Namespaces (config-linux.md, "Namespaces")."""
+"""Namespaces, and what belongs to two kinds of them: id mappings and time offsets (config-linux.md)."""
 
 from __future__ import annotations
 
 from labkit.document import Reader
 from labkit.errors import ConfigError
 from labkit.kernel import namespaces
+from labkit.value import Value
+
+#: Clocks that a time namespace can shift (time_namespaces(7)).
+CLOCKS = ("monotonic", "boottime")
 
 
-def read(reader: Reader) -> tuple[str, str]:
-    """One entry of ``linux.namespaces``: the kernel's name of its kind, and a path or nothing."""
-    kind = reader.value("type", str)
-    path = reader.value("path", str, "")
-    reader.refuse_others()
-    if kind not in namespaces.OCI_NAMES:
-        raise ConfigError(f"config.json: {reader.where('type')} is '{kind}', which is no kind of namespace")
-    if kind in ("user", "time"):
-        raise ConfigError(
-            f"config.json: labkit does not support {kind} namespaces yet", "take it out, or use another runtime"
-        )
-    return namespaces.OCI_NAMES[kind], path
+class IdMapping(Value):
+    """A range of user or group numbers: ``inside`` the user namespace, and ``outside`` in its parent."""
+
+    inside: int
+    outside: int
+    size: int
+
+
+def read_all(linux: Reader) -> dict[str, str]:
+    """``linux.namespaces``: the kernel's name of the kind -> the path of one to join, or nothing for a new one."""
+    found: dict[str, str] = {}
+    for item in linux.children("namespaces"):
+        kind = item.value("type", str)
+        path = item.value("path", str, "")
+        item.refuse_others()
+        if kind not in namespaces.OCI_NAMES:
+            raise ConfigError(f"config.json: {item.where('type')} is {kind!r}, which is no kind of namespace")
+        if namespaces.OCI_NAMES[kind] in found:
+            raise ConfigError(f"config.json: {item.where('type')} is {kind!r} for the second time")
+        if path and (not path.startswith("/") or "\0" in path):
+            raise ConfigError(f"config.json: {item.where('path')} must be an absolute path")
+        found[namespaces.OCI_NAMES[kind]] = path
+    return found
+
+
+def read_mappings(linux: Reader, name: str, kinds: dict[str, str]) -> list[IdMapping]:
+    """``linux.uidMappings`` or ``linux.gidMappings``; a new user namespace needs both, and no other may have them."""
+    mappings = [_mapping(item) for item in linux.children(name)]
+    if mappings and "user" not in kinds:
+        raise ConfigError(f"config.json: {linux.where(name)} is given without a user namespace")
+    if kinds.get("user") == "" and not mappings:
+        raise ConfigError(f"config.json: {linux.where(name)} is missing, which a new user namespace needs")
+    return mappings
+
+
+def _mapping(item: Reader) -> IdMapping:
+    mapping = IdMapping(item.value("containerID", int), item.value("hostID", int), item.value("size", int))
+    item.refuse_others()
+    ends = (mapping.inside + mapping.size, mapping.outside + mapping.size)
+    if min(mapping.inside, mapping.outside) < 0 or mapping.size < 1 or max(ends) >= 1 << 32:
+        raise ConfigError(f"config.json: {item.place} is no range of numbers from 0 to 2^32-2")
+    return mapping
+
+
+def read_time_offsets(linux: Reader, kinds: dict[str, str]) -> dict[str, tuple[int, int]]:
+    """``linux.timeOffsets``: clock -> (seconds, nanoseconds); only a new time namespace can have them."""
+    offsets = linux.child("timeOffsets", optional=True)
+    found = {}
+    for clock in CLOCKS:
+        if offsets.object.get(clock) is not None:
+            shift = offsets.child(clock)
+            seconds, nanoseconds = shift.value("secs", int, 0), shift.value("nanosecs", int, 0)
+            shift.refuse_others()
+            if not -(1 << 63) <= seconds < 1 << 63 or not 0 <= nanoseconds < 1_000_000_000:
+                raise ConfigError(
+                    f"config.json: {shift.place} must be seconds in 64 bits and nanoseconds below a second"
+                )
+            found[clock] = (seconds, nanoseconds)
+    offsets.refuse_others()
+    if found and kinds.get("time") != "":
+        raise ConfigError(f"config.json: {offsets.place} is given without a new time namespace")
+    return found

@@ -1,0 +1,33 @@
+"""seccomp(2): a filter of system calls, which a process puts on itself and all that it will ever execute."""
+
+from __future__ import annotations
+
+import ctypes
+
+from labkit.kernel import libc
+from labkit.value import Value
+
+#: include/uapi/linux/seccomp.h
+SET_MODE_FILTER = 1
+FLAG_TSYNC, FLAG_LOG, FLAG_SPEC_ALLOW = 1, 2, 4
+
+
+class Filter(Value):
+    """A compiled filter: classic BPF, 8 bytes an instruction (``struct sock_filter``), and flags of seccomp(2)."""
+
+    program: bytes
+    flags: int = 0
+
+    def load(self) -> None:
+        """From now on every call of this thread is asked about. KernelError, EACCES, without CAP_SYS_ADMIN or
+        no_new_privs.
+        """
+        code = ctypes.create_string_buffer(self.program, len(self.program))
+        program = _SockFprog(len(self.program) // 8, ctypes.addressof(code))
+        libc.syscall("seccomp", SET_MODE_FILTER, self.flags, ctypes.byref(program), what="seccomp(SET_MODE_FILTER)")
+
+
+class _SockFprog(ctypes.Structure):
+    """``struct sock_fprog`` of include/uapi/linux/filter.h."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
