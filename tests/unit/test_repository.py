@@ -140,8 +140,17 @@ def test_the_guest_side_is_python_3_9() -> None:
 
 
 def imported(module: ast.AST) -> Iterator[str]:
-    """The top-level names that a module imports, wherever in it."""
+    """The top-level names that a module imports when it runs, wherever in it: not those for a type checker alone."""
+    for_types = {
+        id(inner)
+        for node in ast.walk(module)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
     for node in ast.walk(module):
+        if id(node) in for_types:
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
