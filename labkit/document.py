@@ -46,12 +46,14 @@ class Reader:
             raise ConfigError(
                 f"{self.file}: {self.where(name)} must be of type {kind.__name__}, not {type(found).__name__}"
             )
+        if isinstance(found, str) and not _is_text(found):
+            raise ConfigError(f"{self.file}: {self.where(name)} must be text, without a zero byte")
         return found
 
     def strings(self, name: str) -> list[str]:
         """A list of strings, empty where it is not there. None of them holds a zero byte: the kernel takes none."""
         items = self.value(name, list, [])
-        if not all(isinstance(item, str) and "\0" not in item for item in items):
+        if not all(isinstance(item, str) and _is_text(item) for item in items):
             raise ConfigError(f"{self.file}: {self.where(name)} must hold strings only")
         return items
 
@@ -84,3 +86,14 @@ class Reader:
                 raise ConfigError(
                     f"{self.file}: {what} does not support {self.where(name)}", "take it out, or use another runtime"
                 )
+
+
+def _is_text(value: str) -> bool:
+    """Whether the kernel can be told: no zero byte in it, no half of a surrogate pair (which has no bytes)."""
+    if "\0" in value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

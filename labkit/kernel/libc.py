@@ -22,25 +22,12 @@ def _library() -> ctypes.CDLL:
 
 #: System calls that glibc has no function for, by machine (see the kernel's arch/*/syscalls tables).
 SYSCALL_NUMBERS = {
-    "x86_64": {
-        "pivot_root": 155,
-        "clone": 56,
-        "capset": 126,
-        "capget": 125,
-        "close_range": 436,
-        "bpf": 321,
-        "seccomp": 317,
-    },
-    "aarch64": {
-        "pivot_root": 41,
-        "clone": 220,
-        "capset": 91,
-        "capget": 90,
-        "close_range": 436,
-        "bpf": 280,
-        "seccomp": 277,
-    },
+    "x86_64": {"pivot_root": 155, "clone": 56, "capset": 126, "capget": 125, "bpf": 321, "seccomp": 317},
+    "aarch64": {"pivot_root": 41, "clone": 220, "capset": 91, "capget": 90, "bpf": 280, "seccomp": 277},
 }
+#: Since Linux 5.1 a new one has the same number everywhere.
+for _numbers in SYSCALL_NUMBERS.values():
+    _numbers.update({"close_range": 436, "openat2": 437, "mount_setattr": 442})
 
 #: What an errno usually means when containers are made: the hint of the error that the user reads.
 HINTS = {

@@ -15,56 +15,71 @@ MS_NODEV = 0x4
 MS_NOEXEC = 0x8
 MS_REMOUNT = 0x20
 MS_NOATIME = 0x400
+MS_NODIRATIME = 0x800
 MS_BIND = 0x1000
+MS_MOVE = 0x2000
 MS_REC = 0x4000
+MS_UNBINDABLE = 0x20000
 MS_PRIVATE = 0x40000
 MS_SLAVE = 0x80000
+MS_SHARED = 0x100000
 MS_RELATIME = 0x200000
 MS_STRICTATIME = 0x1000000
 MNT_DETACH = 0x2
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
 
 #: f_type of statfs(2), as the kernel's include/uapi/linux/magic.h and aufs_type.h have it.
 TMPFS_MAGIC = 0x01021994
+PROC_MAGIC = 0x9FA0
 OVERLAYFS_MAGIC = 0x794C7630
 AUFS_MAGIC = 0x61756673
 
-#: The options of mount(8) that are flags of mount(2); what is not here goes to the file system as it stands.
-OPTION_FLAGS = {
-    "ro": MS_RDONLY,
-    "nosuid": MS_NOSUID,
-    "nodev": MS_NODEV,
-    "noexec": MS_NOEXEC,
-    "noatime": MS_NOATIME,
-    "relatime": MS_RELATIME,
-    "strictatime": MS_STRICTATIME,
-    "bind": MS_BIND,
-    "rbind": MS_BIND | MS_REC,
-    "private": MS_PRIVATE,
-    "rprivate": MS_PRIVATE | MS_REC,
-    "slave": MS_SLAVE,
-    "rslave": MS_SLAVE | MS_REC,
-    "remount": MS_REMOUNT,
-    "rw": 0,
-    "defaults": 0,
-}
+#: Flags that a mount may keep for good when it is copied into a user namespace; statvfs(3) has the same numbers.
+_LOCKABLE = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME
 
 
-def split_options(options: list[str] | tuple[str, ...]) -> tuple[int, str]:
-    """mount(8)'s words as mount(2) wants them: the flags, and the rest as one comma-separated string."""
-    flags = 0
-    data = []
-    for option in options:
-        if option in OPTION_FLAGS:
-            flags |= OPTION_FLAGS[option]
-        else:
-            data.append(option)
-    return flags, ",".join(data)
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "", shown: str = "") -> None:
+    """mount(2). ``kind`` is the file system's type, ``data`` its own options.
 
-
-def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    """mount(2). ``kind`` is the file system's type, ``data`` its own options."""
-    what = f"mount({source or 'none'} on {target}{', ' + kind if kind else ''}{', ' + data if data else ''})"
+    ``shown`` is what an error's message calls the target, where that is but the number of a descriptor.
+    """
+    what = f"mount({source or 'none'} on {shown or target}{', ' + kind if kind else ''}{', ' + data if data else ''})"
     libc.call("mount", source or "none", target, kind or None, flags, data or None, what=what)
+
+
+def remount(target: str, flags: int, cleared: int = 0, shown: str = "") -> None:
+    """Give one mount point these flags and no others, its file system untouched (mount(2), MS_REMOUNT | MS_BIND).
+
+    In a user namespace a mount that came from outside has locked flags (mount_namespaces(7)): they are kept, except
+    where one is in ``cleared``, since then it was asked for by name that it should go, and EPERM is the answer.
+    """
+    wanted = MS_REMOUNT | MS_BIND | flags
+    try:
+        mount("", target, flags=wanted, shown=shown)
+    except KernelError as refused:
+        locked = os.statvfs(target).f_flag & _LOCKABLE
+        if refused.errno != errno.EPERM or locked & cleared or not locked & ~flags:
+            raise
+        mount("", target, flags=wanted | locked, shown=shown)
+
+
+class _MountAttributes(ctypes.Structure):
+    """struct mount_attr (mount_setattr(2))."""
+
+    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
+
+
+def set_recursively(descriptor: int, to_set: int, to_clear: int, shown: str) -> None:
+    """Set and clear MOUNT_ATTR_… on a mount and on all that are below it, in one step (mount_setattr(2), Linux 5.12).
+
+    KernelError with ENOSYS on an older kernel.
+    """
+    attributes = _MountAttributes(to_set, to_clear, 0, 0)
+    flags = AT_EMPTY_PATH | AT_RECURSIVE
+    size = ctypes.sizeof(attributes)
+    what = f"mount_setattr({shown}, AT_RECURSIVE, set {to_set:#x}, clear {to_clear:#x})"
+    libc.syscall("mount_setattr", descriptor, "", flags, ctypes.byref(attributes), size, what=what)
 
 
 def umount(target: str, flags: int = 0) -> None:
@@ -99,6 +114,11 @@ def mount_points(table: str = "/proc/self/mountinfo") -> list[tuple[str, str]]:
             fields, _, rest = line.partition(" - ")
             result.append((_unescaped(fields.split(" ")[4]), rest.split(" ", 1)[0]))
     return result
+
+
+def stacked_on(target: str) -> int:
+    """How many mounts lie on ``target``, one over the other."""
+    return sum(point == target for point, _ in mount_points())
 
 
 def super_options(target: str, table: str = "/proc/self/mountinfo") -> str:

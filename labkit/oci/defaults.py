@@ -48,7 +48,7 @@ ALLOWED_DEVICES = [
     {"allow": True, "type": "c", "major": 136, "access": "rwm"},
 ]
 
-#: (target, link)
+#: (target, link); config-linux.md, "Default Devices", and runtime-linux.md, "Dev symbolic links".
 LINKS = [
     ("/proc/self/fd", "/dev/fd"),
     ("/proc/self/fd/0", "/dev/stdin"),

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
-from pathlib import Path
 from shlex import quote
 
 from labkit.errors import KernelError
 from labkit.kernel import mounts
 from labkit.operations import Operation
-
-
-class MakeFile(Operation):
-    """An empty file to mount another one on."""
-
-    path: str
-
-    def describe(self) -> str:
-        """As touch(1)."""
-        return f"mkdir -p {quote(os.path.dirname(self.path))} && touch {quote(self.path)}"
-
-    def do(self) -> None:
-        """Make it where it is missing."""
-        try:
-            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-            if not os.path.exists(self.path):  # a device, for instance, is as good to mount on
-                Path(self.path).touch()
-        except OSError as error:
-            raise KernelError(f"touch({self.path}): {error.strerror}", errno=error.errno or 0) from error
-
-    def undo(self) -> None:
-        """Nothing: it lies in the container's writable layer."""
 
 
 class SetHostname(Operation):
@@ -51,6 +29,34 @@ class SetHostname(Operation):
         """Nothing: it goes with the namespace."""
 
 
+class BindRoot(Operation):
+    """The root file system on itself, in the host's own mount namespace: all that is mounted in it goes with it.
+
+    ``below`` is how many mounts lie on it already, an overlay perhaps, which are not ours to take away.
+    """
+
+    rootfs: str
+    below: int
+
+    def describe(self) -> str:
+        """As mount(8)."""
+        return f"mount -o rbind {quote(self.rootfs)} {quote(self.rootfs)} && mount --make-rprivate {quote(self.rootfs)}"
+
+    def describe_undo(self) -> str:
+        """As umount(8)."""
+        return f"umount --lazy {quote(self.rootfs)}"
+
+    def do(self) -> None:
+        """mount(2); private, so that what follows stays in this namespace."""
+        mounts.mount(self.rootfs, self.rootfs, flags=mounts.MS_BIND | mounts.MS_REC)
+        mounts.mount("", self.rootfs, flags=mounts.MS_PRIVATE | mounts.MS_REC)
+
+    def undo(self) -> None:
+        """umount2(2), MNT_DETACH, with everything below."""
+        for _ in range(mounts.stacked_on(self.rootfs) - self.below):
+            mounts.umount(self.rootfs, mounts.MNT_DETACH)
+
+
 class PivotRoot(Operation):
     """The new root and the old one change places, both on ``.``: the old root then lies on top of the new one.
 
@@ -64,9 +70,14 @@ class PivotRoot(Operation):
         return f"cd {quote(self.rootfs)} && pivot_root . ."
 
     def do(self) -> None:
-        """pivot_root(2)."""
-        os.chdir(self.rootfs)
-        mounts.pivot_root(".", ".")
+        """pivot_root(2); then stand in the old root, which no path leads to."""
+        old = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.chdir(self.rootfs)
+            mounts.pivot_root(".", ".")
+            os.fchdir(old)
+        finally:
+            os.close(old)
 
     def undo(self) -> None:
         """Nothing: it goes with the mount namespace."""
@@ -80,10 +91,67 @@ class DetachOldRoot(Operation):
         return "umount --lazy --no-canonicalize ."
 
     def do(self) -> None:
-        """umount2(2), MNT_DETACH; private first, so that nothing is unmounted outside."""
-        mounts.mount("", ".", flags=mounts.MS_PRIVATE | mounts.MS_REC)
+        """umount2(2), MNT_DETACH; slaves first, so that nothing is unmounted outside."""
+        mounts.mount("", ".", flags=mounts.MS_SLAVE | mounts.MS_REC)
         mounts.umount(".", mounts.MNT_DETACH)
         os.chdir("/")
 
     def undo(self) -> None:
         """Nothing: it goes with the mount namespace."""
+
+
+class MoveRoot(Operation):
+    """The other way, where pivot_root(2) is impossible (a host whose root is its initramfs): the new root is moved
+    over the old one, and chroot(2).
+
+    The old root stays mounted below, so every proc and sysfs of the host goes first: who finds a whole one in the
+    mount namespace may mount another that has nothing masked (mount_namespaces(7); runc's msMoveRoot).
+    """
+
+    rootfs: str
+
+    def describe(self) -> str:
+        """As umount(8), mount(8) and chroot(1)."""
+        points = [f"umount --lazy {quote(point)} && " for point in self._revealing()]
+        return f"{''.join(points)}cd {quote(self.rootfs)} && mount --move {quote(self.rootfs)} / && exec chroot ."
+
+    def do(self) -> None:
+        """umount2(2), mount(2) with MS_MOVE, chroot(2)."""
+        os.chdir(self.rootfs)
+        for point in self._revealing():
+            mounts.mount("", point, flags=mounts.MS_PRIVATE | mounts.MS_REC)
+            try:
+                mounts.umount(point, mounts.MNT_DETACH)
+            except KernelError as error:
+                if error.errno not in (errno.EINVAL, errno.EPERM):
+                    raise
+                mounts.mount("tmpfs", point, "tmpfs")  # locked, in a user namespace: covered
+        mounts.mount(self.rootfs, "/", flags=mounts.MS_MOVE)
+        os.chroot(".")
+        os.chdir("/")
+
+    def _revealing(self) -> list[str]:
+        below = self.rootfs.rstrip("/") + "/"
+        points = [point for point, kind in mounts.mount_points() if kind in ("proc", "sysfs")]
+        return [point for point in reversed(points) if not (point + "/").startswith(below)]
+
+    def undo(self) -> None:
+        """Nothing: it goes with the mount namespace."""
+
+
+class ChangeRoot(Operation):
+    """The root of this process alone, for a container that shares the mount namespace of its runtime (chroot(2))."""
+
+    rootfs: str
+
+    def describe(self) -> str:
+        """As chroot(1)."""
+        return f"exec chroot {quote(self.rootfs)}"
+
+    def do(self) -> None:
+        """chroot(2)."""
+        os.chroot(self.rootfs)
+        os.chdir("/")
+
+    def undo(self) -> None:
+        """Nothing: it goes with the process."""

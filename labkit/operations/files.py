@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import shutil
-import stat
 from pathlib import Path
 from shlex import quote
 
@@ -92,54 +91,6 @@ class WriteSetting(Operation):
         with contextlib.suppress(FileNotFoundError):
             if Path(self.path).read_text().strip() == self.value != self.before:
                 write_kernel_file(self.path, self.before)
-
-
-class Link(Operation):
-    """A symbolic link. An existing name stays as it is: an image may bring its own."""
-
-    target: str
-    path: str
-
-    def describe(self) -> str:
-        """As ln(1)."""
-        return f"ln -s {quote(self.target)} {quote(self.path)}"
-
-    def do(self) -> None:
-        """symlink(2)."""
-        with contextlib.suppress(FileExistsError):
-            os.symlink(self.target, self.path)
-
-    def undo(self) -> None:
-        """Remove it, if it is ours."""
-        with contextlib.suppress(OSError):
-            if os.readlink(self.path) == self.target:
-                os.unlink(self.path)
-
-
-class MakeDevice(Operation):
-    """A character device node (mknod(2))."""
-
-    path: str
-    major: int
-    minor: int
-    mode: int = 0o666
-
-    def describe(self) -> str:
-        """As mknod(1)."""
-        return f"mknod -m {self.mode:04o} {quote(self.path)} c {self.major} {self.minor}"
-
-    def do(self) -> None:
-        """mknod(2), then chmod(2), which no umask touches."""
-        try:
-            os.mknod(self.path, stat.S_IFCHR, os.makedev(self.major, self.minor))
-            os.chmod(self.path, self.mode)
-        except OSError as error:
-            raise KernelError(f"mknod({self.path}): {error.strerror}", errno=error.errno or 0) from error
-
-    def undo(self) -> None:
-        """Remove it."""
-        with contextlib.suppress(OSError):
-            os.unlink(self.path)
 
 
 def make_directory(path: str, mode: int) -> None:

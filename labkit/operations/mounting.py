@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shlex import quote
 
-from labkit.kernel import mounts
+from labkit.kernel import mountoptions, mounts
 from labkit.operations.base import Operation
 
 
@@ -27,8 +27,8 @@ class Mount(Operation):
 
     def do(self) -> None:
         """mount(2)."""
-        flags, data = mounts.split_options(self.options)
-        mounts.mount(self.source, self.target, self.kind, flags, data)
+        options = mountoptions.parse(self.options)
+        mounts.mount(self.source, self.target, self.kind, options.flags, options.data)
 
     def undo(self) -> None:
         """Unmount, also where it is in use (umount2(2), MNT_DETACH)."""
@@ -54,9 +54,9 @@ class BindMount(Operation):
         """Bind, then remount with the flags."""
         bind = mounts.MS_BIND | (mounts.MS_REC if self.recursive else 0)
         mounts.mount(self.source, self.target, flags=bind)
-        flags, _ = mounts.split_options(self.options)
+        flags = mountoptions.parse(self.options).own_flags
         if flags:
-            mounts.mount("", self.target, flags=mounts.MS_BIND | mounts.MS_REMOUNT | flags)
+            mounts.remount(self.target, flags)
 
     def undo(self) -> None:
         """Unmount."""
@@ -75,26 +75,7 @@ class SetPropagation(Operation):
 
     def do(self) -> None:
         """mount(2) with a propagation flag alone."""
-        mounts.mount("", self.target, flags=mounts.OPTION_FLAGS[self.kind])
+        mounts.mount("", self.target, flags=mountoptions.PROPAGATION[self.kind])
 
     def undo(self) -> None:
         """Nothing: it is used in a container's own mount namespace, which goes as a whole."""
-
-
-class Remount(Operation):
-    """Other flags for a mount that is there (``remount,bind`` changes this mount point alone, not its file system)."""
-
-    target: str
-    options: tuple[str, ...]
-
-    def describe(self) -> str:
-        """As mount(8)."""
-        return f"mount -o {quote(','.join(('remount', 'bind', *self.options)))} {quote(self.target)}"
-
-    def do(self) -> None:
-        """mount(2) with MS_REMOUNT."""
-        flags, _ = mounts.split_options(self.options)
-        mounts.mount("", self.target, flags=mounts.MS_REMOUNT | mounts.MS_BIND | flags)
-
-    def undo(self) -> None:
-        """Nothing, as above."""

@@ -12,7 +12,9 @@ from typing import Any
 
 from labkit.document import Reader
 from labkit.errors import ConfigError
-from labkit.oci.spec import mount, namespace, personality, process, resources, sysctl
+from labkit.kernel.mountoptions import PROPAGATION
+from labkit.oci.spec import device, mount, namespace, personality, process, resources, sysctl
+from labkit.oci.spec.device import Device
 from labkit.oci.spec.mount import MountPoint
 from labkit.oci.spec.namespace import IdMapping
 from labkit.oci.spec.process import Process
@@ -22,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from labkit.oci.spec.seccomp import Profile
 
-__all__ = ["FILE", "MountPoint", "Process", "Spec", "load", "parse"]
+__all__ = ["FILE", "Device", "MountPoint", "Process", "Spec", "load", "parse"]
 
 #: The document's name in messages (config.md, "Configuration").
 FILE = "config.json"
@@ -51,6 +53,9 @@ class Spec(Value):
     """Path below /proc/sys -> value."""
     seccomp: Profile | None = None
     personality: int | None = None
+    devices: list[Device] = field(default_factory=list)
+    rootfs_propagation: str = ""
+    """How mounts travel between the container's root and the host's, in mount(8)'s word."""
 
 
 def load(bundle: str) -> Spec:
@@ -75,10 +80,10 @@ def parse(document: Any, bundle: str) -> Spec:
     top.value("annotations", dict, {})
     spec = Spec(
         process=process.read(top.child("process")),
-        rootfs=os.path.abspath(os.path.join(bundle, root.value("path", str))),
+        rootfs=os.path.realpath(os.path.join(bundle, root.value("path", str))),
         readonly_root=root.value("readonly", bool, False),
         hostname=top.value("hostname", str, ""),
-        mounts=[mount.read(item) for item in top.children("mounts")],
+        mounts=[mount.read(item, os.path.abspath(bundle)) for item in top.children("mounts")],
         namespaces=kinds,
         cgroups_path=linux.value("cgroupsPath", str, ""),
         resources=resources.read(linux.child("resources", optional=True)),
@@ -91,12 +96,19 @@ def parse(document: Any, bundle: str) -> Spec:
         sysctl=sysctl.read(linux, kinds),
         seccomp=_seccomp(linux),
         personality=personality.read(linux),
+        devices=[device.read(item) for item in linux.children("devices")],
+        rootfs_propagation=linux.value("rootfsPropagation", str, ""),
     )
     for name, words in (("hostname", spec.hostname), ("domainname", spec.domainname)):
         if words and "uts" not in kinds:
             raise ConfigError(f"config.json: {name} is given without a uts namespace: it would be the machine's")
     for reader in (top, root, linux):
         reader.refuse_others()
+    if spec.rootfs_propagation and spec.rootfs_propagation not in PROPAGATION:
+        raise ConfigError(
+            f"config.json: linux.rootfsPropagation is '{spec.rootfs_propagation}', which no mount can have",
+            f"one of {', '.join(PROPAGATION)}",
+        )
     return spec
 
 

@@ -5,12 +5,6 @@ from pathlib import Path
 from labkit.kernel import mounts
 
 
-def test_words_of_mount_8_become_flags_and_the_rest_goes_to_the_file_system() -> None:
-    flags, data = mounts.split_options(["nosuid", "ro", "mode=755", "size=64k", "rw"])
-    assert flags == mounts.MS_NOSUID | mounts.MS_RDONLY
-    assert data == "mode=755,size=64k"
-
-
 def test_the_mount_table_is_read_with_its_escapes(tmp_path: Path) -> None:
     table = tmp_path / "mountinfo"
     table.write_text("22 1 8:1 / / rw - ext4 /dev/vda rw\n23 22 0:5 / /a\\040b\\134c rw shared:1 - tmpfs none rw\n")

@@ -50,7 +50,21 @@ def test_the_minimum() -> None:
         ("linux.seccomp", {"defaultAction": "SCMP_ACT_NOTIFY"}, "labkit does not support SCMP_ACT_NOTIFY"),
         ("linux.namespaces", [{"type": "moon"}], "'moon', which is no kind of namespace"),
         ("linux.resources", {"memory": {"kernel": 1}}, "labkit does not support linux.resources.memory.kernel"),
-        ("mounts", [{"destination": "proc"}], "mounts[0].destination must be an absolute path"),
+        ("mounts", [{"destination": ""}], "mounts[0].destination must name a place"),
+        ("mounts", [{"destination": "/a\0b"}], "mounts[0].destination must be text, without a zero byte"),
+        ("mounts", [{"destination": "/a\ud800"}], "mounts[0].destination must be text, without a zero byte"),
+        ("mounts", [{"destination": "/a", "source": "/b", "options": ["idmap"]}], "the mount option idmap"),
+        ("mounts", [{"destination": "/a", "options": ["bind"]}], "mounts[0].source is missing, and a bind mount"),
+        ("mounts", [{"destination": "/a", "source": "/b", "options": ["bind", "size=1"]}], "'size=1', which no bind"),
+        ("mounts", [{"destination": "/a", "type": "proc", "options": ["tmpcopyup"]}], "which only a tmpfs can do"),
+        ("mounts", [{"destination": "/a", "uidMappings": []}], "labkit does not support mounts[0].uidMappings"),
+        ("linux.rootfsPropagation", "sideways", "'sideways', which no mount can have"),
+        ("linux.devices", [{"path": "/dev/x", "type": "x"}], "'x', and must be c, b, u or p"),
+        ("linux.devices", [{"path": "/dev/x", "type": "c"}], "linux.devices[0].major is missing"),
+        ("linux.devices", [{"path": "dev/x", "type": "p"}], "must be an absolute path of a file"),
+        ("linux.devices", [{"path": "/dev/..", "type": "p"}], "must be an absolute path of a file"),
+        ("linux.devices", [{"path": "/x", "type": "b", "major": 1 << 12, "minor": 0}], "must be a device's numbers"),
+        ("linux.devices", [{"path": "/x", "type": "p", "uid": -1}], "must be numbers of a user and a group"),
         ("hooks", {}, "labkit does not support hooks"),
         ("root", [], "root must be an object"),
     ],
@@ -60,6 +74,29 @@ def test_what_is_wrong_or_unknown_is_named(path: str, value: object, sentence: s
         spec.parse(_with(path, value), "/bundle")
     assert sentence in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_mounts_and_nodes(tmp_path: Path) -> None:
+    mounts = [
+        {"destination": "proc", "type": "proc"},
+        {"destination": "/a", "source": "data", "options": ["rbind", "ro", "x-mine"]},
+        {"destination": "/b", "source": "/data", "type": "bind"},
+        {"destination": "/b", "options": ["remount", "bind", "ro"]},
+    ]
+    document = _with("mounts", mounts)
+    document["linux"]["devices"] = [{"path": "/dev/x", "type": "p", "fileMode": 0o10640, "gid": 4}]
+    (tmp_path / "link").symlink_to("real")
+    document["root"] = {"path": "link"}
+    parsed = spec.parse(document, str(tmp_path))
+    assert parsed.rootfs == str(tmp_path / "real")
+    assert [(mount.destination, mount.kind, mount.source) for mount in parsed.mounts] == [
+        ("/proc", "proc", ""),
+        ("/a", "bind", str(tmp_path / "data")),
+        ("/b", "bind", "/data"),
+        ("/b", "remount", ""),
+    ]
+    assert parsed.mounts[2].options == ["bind"]
+    assert parsed.devices == [spec.Device("/dev/x", "p", 0, 0, 0o640, 0, 4)]
 
 
 def test_devices_become_the_list_of_what_is_allowed() -> None:
@@ -110,6 +147,8 @@ json_values = st.recursive(
             "linux.namespaces",
             "linux.resources",
             "linux.maskedPaths",
+            "linux.devices",
+            "linux.rootfsPropagation",
             "hostname",
             "ociVersion",
         ]

@@ -7,10 +7,13 @@ import pytest
 from labkit.cgroups.operations import EnableControllers, InheritCpuset, SetLimit
 from labkit.network.iptables import AddRules
 from labkit.network.links import AddBridge, AddNamespace
-from labkit.oci.operations import DetachOldRoot, MakeFile, PivotRoot, SetHostname
+from labkit.oci.devicenode import MakeDeviceInside
+from labkit.oci.mounting import BindInside, MountInside, RemountInside
+from labkit.oci.operations import ChangeRoot, DetachOldRoot, PivotRoot, SetHostname
+from labkit.oci.rootfs import LinkInside, MakeDirectoryInside, MakeFileInside, MakeReadOnly, Mask
 from labkit.operations import Operation
-from labkit.operations.files import Link, MakeDevice, WriteSetting
-from labkit.operations.mounting import BindMount, Mount, Remount, SetPropagation
+from labkit.operations.files import WriteSetting
+from labkit.operations.mounting import BindMount, Mount, SetPropagation
 
 
 @pytest.mark.parametrize(
@@ -20,11 +23,37 @@ from labkit.operations.mounting import BindMount, Mount, Remount, SetPropagation
         (Mount("tmpfs", "/with space", "tmpfs"), "mount -t tmpfs tmpfs '/with space'"),
         (BindMount("/a", "/b"), "mount -o rbind /a /b"),
         (BindMount("/a", "/b", recursive=False, options=("ro",)), "mount -o bind,ro /a /b"),
-        (Remount("/r", ("ro",)), "mount -o remount,bind,ro /r"),
+        (RemountInside("/r", "/", ("ro",)), "mount -o remount,bind,ro /r"),
         (SetPropagation("/"), "mount --make-rprivate /"),
-        (MakeDevice("/r/dev/null", 1, 3), "mknod -m 0666 /r/dev/null c 1 3"),
-        (Link("/proc/self/fd", "/r/dev/fd"), "ln -s /proc/self/fd /r/dev/fd"),
-        (MakeFile("/r/etc/hosts"), "mkdir -p /r/etc && touch /r/etc/hosts"),
+        (MakeDeviceInside("/r", "/dev/null", "c", 1, 3), "mknod -m 0666 /r/dev/null c 1 3"),
+        (
+            MakeDeviceInside("/r", "/x/pipe", "p", 0, 0, 0o600, 7, 8),
+            "mkdir -p /r/x && mknod -m 0600 /r/x/pipe p && chown 7:8 /r/x/pipe",
+        ),
+        (LinkInside("/r", "/dev/fd", "/proc/self/fd"), "ln -s /proc/self/fd /r/dev/fd"),
+        (MakeDirectoryInside("/r", "/../work dir"), "mkdir -p '/r/work dir'"),
+        (MakeFileInside("/r", "/etc/hosts"), "mkdir -p /r/etc && touch /r/etc/hosts"),
+        (
+            MountInside("/r", "/proc", "proc", "proc", ("nosuid", "ro")),
+            "mkdir -p /r/proc && mount -t proc -o nosuid,ro proc /r/proc",
+        ),
+        (
+            MountInside("/r", "/no-such", "", "tmpfs", ("rslave",)),
+            "mkdir -p /r/no-such && mount -t tmpfs -o mode=0755,rslave none /r/no-such",
+        ),
+        (BindInside("/r", "/b", "/", ("rbind", "ro")), "mkdir -p /r/b && mount -o rbind,ro / /r/b"),
+        (
+            BindInside("/r", "/b/f", "/no-such", ("bind", "rro")),
+            "mkdir -p /r/b && touch /r/b/f && mount -o bind /no-such /r/b/f && findmnt --noheadings --list --submounts "
+            '--output TARGET /r/b/f | while read -r each; do mount -o remount,bind,ro "$each"; done',
+        ),
+        (MakeReadOnly("/r", "/proc/sys", ("nosuid",)), "mount -o rbind,ro,nosuid /r/proc/sys /r/proc/sys"),
+        (
+            Mask("/r", "/no-such"),
+            "if [ -d /r/no-such ]; then mount -t tmpfs -o ro,size=0k tmpfs /r/no-such; "
+            "elif [ -e /r/no-such ]; then mount -o bind /dev/null /r/no-such; fi",
+        ),
+        (ChangeRoot("/r"), "exec chroot /r"),
         (WriteSetting("/proc/sys/net/ipv4/ip_forward", "1", "0"), "echo 1 > /proc/sys/net/ipv4/ip_forward"),
         (SetHostname("box"), "echo box > /proc/sys/kernel/hostname"),
         (PivotRoot("/r"), "cd /r && pivot_root . ."),

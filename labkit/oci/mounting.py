@@ -1,0 +1,197 @@
+"""Mounting inside the root file system: the specification's mounts, each one operation (config.md, "Mounts").
+
+Like all of rootfs.py they are made on what is open, never on a name.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from shlex import quote
+
+from labkit.errors import ConfigError, KernelError, NotFoundError
+from labkit.kernel import mountoptions, mounts, rootdir
+from labkit.kernel.inroot import resolve
+from labkit.oci.rootfs import Inside, by_number, found, kept_open, reopened
+
+#: Single files of /proc that may be replaced, as lxcfs does (runc's list). All else in there is the kernel's alone.
+_REPLACEABLE = {
+    f"/proc/{name}"
+    for name in (
+        "cpuinfo",
+        "diskstats",
+        "loadavg",
+        "meminfo",
+        "net/dev",
+        "slabinfo",
+        "stat",
+        "swaps",
+        "sys/crypto/fips_enabled",
+        "sys/kernel/ns_last_pid",
+        "uptime",
+    )
+}
+
+
+class MountInside(Inside):
+    """A file system; ``options`` in mount(8)'s words. Its directory is made where it is missing."""
+
+    source: str
+    kind: str
+    options: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """As mkdir(1) and mount(8)."""
+        options = mountoptions.parse(self.options)
+        if options.copies_up:
+            from labkit.oci import copyup  # local: few ask for it
+
+            return copyup.describe(self.shown(), _words(self.options, (*self._mode(),)), options)
+        words = _words(self.options, self._mode())
+        given = f" -o {quote(words)}" if words else ""
+        target = self.shown()
+        mount = f"mount -t {quote(self.kind)}{given} {quote(self.source or 'none')} {target}"
+        return f"mkdir -p {target} && {mount}{_afterwards(target, options)}"
+
+    def do(self) -> None:
+        """mount(2) on the opened directory, then what is a call of its own."""
+        options = mountoptions.parse(self.options)
+        # A link would be an image's way to a /proc of its own making, for whoever writes to /proc later.
+        follow = self.kind not in ("proc", "sysfs")
+        with kept_open(rootdir.directory(self.rootfs, self.path, follow)) as target:
+            _refuse_in_proc(self.rootfs, target, self.path, from_proc=self.kind == "proc")
+            data = ",".join([*self._mode(target), *([options.data] if options.data else [])])
+            mounts.mount(self.source, by_number(target), self.kind, options.flags, data, shown=self.path)
+            if options.copies_up:
+                from labkit.oci import copyup  # local: few ask for it
+
+                with reopened(self.rootfs, self.path, target) as top:
+                    copyup.copy(target, top, self.path)
+            _finish(self, target, options)
+
+    def _mode(self, target: int | None = None) -> tuple[str, ...]:
+        """A tmpfs has the mode of the directory that it covers, unless one is given."""
+        if self.kind != "tmpfs" or any(word.startswith("mode=") for word in self.options):
+            return ()
+        try:
+            covered = os.stat(resolve(self.rootfs, self.path)) if target is None else os.fstat(target)
+        except OSError:
+            return ("mode=0755",)  # as the directory that will be made
+        return (f"mode={stat.S_IMODE(covered.st_mode):04o}",)
+
+
+class BindInside(Inside):
+    """A directory or file of the host at a place in the container; ``options`` in mount(8)'s words.
+
+    Flags need a remount: mount(2) ignores them when it binds.
+    """
+
+    source: str
+    options: tuple[str, ...] = ("bind",)
+
+    def describe(self) -> str:
+        """As mount(8), which makes the same calls."""
+        options, target = mountoptions.parse(self.options), self.shown()
+        make = f"mkdir -p {target}"
+        if not os.path.isdir(self.source):
+            make = f"mkdir -p {quote(os.path.dirname(resolve(self.rootfs, self.path)))} && touch {target}"
+        mount = f"mount -o {quote(_words(self.options))} {quote(self.source)} {target}"
+        return f"{make} && {mount}{_afterwards(target, options)}"
+
+    def do(self) -> None:
+        """Bind what is open to what is open, then the flags, then what is a call of its own."""
+        options = mountoptions.parse(self.options)
+        try:
+            source = os.open(self.source, os.O_PATH | os.O_CLOEXEC)
+        except OSError as error:
+            raise NotFoundError(f"{self.source}, to be mounted on {self.path}: {error.strerror}") from error
+        with kept_open(source):
+            make = rootdir.directory if stat.S_ISDIR(os.fstat(source).st_mode) else rootdir.file
+            with kept_open(make(self.rootfs, self.path)) as target:
+                _refuse_in_proc(self.rootfs, target, self.path, _is_proc(source))
+                bind = mounts.MS_BIND | options.flags & mounts.MS_REC
+                mounts.mount(by_number(source), by_number(target), flags=bind, shown=self.path)
+                _finish(self, target, options, flags=options.own_flags, cleared=options.cleared)
+
+
+class RemountInside(Inside):
+    """Other flags for a mount that is there."""
+
+    options: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """As mount(8)."""
+        words = [word for word in self.options if word not in ("bind", "rbind", "remount")]
+        return f"mount -o {quote(','.join(('remount', 'bind', *words)))} {self.shown()}"
+
+    def do(self) -> None:
+        """mount(2) with MS_REMOUNT."""
+        options = mountoptions.parse(self.options)
+        with found(self.rootfs, self.path) as target:
+            if target is None:
+                raise KernelError(f"nothing is mounted on {self.path}", errno=errno.ENOENT)
+            mounts.remount(by_number(target), options.own_flags, options.cleared, self.path)
+            _finish(self, target, options)
+
+
+def _finish(
+    operation: Inside, below: int, options: mountoptions.MountOptions, flags: int = 0, cleared: int = 0
+) -> None:
+    """On the mount that now lies on ``below``: its own flags, how later mounts travel, the attributes of its tree."""
+    if not (flags or cleared or options.propagation or options.recursive):
+        return
+    with reopened(operation.rootfs, operation.path, below) as top:
+        place = by_number(top)
+        if flags or cleared:
+            mounts.remount(place, flags, cleared, operation.path)
+        for word in options.propagation:
+            mounts.mount("", place, flags=mountoptions.PROPAGATION[word], shown=operation.path)
+        if options.recursive:
+            _set_recursively(top, options.recursive, operation.path)
+
+
+def _set_recursively(top: int, words: list[str], path: str) -> None:
+    try:
+        mounts.set_recursively(top, *mountoptions.recursive_attributes(words), path)
+    except KernelError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        raise KernelError(
+            f"the option {words[0]} of the mount on {path} needs mount_setattr(2), which came with Linux 5.12",
+            f"take it out, or write {words[0][1:]}, for this one mount",
+            errno.ENOSYS,
+        ) from None
+
+
+def _refuse_in_proc(rootfs: str, target: int, path: str, from_proc: bool) -> None:
+    """Nothing may lie on /proc but a proc file system, and nothing in it: labels and settings are written there."""
+    inside = rootdir.path_inside(rootfs, target)
+    if inside == "/proc" and not from_proc:
+        raise ConfigError(f"{path} cannot be mounted: only a proc file system may lie on /proc")
+    if inside.startswith("/proc/") and inside not in _REPLACEABLE:
+        raise ConfigError(f"{path} cannot be mounted, since it is inside /proc")
+
+
+def _is_proc(source: int) -> bool:
+    """Whether it is the root of a proc file system, whose inode is 1 (the kernel's PROC_ROOT_INO)."""
+    return os.fstat(source).st_ino == 1 and mounts.filesystem_magic(by_number(source)) == mounts.PROC_MAGIC
+
+
+def _words(words: tuple[str, ...], before: tuple[str, ...] = ()) -> str:
+    """Those that mount(8) takes in ``-o``; it makes the calls for propagation itself."""
+    parsed = mountoptions.parse(words)
+    return ",".join(
+        [*before, *(each for each in words if each not in parsed.recursive and each != mountoptions.COPY_UP)]
+    )
+
+
+def _afterwards(target: str, options: mountoptions.MountOptions) -> str:
+    """Attributes of a whole tree: mount(8) learned them in util-linux 2.39, findmnt(8) has always listed a tree."""
+    if not options.recursive:
+        return ""
+    words = ",".join(word[1:] for word in options.recursive)
+    return (
+        f" && findmnt --noheadings --list --submounts --output TARGET {target} | while read -r each; do "
+        f'mount -o remount,bind,{words} "$each"; done'
+    )
