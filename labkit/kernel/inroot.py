@@ -13,7 +13,8 @@ _MAXIMUM_LINKS = 40
 def resolve(root: str, path: str) -> str:
     """The place of ``path`` below ``root``, each link read as the container would read it: absolute from ``root``.
 
-    The last components need not exist. ConfigError for more than 40 links.
+    The last components need not exist. ConfigError for more than 40 links. It tells what there is at this moment: to
+    change something that others may be changing, see rootdir.py.
     """
     pending = [part for part in path.split("/") if part]
     done: list[str] = []
@@ -25,14 +26,14 @@ def resolve(root: str, path: str) -> str:
         if part == "..":
             done = done[:-1]
             continue
-        here = os.path.join(root, *done, part)
-        if not os.path.islink(here):
+        try:
+            target = os.readlink(os.path.join(root, *done, part))
+        except OSError:  # no link, or nothing there
             done.append(part)
             continue
         links += 1
         if links > _MAXIMUM_LINKS:
             raise ConfigError(f"{path} in the root file system {root} leads through more than {_MAXIMUM_LINKS} links")
-        target = os.readlink(here)
         if target.startswith("/"):
             done = []
         pending = [step for step in target.split("/") if step] + pending
