@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from labkit.errors import KernelError
 from labkit.kernel import libc
 
 #: Name under /proc/PID/ns -> flag of clone(2). ``mnt`` is the oldest, hence its general name CLONE_NEWNS.
@@ -34,6 +36,11 @@ OCI_NAMES = {
     "uts": "uts",
 }
 
+#: The child's parent is the caller's own (clone(2)).
+CLONE_PARENT = 0x00008000
+#: ioctl_nsfs(2): which kind of namespace a descriptor stands for, as a flag of clone(2) (Linux 4.11).
+_NS_GET_NSTYPE = 0xB703
+
 
 def flags_of(names: list[str]) -> int:
     """The kernel's names, combined with ``|``."""
@@ -59,6 +66,22 @@ def unshare(flags: int) -> None:
 def setns(descriptor: int, flags: int = 0) -> None:
     """Join the namespace behind an open descriptor; ``flags`` 0 accepts any kind (setns(2))."""
     libc.call("setns", descriptor, flags, what=f"setns({os.readlink(f'/proc/self/fd/{descriptor}')}, {words(flags)})")
+
+
+def open_link(path: str, kind: str) -> int:
+    """A descriptor of the namespace that ``path`` stands for. KernelError where it is none, or none of that kind."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise KernelError(f"the namespace {path} cannot be opened: {error.strerror}", errno=error.errno or 0) from None
+    try:
+        found = libc.call("ioctl", descriptor, _NS_GET_NSTYPE, what=f"ioctl({path}, NS_GET_NSTYPE)")
+    except KernelError:
+        found = 0
+    if found != FLAGS[kind]:
+        os.close(descriptor)
+        raise KernelError(f"{path} is no {kind} namespace", "see lsns(8)", errno.EINVAL)
+    return descriptor
 
 
 def join(path: str, flags: int = 0) -> None:

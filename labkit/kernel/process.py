@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
 import time
 from collections.abc import Callable
+
+from labkit.errors import KernelError
 
 
 def stat_fields(pid: int | str) -> list[str]:
@@ -127,7 +130,17 @@ def set_personality(domain: int) -> None:
 def set_oom_score_adj(score: int) -> None:
     """How gladly the kernel kills this process for want of memory: -1000 (never) to 1000 (proc(5)).
 
-    PermissionError for a lower score than the present one without CAP_SYS_RESOURCE in the first user namespace.
+    KernelError for a lower score than the present one without CAP_SYS_RESOURCE in the first user namespace; whoever is
+    in another one can have no such right, and keeps the score that he has.
     """
-    with open("/proc/self/oom_score_adj", "w", encoding="utf-8") as file:
-        file.write(str(score))
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="utf-8") as file:
+            file.write(str(score))
+    except PermissionError as error:
+        with open("/proc/self/uid_map", encoding="utf-8") as file:
+            in_the_first = file.read().split() == ["0", "0", "4294967295"]
+        if in_the_first:
+            hint = "a lower score than labkit's own needs CAP_SYS_RESOURCE"
+            raise KernelError(
+                f"write /proc/self/oom_score_adj: {error.strerror} ({score})", hint, errno.EACCES
+            ) from None

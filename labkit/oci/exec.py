@@ -16,12 +16,10 @@ from labkit.cgroups import group
 from labkit.cgroups.detect import Hierarchies
 from labkit.errors import ConflictError, LabkitError
 from labkit.kernel import namespaces
-from labkit.oci import become, init
+from labkit.oci import become, entry, init
 from labkit.oci.launch import LABKIT_FAILED, StartError
 from labkit.oci.spec import Process
 
-#: The mount namespace last: after it /proc is the container's, and paths of the host mean nothing any more.
-_ORDER = ("cgroup", "ipc", "uts", "net", "pid", "mnt")
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -63,7 +61,7 @@ def _open_namespaces(target: int) -> dict[str, int]:
     """Open the links of those namespaces that are not our own."""
     links = {}
     try:
-        for kind in _ORDER:
+        for kind in ("user", *entry.ORDER):
             if namespaces.inode(target, kind) != namespaces.inode("self", kind):
                 links[kind] = os.open(f"/proc/{target}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, ProcessLookupError):
@@ -97,8 +95,7 @@ def _enter_and_run(
         init.protect(process)
         os.setsid()
         doors = group.doors(cgroups_path, hierarchies) if cgroups_path else []
-        for kind, descriptor in links.items():
-            namespaces.setns(descriptor, namespaces.FLAGS[kind])
+        entry.join(links)
         child = os.fork()
         if child == 0:
             # The program alone: its limits are not for us, and we could be the one that is killed for want of memory.

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from labkit.errors import LabkitError
 from labkit.kernel import namespaces
 from labkit.kernel.process import set_dumpable, set_oom_score_adj
-from labkit.oci import become
+from labkit.oci import become, entry
 from labkit.oci.plan import Plan
 from labkit.oci.spec import Process, Spec
 from labkit.operations.journal import perform
@@ -31,7 +31,7 @@ def main(
     tell = Teller(channel)
     try:
         _wait_for(channel, "go")
-        protect(spec.process)
+        protect(spec.process, by_scout=entry.is_needed(spec))
         os.setsid()
         place_stdio(stdio)
         _join_and_unshare(spec, tell)
@@ -58,12 +58,12 @@ def main(
         os._exit(125)
 
 
-def protect(process: Process) -> None:
+def protect(process: Process, by_scout: bool = False) -> None:
     """Before the first step into a container: nobody in there may look into us (our /proc/PID/exe is the host's
     Python), and the kernel knows whom to kill first.
     """
     set_dumpable(False)
-    if process.oom_score_adj is not None:
+    if process.oom_score_adj is not None and not by_scout:  # which has done it, with more rights
         set_oom_score_adj(process.oom_score_adj)
 
 
@@ -106,7 +106,7 @@ def place_stdio(stdio: tuple[int, int, int]) -> None:
 
 def _join_and_unshare(spec: Spec, tell: Teller) -> None:
     for kind, path in spec.namespaces.items():
-        if path and kind != "pid":
+        if path and kind != "pid" and not entry.is_needed(spec):
             namespaces.join(path, namespaces.FLAGS[kind])
             tell("operation", where="init", command=f"nsenter --{kind}={path}  # setns(2)", seconds=0.0)
     if spec.namespaces.get("cgroup") == "":

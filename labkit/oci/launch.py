@@ -21,7 +21,7 @@ from labkit.cgroups import group
 from labkit.cgroups.detect import Hierarchies
 from labkit.errors import LabkitError
 from labkit.kernel import namespaces, process, rlimit
-from labkit.oci import init
+from labkit.oci import entry, init
 from labkit.oci.plan import Plan
 from labkit.oci.spec import Spec
 from labkit.value import Value
@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     from labkit.oci.spec.seccomp import Profile
 
 #: Kind of namespace -> unshare(1)'s option, and nsenter(1)'s.
-UNSHARE_WORDS = {"mnt": "--mount", "uts": "--uts", "ipc": "--ipc", "net": "--net", "pid": "--pid", "cgroup": "--cgroup"}
+UNSHARE_WORDS = {
+    "mnt": "--mount",
+    "uts": "--uts",
+    "ipc": "--ipc",
+    "net": "--net",
+    "pid": "--pid",
+    "cgroup": "--cgroup",
+    "user": "--user",
+    "time": "--time",
+}
 
 #: docker's status for "the program was never reached".
 LABKIT_FAILED = 125
@@ -84,10 +93,13 @@ def create(spec: Spec, plan: Plan, hierarchies: Hierarchies, stdio: tuple[int, i
     filter_ = compiled(spec.seccomp)
     ours, theirs = socket.socketpair()
     new = [kind for kind, path in spec.namespaces.items() if not path and kind != "cgroup"]
-    if spec.namespaces.get("pid"):
+    by_scout = entry.is_needed(spec)
+    entry.check_links(spec)
+    if spec.namespaces.get("pid") and not by_scout:
         namespaces.join(spec.namespaces["pid"])  # takes effect for the next child only (setns(2))
     began = time.monotonic()
-    pid = namespaces.clone(namespaces.flags_of(new))
+    flags = namespaces.flags_of(new)
+    pid = entry.clone(spec, flags) if by_scout else namespaces.clone(flags)
     if pid == 0:
         ours.close()
         init.main(spec, plan, theirs, stdio, filter_)  # never returns

@@ -9,7 +9,7 @@ from __future__ import annotations
 from labkit.cgroups import group
 from labkit.cgroups.detect import Hierarchies
 from labkit.kernel.mounts import mount_points, stacked_on
-from labkit.oci import mountplan
+from labkit.oci import mountplan, sysctl
 from labkit.oci.mounting import RemountInside
 from labkit.oci.operations import BindRoot, ChangeRoot, DetachOldRoot, MoveRoot, PivotRoot, SetHostname
 from labkit.oci.rootfs import MakeDirectoryInside
@@ -30,12 +30,12 @@ def make(spec: Spec, hierarchies: Hierarchies, no_pivot: bool = False) -> Plan:
     """The whole plan. ``no_pivot`` is for a host whose root is its initramfs, which pivot_root(2) cannot move."""
     host = group.plan(spec.cgroups_path, spec.resources, hierarchies) if spec.cgroups_path else []
     init: list[Operation] = []
-    hostname = [SetHostname(spec.hostname)] if spec.hostname and "uts" in spec.namespaces else []
+    names = [*sysctl.plan(spec), *([SetHostname(spec.hostname)] if spec.hostname else [])]
     if "mnt" not in spec.namespaces:
         # Its mounts are the host's, too; they all lie below this one, whose undo takes them away with it.
         host = [*host, BindRoot(spec.rootfs, stacked_on(spec.rootfs))]
-        return Plan(host, [*_filling(spec, hierarchies), *hostname, ChangeRoot(spec.rootfs)])
-    init += [*_taking_apart(spec), BindMount(spec.rootfs, spec.rootfs), *_filling(spec, hierarchies), *hostname]
+        return Plan(host, [*_filling(spec, hierarchies), *names, ChangeRoot(spec.rootfs)])
+    init += [*_taking_apart(spec), BindMount(spec.rootfs, spec.rootfs), *_filling(spec, hierarchies), *names]
     init += [MoveRoot(spec.rootfs)] if no_pivot else [PivotRoot(spec.rootfs), DetachOldRoot()]
     if spec.rootfs_propagation:
         init.append(SetPropagation("/", spec.rootfs_propagation))

@@ -1,0 +1,72 @@
+"""The maps of a user namespace: which numbers of users and groups in it are which outside (user_namespaces(7))."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+
+from labkit.errors import KernelError
+
+#: (first number inside, first number outside, how many)
+Range = tuple[int, int, int]
+
+
+def write(pid: int, users: list[Range], groups: list[Range]) -> None:
+    """Write both maps for the process ``pid``, which is in a new user namespace; each can be written once.
+
+    Root writes them itself. Anybody else may map his own two numbers alone, and asks newuidmap(1) and newgidmap(1) for
+    more. KernelError says what was refused.
+    """
+    privileged = os.geteuid() == 0
+    if privileged or groups == [(groups[0][0], os.getegid(), 1)]:
+        if not privileged:
+            # Otherwise he could leave a group that keeps him from a file (user_namespaces(7), "setgroups").
+            _write(f"/proc/{pid}/setgroups", "deny")
+        _write(f"/proc/{pid}/gid_map", _lines(groups))
+    else:
+        _by_helper("newgidmap", pid, groups)
+    if privileged or users == [(users[0][0], os.geteuid(), 1)]:
+        _write(f"/proc/{pid}/uid_map", _lines(users))
+    else:
+        _by_helper("newuidmap", pid, users)
+
+
+def become_root() -> None:
+    """Become user and group 0 of the user namespace that we are in, where its maps have them."""
+    for change in (os.setresgid, os.setresuid):
+        with contextlib.suppress(OSError):  # EINVAL: there is no 0; our rights in the namespace do not depend on it
+            change(0, 0, 0)
+    with contextlib.suppress(PermissionError):  # "deny", above
+        os.setgroups([])
+
+
+def _lines(ranges: list[Range]) -> str:
+    return "".join(f"{inside} {outside} {size}\n" for inside, outside, size in ranges)
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, text.encode())  # one write(2), or it is refused
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        hint = "the ranges must not overlap, and be within those that we have ourselves"
+        what = f"{path} cannot be written: {error.strerror} ({errno.errorcode.get(error.errno or 0, '?')})"
+        raise KernelError(what, hint, error.errno or 0) from error
+
+
+def _by_helper(program: str, pid: int, ranges: list[Range]) -> None:
+    words = [program, str(pid), *[str(number) for item in ranges for number in item]]
+    try:
+        child = os.posix_spawnp(program, words, os.environ)
+    except FileNotFoundError:
+        raise KernelError(
+            f"{program} is not here, which maps more than one's own number without root",
+            "install uidmap (Debian's name)",
+            errno.ENOENT,
+        ) from None
+    if os.waitpid(child, 0)[1]:
+        raise KernelError(f"{' '.join(words)} failed", "see subuid(5) and subgid(5)", errno.EPERM)
