@@ -12,22 +12,26 @@ from labkit.operations.files import write_kernel_file
 
 
 class ListDevices(Operation):
-    """v1: nothing is allowed, then what ``rules`` say, one write for each (cgroup-v1/devices.rst)."""
+    """v1: nothing (or everything) is allowed, then what ``rules`` say, one write each (cgroup-v1/devices.rst)."""
 
     path: str
     rules: tuple[str, ...]
 
     def describe(self) -> str:
         """As a shell writes it."""
-        lines = [f"echo a > {quote(self.path)}/devices.deny"]
-        return "\n".join([*lines, *[f"echo {quote(rule)} > {quote(self.path)}/devices.allow" for rule in self.rules]])
+        return "\n".join(f"echo {quote(rule)} > {quote(self.path)}/{name}" for name, rule in self._writes())
+
+    def _writes(self) -> list[tuple[str, str]]:
+        if devices.EVERYTHING in self.rules:
+            denied = [rule[len(devices.DENY) :] for rule in self.rules if rule.startswith(devices.DENY)]
+            return [("devices.allow", "a"), *[("devices.deny", rule) for rule in denied]]
+        return [("devices.deny", "a"), *[("devices.allow", rule) for rule in self.rules]]
 
     def do(self) -> None:
-        """Write them."""
+        """Write them. KernelError where the group above has not what is allowed here (cgroup-v1/devices.rst)."""
         try:
-            write_kernel_file(f"{self.path}/devices.deny", "a")
-            for rule in self.rules:
-                write_kernel_file(f"{self.path}/devices.allow", rule)
+            for name, rule in self._writes():
+                write_kernel_file(f"{self.path}/{name}", rule)
         except FileNotFoundError:
             raise NotFoundError(
                 f"there is no {self.path}/devices.deny", "is it a group of the tree 'devices'?"

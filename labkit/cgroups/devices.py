@@ -1,17 +1,18 @@
 """Which devices a group may use: the specification's rules as one list, and that list as v2's program. Pure.
 
-A rule that allows is written as v1's files take it, ``c 1:3 rwm``: kind (c, b, or a for all), major and minor number or
-``*``, and what is allowed (read, write, mknod). See Documentation/admin-guide/cgroup-v1/devices.rst.
+A rule is written as v1's files take it, ``c 1:3 rwm``, one that denies with ``deny`` before it: kind (c, b, or a for
+all), major and minor number or ``*``, and what is allowed (read, write, mknod). See
+Documentation/admin-guide/cgroup-v1/devices.rst.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from labkit.errors import ConfigError
 from labkit.kernel import bpf
 
 EVERYTHING = "a *:* rwm"
+DENY = "deny "
 
 #: include/uapi/linux/bpf.h, BPF_DEVCG_*
 _KINDS = {"b": 1, "c": 2}
@@ -21,11 +22,11 @@ _ACCESS = {"m": 1, "r": 2, "w": 4}
 def allowed(rules: list[dict[str, Any]]) -> tuple[str, ...]:
     """What is allowed after all ``rules`` in their order (config-linux.md, "Allowed Device list").
 
-    As v1 does it (security/device_cgroup.c): a rule for all devices replaces what was before it, one that allows adds
-    to the list, one that denies takes the same device out of it. ConfigError where the result is no list of what is
-    allowed, but all devices except some.
+    As v1 does it (security/device_cgroup.c): a rule for all devices replaces what was before it. From then on there is
+    a list of exceptions: of what is allowed where nothing else is, or of what is denied (``deny c 1:3 rwm``, after
+    EVERYTHING). As with runc nothing is allowed to begin with.
     """
-    everything = True
+    everything = False
     found: dict[tuple[str, str, str], str] = {}
     for rule in rules:
         kind = rule.get("type", "a")
@@ -33,20 +34,17 @@ def allowed(rules: list[dict[str, Any]]) -> tuple[str, ...]:
         access = rule.get("access") or "rwm"
         if kind == "a":
             everything, found = rule["allow"], {}
-        elif everything and not rule["allow"]:
-            raise ConfigError(
-                "config.json: linux.resources.devices denies single devices and allows all others",
-                'deny everything first ({"allow": false, "access": "rwm"}), then allow what is needed',
-            )
-        elif not everything:
-            key = (kind, *numbers)
-            before = found.pop(key, "")
-            wanted = "".join(sorted({*before, *access} if rule["allow"] else {*before} - {*access}, key="rwm".index))
-            if wanted:
-                found[key] = wanted
+            continue
+        key = (kind, *numbers)
+        before = found.pop(key, "")
+        exception = rule["allow"] is not everything
+        wanted = "".join(sorted({*before, *access} if exception else {*before} - {*access}, key="rwm".index))
+        if wanted:
+            found[key] = wanted
+    exceptions = [f"{kind} {major}:{minor} {access}" for (kind, major, minor), access in found.items()]
     if everything:
-        return (EVERYTHING,)
-    return tuple(f"{kind} {major}:{minor} {access}" for (kind, major, minor), access in found.items())
+        return (EVERYTHING, *[f"{DENY}{rule}" for rule in exceptions])
+    return tuple(exceptions)
 
 
 def program(rules: tuple[str, ...]) -> list[tuple[bytes, str]]:
@@ -67,9 +65,10 @@ def program(rules: tuple[str, ...]) -> list[tuple[bytes, str]]:
             "read kind, access, major and minor number",
         )
     ]
-    for rule in rules:
+    # What is denied comes first: the rule for everything is the last that is asked.
+    for rule in sorted(rules, key=lambda rule: not rule.startswith(DENY)):
         tests = _tests(rule, kind, access, major, minor)
-        pieces.append((_if_all(tests) + _answer(1), rule))
+        pieces.append((_if_all(tests) + _answer(0 if rule.startswith(DENY) else 1), rule))
         if not tests:
             return pieces  # the kernel's verifier refuses what can never be reached
     return [*pieces, (_answer(0), "nothing else")]
@@ -79,15 +78,17 @@ def _tests(rule: str, kind: int, access: int, major: int, minor: int) -> list[tu
     """What must hold: (instructions before, operation of the jump that is taken if not, register, register or
     number).
     """
-    words, numbers, letters = rule.split(" ")
+    denies = rule.startswith(DENY)
+    words, numbers, letters = (rule[len(DENY) :] if denies else rule).split(" ")
     tests = []
     if words != "a":
         tests.append((b"", bpf.JUMP_IF_NOT, kind, _KINDS[words]))
     if letters != "rwm":
-        # What is asked for, less what is not allowed, must be what is asked for. Register 1 is free by now.
+        # What is asked for, less what is not allowed, must be what is asked for; and no part of it may be denied.
+        # Register 1 is free by now.
         mask = sum(_ACCESS[letter] for letter in letters)
         masked = bpf.instruction(bpf.MOVE_REGISTER, 1, access) + bpf.instruction(bpf.AND, 1, number=mask)
-        tests.append((masked, bpf.JUMP_IF_NOT_REGISTER, 1, access))
+        tests.append((masked, bpf.JUMP_IF, 1, 0) if denies else (masked, bpf.JUMP_IF_NOT_REGISTER, 1, access))
     for register, number in zip((major, minor), numbers.split(":")):
         if number != "*":
             tests.append((b"", bpf.JUMP_IF_NOT, register, int(number)))

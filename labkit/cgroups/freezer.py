@@ -71,13 +71,14 @@ class Freeze(Operation):
 
 def operation(path: str, hierarchies: Hierarchies, frozen: bool) -> Freeze:
     """What freezes or thaws the group ``path``. NotFoundError where this machine has no freezer."""
-    version = v1 if hierarchies.v1 else v2
+    # A hybrid machine without v1's freezer has that of its v2 tree.
+    version = v1 if hierarchies.v1 and ("freezer" in hierarchies.v1 or not hierarchies.v2) else v2
     return Freeze(version.freezer(path, hierarchies), frozen)
 
 
 def is_frozen(path: str, hierarchies: Hierarchies) -> bool:
     """Whether the group is frozen, or was told to be; no where there is no such group or no freezer."""
-    if hierarchies.v1 and "freezer" not in hierarchies.v1:
+    if not hierarchies.v2 and "freezer" not in hierarchies.v1:
         return False
     try:
         text = Path(operation(path, hierarchies, True).file).read_text(encoding="ascii").strip()

@@ -3,51 +3,100 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
-from labkit.cgroups import freezer, limits, v1, v2
+from labkit.cgroups import freezer, limits, placement, sharing, v1, v2
 from labkit.cgroups.detect import Hierarchies
-from labkit.errors import KernelError, NotFoundError
+from labkit.cgroups.operations import remove_groups
+from labkit.errors import ConflictError, KernelError, NotFoundError
 from labkit.kernel import process
 from labkit.operations import Operation
+from labkit.operations.files import write_kernel_file
+
+EVERYTHING = "a *:* rwm"
+"""devices.EVERYTHING, without the import of the program's language."""
 
 
 def directories(path: str, hierarchies: Hierarchies) -> list[str]:
-    """The group's directories: one on v2, one for each mounted tree on v1; none where no cgroups are mounted."""
-    if hierarchies.v1:
-        return v1.directories(path, hierarchies)
-    return v2.directories(path, hierarchies) if hierarchies.v2 else []
+    """The group's directories: one on v2, one for each mounted tree on v1 (on a hybrid machine v2's is the last); none
+    where no cgroups are mounted.
+    """
+    places = v1.directories(path, hierarchies) if hierarchies.v1 else []
+    return places + (v2.directories(path, hierarchies) if hierarchies.v2 else [])
 
 
 def plan(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> list[Operation]:
     """What makes the group ``path`` (as ``/labkit/ID``) with its limits, in this machine's version.
 
     ``resources`` are the specification's, but ``devices`` is the list of what is allowed (devices.py). NotFoundError
-    for a limit that this machine cannot set; a controller that nothing asks for may be missing.
+    for a limit that this machine cannot set; a controller that nothing asks for may be missing. ConflictError where
+    the group is there and in use.
     """
+    places = directories(path, hierarchies)
+    if not places:
+        _refuse(resources)
+        return []
+    if any(os.path.exists(place) for place in places):
+        placement.check_free(path, pids(path, hierarchies), freezer.is_frozen(path, hierarchies))
+    on_v1, on_v2 = sharing.shared_out(resources, hierarchies)
+    operations: list[Operation] = []
     if hierarchies.v1:
-        return v1.creation(path, resources, hierarchies)
+        operations += v1.creation(path, on_v1, hierarchies)
     if hierarchies.v2:
-        return v2.creation(path, resources, hierarchies)
-    _refuse(resources)
-    return []
+        operations += v2.creation(path, on_v2, hierarchies, sharing.counted_on_v2(hierarchies))
+    return operations + _devices(path, resources, hierarchies)
 
 
 def change(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> list[Operation]:
-    """What gives the group these limits while it is in use. Devices cannot be changed."""
-    if hierarchies.v1:
-        return v1.change(path, resources, hierarchies)
-    if hierarchies.v2:
-        return v2.change(path, resources, hierarchies)
-    _refuse(resources)
-    return []
+    """What gives the group these limits while it is in use, devices included, if they are named.
+
+    Of memory and cpu name all that holds in the end (limits.merged): what hangs together is converted together.
+    NotFoundError and KernelError as for ``plan``; ConflictError where the group would be given less than it uses and
+    ``memory.checkBeforeUpdate`` asks to look first.
+    """
+    if not directories(path, hierarchies):
+        _refuse(resources)
+        return []
+    on_v1, on_v2 = sharing.shared_out(resources, hierarchies)
+    _check_memory(path, resources, hierarchies)
+    operations: list[Operation] = []
+    if on_v1:
+        operations += v1.change(path, on_v1, hierarchies)
+    if on_v2:
+        operations += v2.change(path, on_v2, hierarchies)
+    return operations + _devices(path, resources, hierarchies)
+
+
+def _devices(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> list[Operation]:
+    rules = resources.get("devices")
+    if rules is None or (tuple(rules) == (EVERYTHING,) and not filters_devices(hierarchies)):
+        return []
+    version = v2 if hierarchies.v2 and "devices" not in hierarchies.v1 else v1
+    return [version.device_filter(path, tuple(rules), hierarchies)]
+
+
+def _check_memory(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> None:
+    """runc's words and its rule (memory.checkBeforeUpdate of the specification)."""
+    memory = resources.get("memory", {})
+    if not memory.get("checkBeforeUpdate"):
+        return
+    from labkit.cgroups import usage  # local: nearly no change asks for it
+
+    used = usage.memory(path, hierarchies)
+    for name, words in (("swap", "memory+swap"), ("limit", "memory")):
+        limit = memory.get(name) or 0
+        if 0 < limit <= used:
+            raise ConflictError(f"rejecting {words} limit {limit} <= usage {used}", "end something in the container")
 
 
 def _refuse(resources: dict[str, Any]) -> None:
-    wanted = [*limits.for_v1(resources), *(["devices"] if resources.get("devices") else [])]
+    devices = resources.get("devices")
+    filtered = devices is not None and tuple(devices) != (EVERYTHING,)
+    wanted = [*limits.for_v1(resources), *(["devices"] if filtered else [])]
     if wanted:
         raise NotFoundError(
             f"no cgroups are mounted on this machine, so the limit of {wanted[0]} cannot be set",
@@ -57,13 +106,26 @@ def _refuse(resources: dict[str, Any]) -> None:
 
 def filters_devices(hierarchies: Hierarchies) -> bool:
     """Whether a group can be kept from devices here: v1 needs its controller, v2 any kernel since 4.15."""
-    return "devices" in hierarchies.v1 if hierarchies.v1 else bool(hierarchies.v2)
+    return "devices" in hierarchies.v1 or bool(hierarchies.v2)
 
 
 def add_process(path: str, pid: int, hierarchies: Hierarchies) -> None:
-    """Move a process into the group, in every hierarchy."""
+    """Move a process into the group, in every hierarchy. KernelError where one of them does not take it."""
     for directory in directories(path, hierarchies):
-        Path(directory, "cgroup.procs").write_text(str(pid), encoding="ascii")
+        try:
+            write_kernel_file(f"{directory}/cgroup.procs", str(pid))
+        except KernelError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                error.hint = "a group above has processes of its own, so this one takes none (cgroup.type: invalid)"
+            elif error.errno == errno.ENOSPC:
+                error.hint = "cpuset: the group has neither processors nor memory nodes"
+            raise
+
+
+def remove(path: str, hierarchies: Hierarchies) -> None:
+    """Remove the group and those below it, in every hierarchy; what is not there is no error. It is empty by now."""
+    for directory in directories(path, hierarchies):
+        remove_groups(directory)
 
 
 def doors(path: str, hierarchies: Hierarchies) -> list[int]:
@@ -88,6 +150,10 @@ def pids(path: str, hierarchies: Hierarchies) -> list[int]:
 
 def kill(path: str, hierarchies: Hierarchies, seconds: float = 10.0) -> None:
     """SIGKILL everything in it, until it is empty. On v1 a frozen process dies only when it is thawed."""
+    if hierarchies.v2:
+        # Linux 5.14: all at once, forks included. The loop below does without, and waits until they are gone.
+        with contextlib.suppress(KernelError, FileNotFoundError):
+            write_kernel_file(f"{v2.directories(path, hierarchies)[0]}/cgroup.kill", "1")
     if freezer.is_frozen(path, hierarchies):
         for pid in pids(path, hierarchies):
             with contextlib.suppress(ProcessLookupError):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from labkit.cgroups import v1, v2
 from labkit.cgroups.detect import Hierarchies
+from labkit.cgroups.operations import current
 
 
 def read(path: str, hierarchies: Hierarchies) -> dict[str, int]:
@@ -18,6 +21,18 @@ def read(path: str, hierarchies: Hierarchies) -> dict[str, int]:
     ``pids``                processes and threads
     ======================  ==============================================================================
     """
-    if hierarchies.v1:
-        return v1.usage(path, hierarchies)
-    return v2.usage(path, hierarchies) if hierarchies.v2 else {}
+    found = v2.usage(path, hierarchies) if hierarchies.v2 else {}
+    return {**found, **v1.usage(path, hierarchies)} if hierarchies.v1 else found
+
+
+def memory(path: str, hierarchies: Hierarchies) -> int:
+    """Bytes of memory.current (v1: memory.usage_in_bytes), page cache included; 0 where none counts."""
+    places = []
+    if "memory" in hierarchies.v1:
+        places.append((v1.directory("memory", path, hierarchies), "memory.usage_in_bytes"))
+    if hierarchies.v2:
+        places.append((v2.directories(path, hierarchies)[0], "memory.current"))
+    for place, name in places:
+        with contextlib.suppress(OSError):
+            return int(current(place, name))
+    return 0

@@ -1,6 +1,6 @@
 """Operations on a group in v1's terms: each controller has a tree of its own, so a group is a directory in each.
 
-Hybrid machines are this, too: their v2 tree has none of the controllers.
+On a hybrid machine a v2 tree lies beside them, of which group.py makes a use of its own.
 """
 
 from __future__ import annotations
@@ -8,11 +8,18 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
 
-from labkit.cgroups import limits
+from labkit.cgroups import limits, placement
 from labkit.cgroups.detect import Hierarchies
-from labkit.cgroups.operations import ChangeSetting, InheritCpuset, MakeGroup, SetLimit, current, missing
+from labkit.cgroups.operations import (
+    ChangeSetting,
+    InheritCpuset,
+    MakeGroup,
+    changes,
+    current,
+    missing,
+    setting_operation,
+)
 from labkit.operations import Operation
 
 _MEMORY, _BOTH = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
@@ -23,43 +30,49 @@ def directories(path: str, hierarchies: Hierarchies) -> list[str]:
     return [os.path.join(point, path.lstrip("/")) for point in sorted(set(hierarchies.v1.values()))]
 
 
-def creation(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> list[Operation]:
+def creation(path: str, settings: limits.Settings, hierarchies: Hierarchies) -> list[Operation]:
     """Make the group in every tree, and set its limits. NotFoundError for a limit whose controller is not there."""
-    operations: list[Operation] = [MakeGroup(directory) for directory in directories(path, hierarchies)]
+    operations: list[Operation] = [
+        MakeGroup(os.path.join(point, path.lstrip("/")), placement.parents(point, path))
+        for point in sorted(set(hierarchies.v1.values()))
+    ]
     if "cpuset" in hierarchies.v1:
-        operations.append(InheritCpuset(_directory("cpuset", path, hierarchies)))
-    if resources.get("devices"):
-        from labkit.cgroups.devicefilter import ListDevices  # local: a bare runtime's group has no such list
-
-        operations.append(ListDevices(_directory("devices", path, hierarchies), tuple(resources["devices"])))
-    for controller, settings in limits.for_v1(resources).items():
-        directory = _directory(controller, path, hierarchies)
-        operations += [SetLimit(directory, name, value) for name, value in settings]
+        levels = len(path.strip("/").split("/"))
+        operations.append(InheritCpuset(directory("cpuset", path, hierarchies), levels))
+    for controller, wanted in settings.items():
+        place = directory(controller, path, hierarchies)
+        operations += [setting_operation(place, setting) for setting in wanted]
     return operations
 
 
-def change(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> list[Operation]:
+def device_filter(path: str, rules: tuple[str, ...], hierarchies: Hierarchies) -> Operation:
+    """What keeps the group from all devices but those that the rules allow."""
+    from labkit.cgroups.devicefilter import ListDevices  # local: a bare runtime's group has no such list
+
+    return ListDevices(directory("devices", path, hierarchies, "devices cannot be kept from a container"), rules)
+
+
+def change(path: str, settings: limits.Settings, hierarchies: Hierarchies) -> list[Operation]:
     """The limits of a group that is there, as far as they are not what is wanted."""
     operations: list[Operation] = []
-    for controller, settings in limits.for_v1(resources).items():
-        directory = _directory(controller, path, hierarchies)
-        found = [ChangeSetting(directory, name, value, current(directory, name)) for name, value in settings]
-        operations += _in_order([each for each in found if each.value != each.before])
+    for controller, wanted in settings.items():
+        operations += _in_order(changes(directory(controller, path, hierarchies), wanted))
     return operations
 
 
-def _in_order(changes: list[ChangeSetting]) -> list[ChangeSetting]:
+def _in_order(planned: list[ChangeSetting]) -> list[ChangeSetting]:
     """Memory and swap together must never be less than memory alone: what grows is written first."""
-    if [change.name for change in changes] != [_MEMORY, _BOTH]:
-        return changes
-    memory, both = changes
-    grows = both.value == "-1" or int(both.value) > int(memory.before)
-    return [both, memory] if grows else changes
+    names = [change.name for change in planned]
+    if _MEMORY in names and _BOTH in names:
+        memory, both = names.index(_MEMORY), names.index(_BOTH)
+        if planned[both].value == "-1" or int(planned[both].value) > int(planned[memory].before or 0):
+            planned[memory], planned[both] = planned[both], planned[memory]
+    return planned
 
 
 def freezer(path: str, hierarchies: Hierarchies) -> str:
     """The file that freezes the group (cgroup-v1/freezer-subsystem.rst)."""
-    return os.path.join(_directory("freezer", path, hierarchies, "it cannot be paused"), "freezer.state")
+    return os.path.join(directory("freezer", path, hierarchies, "it cannot be paused"), "freezer.state")
 
 
 def usage(path: str, hierarchies: Hierarchies) -> dict[str, int]:
@@ -73,7 +86,7 @@ def usage(path: str, hierarchies: Hierarchies) -> dict[str, int]:
     ):
         if controller in hierarchies.v1:
             with contextlib.suppress(FileNotFoundError):
-                found[key] = int(current(_directory(controller, path, hierarchies), name))
+                found[key] = int(current(directory(controller, path, hierarchies), name))
     with contextlib.suppress(FileNotFoundError, KeyError):
         statistics = _statistics(hierarchies.v1["cpu"], path, "cpu.stat")
         found["throttled_periods"], found["throttled_nanoseconds"] = (
@@ -90,7 +103,8 @@ def _statistics(point: str, path: str, name: str) -> dict[str, int]:
     return {key: int(value) for key, _, value in (line.partition(" ") for line in text.splitlines())}
 
 
-def _directory(controller: str, path: str, hierarchies: Hierarchies, what: str = "that limit cannot be set") -> str:
+def directory(controller: str, path: str, hierarchies: Hierarchies, what: str = "that limit cannot be set") -> str:
+    """The group's directory in the tree of ``controller``; NotFoundError without one: ``what`` is what fails."""
     if controller not in hierarchies.v1:
         raise missing(controller, "v1", what)
     return os.path.join(hierarchies.v1[controller], path.lstrip("/"))

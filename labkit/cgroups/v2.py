@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
 
-from labkit.cgroups import limits
+from labkit.cgroups import limits, placement
 from labkit.cgroups.detect import Hierarchies
-from labkit.cgroups.operations import ChangeSetting, EnableControllers, MakeGroup, SetLimit, current, missing
+from labkit.cgroups.operations import EnableControllers, MakeGroup, changes, current, missing, setting_operation
+from labkit.errors import NotFoundError
 from labkit.operations import Operation
 
 #: What every container's group has where the kernel does: its use is counted, limit or not.
 ALWAYS = ("cpu", "memory", "pids", "io")
+
+#: Files that belong to no controller and are always there, as cgroup.max.depth.
+_CORE = "cgroup"
 
 
 def directories(path: str, hierarchies: Hierarchies) -> list[str]:
@@ -21,48 +24,75 @@ def directories(path: str, hierarchies: Hierarchies) -> list[str]:
     return [os.path.join(hierarchies.v2, path.lstrip("/"))]
 
 
-def creation(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> list[Operation]:
-    """Make the group and set its limits. NotFoundError for a limit whose controller is not there."""
+def creation(
+    path: str, settings: limits.Settings, hierarchies: Hierarchies, always: tuple[str, ...] = ALWAYS
+) -> list[Operation]:
+    """Make the group and set its limits. NotFoundError for a limit whose controller is not there.
+
+    Controllers are handed on from the root of the tree down to the group's parent.
+    """
     (directory,) = directories(path, hierarchies)
-    settings = limits.for_v2(resources)
-    wanted = _wanted(settings, hierarchies, ALWAYS)
-    operations: list[Operation] = [
-        EnableControllers(hierarchies.v2, wanted),
-        MakeGroup(directory),  # first: with a group in it the parent cannot go any more
-        EnableControllers(os.path.dirname(directory), wanted),
-    ]
-    if resources.get("devices"):
-        from labkit.cgroups.devicefilter import ProgramDevices  # local: a bare runtime's group has no filter
-
-        operations.append(ProgramDevices(directory, tuple(resources["devices"])))
-    return operations + [SetLimit(directory, *setting) for each in settings.values() for setting in each]
+    wanted = _wanted(settings, hierarchies, always)
+    required = tuple(name for name in settings if name != _CORE)
+    above = _above(directory, hierarchies) if wanted else []
+    operations: list[Operation] = [EnableControllers(place, wanted, required) for place in above[:1]]
+    # With a group in it no parent can go any more.
+    operations.append(MakeGroup(directory, placement.parents(hierarchies.v2, path)))
+    operations += [EnableControllers(place, wanted, required) for place in above[1:]]
+    return operations + [setting_operation(directory, setting) for each in settings.values() for setting in each]
 
 
-def change(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> list[Operation]:
+def _above(directory: str, hierarchies: Hierarchies) -> list[str]:
+    """The groups from the root of the tree down to the parent of ``directory``."""
+    places: list[str] = []
+    while directory not in (hierarchies.v2, "/", ""):
+        directory = os.path.dirname(directory)
+        places.insert(0, directory)
+    return places
+
+
+def device_filter(path: str, rules: tuple[str, ...], hierarchies: Hierarchies) -> Operation:
+    """What keeps the group from all devices but those that the rules allow."""
+    from labkit.cgroups.devicefilter import ProgramDevices  # local: a bare runtime's group has no filter
+
+    return ProgramDevices(directories(path, hierarchies)[0], rules)
+
+
+def change(path: str, settings: limits.Settings, hierarchies: Hierarchies) -> list[Operation]:
     """The limits of a group that is there, as far as they are not what is wanted."""
     (directory,) = directories(path, hierarchies)
-    settings = limits.for_v2(resources)
     wanted = _wanted(settings, hierarchies)
     handed_on = Path(directory, "cgroup.controllers").read_text(encoding="ascii").split()
     operations: list[Operation] = []
     if not set(wanted) <= set(handed_on):
-        operations += [EnableControllers(hierarchies.v2, wanted), EnableControllers(os.path.dirname(directory), wanted)]
-    for name, value in [setting for each in settings.values() for setting in each]:
-        # A controller that is handed on only now begins with what its files say then; nothing in them is a limit.
-        before = current(directory, name) if os.path.exists(f"{directory}/{name}") else ""
-        if before != value:
-            operations.append(ChangeSetting(directory, name, value, before))
+        operations += [EnableControllers(place, wanted, wanted) for place in _above(directory, hierarchies)]
+    for each in settings.values():
+        operations += changes(directory, each)
     return operations
+
+
+def offered(hierarchies: Hierarchies) -> list[str]:
+    """The controllers of the tree."""
+    try:
+        return Path(hierarchies.v2, "cgroup.controllers").read_text(encoding="ascii").split()
+    except FileNotFoundError:
+        return []
 
 
 def _wanted(settings: limits.Settings, hierarchies: Hierarchies, always: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The controllers that the settings need, and those of ``always`` that there are."""
-    offered = Path(hierarchies.v2, "cgroup.controllers").read_text(encoding="ascii").split()
-    for controller in settings:
-        if controller not in offered:
+    there = offered(hierarchies)
+    needed = {controller: wanted[0].asked for controller, wanted in settings.items() if controller != _CORE}
+    for controller, asked in needed.items():
+        if controller not in there:
+            if asked.startswith("unified"):
+                raise NotFoundError(
+                    f'{asked} can\'t be set: controller "{controller}" not available',
+                    f"this machine's controllers are: {' '.join(there)}",
+                )
             raise missing(controller, "v2", "that limit cannot be set")
-    used = [name for name in always if name in offered]
-    return tuple(dict.fromkeys([*used, *settings]))
+    used = [name for name in always if name in there]
+    return tuple(dict.fromkeys([*used, *needed]))
 
 
 def freezer(path: str, hierarchies: Hierarchies) -> str:

@@ -72,8 +72,8 @@ def specification(container: Container, image: Image, options: Options, hierarch
     filtered = group.filters_devices(hierarchies)
     granted = [name for name in defaults.CAPABILITIES if filtered or name != "CAP_MKNOD"]
     capabilities = dict.fromkeys(("bounding", "effective", "permitted"), granted)
-    nothing: dict[str, Any] = {"allow": False, "access": "rwm"}
-    resources = {**options.resources, "devices": [nothing]} if filtered else options.resources
+    # All devices, or none but those that every container has.
+    resources = {**options.resources, "devices": [{"allow": not filtered, "access": "rwm"}]}
     namespaces: list[dict[str, str]] = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "cgroup")]
     if options.network != "host":
         namespaces.append({"type": "network", "path": sandbox_of(container).path})

@@ -19,7 +19,7 @@ from labkit.errors import KernelError
 from labkit.kernel import libc
 
 #: include/uapi/linux/bpf.h
-PROG_LOAD, PROG_ATTACH = 5, 8
+PROG_LOAD, PROG_ATTACH, PROG_DETACH, PROG_GET_FD_BY_ID, PROG_QUERY = 5, 8, 9, 13, 16
 PROG_TYPE_CGROUP_DEVICE = 15
 CGROUP_DEVICE = 6
 #: Programs of groups above and of other owners are asked, too, and each of them can refuse.
@@ -30,7 +30,7 @@ F_ALLOW_MULTI = 2
 LOAD_WORD = 0x61
 AND, SHIFT_RIGHT, MOVE = 0x54, 0x74, 0xB4
 MOVE_REGISTER = 0xBC
-JUMP_IF_NOT, JUMP_IF_NOT_REGISTER = 0x55, 0x5D
+JUMP_IF, JUMP_IF_NOT, JUMP_IF_NOT_REGISTER = 0x15, 0x55, 0x5D
 EXIT = 0x95
 
 
@@ -43,7 +43,7 @@ def instruction(code: int, target: int = 0, source: int = 0, offset: int = 0, nu
 
 
 def attach_device_filter(directory: str, program: bytes) -> None:
-    """Load ``program`` and attach it to the cgroup ``directory``; it goes with the group.
+    """Load ``program`` and attach it to the cgroup ``directory`` in place of those there; it goes with the group.
 
     KernelError where the kernel has no such programs (CONFIG_CGROUP_BPF) or finds fault with this one.
     """
@@ -57,12 +57,38 @@ def attach_device_filter(directory: str, program: bytes) -> None:
     try:
         group = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            before = _attached(group)
             attach = struct.pack("=IIII", group, filter_, CGROUP_DEVICE, F_ALLOW_MULTI)
             _bpf(PROG_ATTACH, attach, f"bpf(BPF_PROG_ATTACH, {directory}, BPF_CGROUP_DEVICE)")
+            # The new one first: every program is asked, so that there is no moment without any.
+            for number in before:
+                _detach(group, number)
         finally:
             os.close(group)
     finally:
         os.close(filter_)  # from now on the group holds it
+
+
+def _attached(group: int) -> list[int]:
+    """The ids of the device filters of this group itself (not of those above), at most 64 of them, which is the most
+    that the kernel allows (kernel/bpf/cgroup.c, BPF_CGROUP_MAX_PROGS).
+    """
+    ids = (ctypes.c_uint32 * 64)()
+    # target_fd, attach_type, query_flags, attach_flags, prog_ids, prog_cnt
+    buffer = ctypes.create_string_buffer(
+        struct.pack("=IIIIQI", group, CGROUP_DEVICE, 0, 0, ctypes.addressof(ids), len(ids)), 28
+    )
+    libc.syscall("bpf", PROG_QUERY, ctypes.byref(buffer), 28, what="bpf(BPF_PROG_QUERY, BPF_CGROUP_DEVICE)")
+    (count,) = struct.unpack_from("=I", buffer.raw, 24)
+    return list(ids[:count])
+
+
+def _detach(group: int, number: int) -> None:
+    program = _bpf(PROG_GET_FD_BY_ID, struct.pack("=III", number, 0, 0), "bpf(BPF_PROG_GET_FD_BY_ID)")
+    try:
+        _bpf(PROG_DETACH, struct.pack("=III", group, program, CGROUP_DEVICE), "bpf(BPF_PROG_DETACH)")
+    finally:
+        os.close(program)
 
 
 def _bpf(command: int, attributes: bytes, what: str) -> int:

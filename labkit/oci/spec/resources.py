@@ -1,4 +1,4 @@
-"""Limits and devices (config-linux.md, "Control groups")."""
+"""Limits and devices (config-linux.md, "Control groups"): every property of the section, with its type and range."""
 
 from __future__ import annotations
 
@@ -9,41 +9,181 @@ from labkit.document import Reader
 from labkit.errors import ConfigError
 from labkit.oci import defaults
 
+#: Section -> property -> kind. What one of cgroup's versions cannot set is said by labkit.cgroups, which knows which
+#: version the machine has.
+_SECTIONS: dict[str, dict[str, type]] = {
+    "memory": {
+        "limit": int,
+        "reservation": int,
+        "swap": int,
+        "kernel": int,
+        "kernelTCP": int,
+        "swappiness": int,
+        "disableOOMKiller": bool,
+        "useHierarchy": bool,
+        "checkBeforeUpdate": bool,
+    },
+    "cpu": {
+        "shares": int,
+        "quota": int,
+        "burst": int,
+        "period": int,
+        "realtimeRuntime": int,
+        "realtimePeriod": int,
+        "cpus": str,
+        "mems": str,
+        "idle": int,
+    },
+    "pids": {"limit": int},
+}
 
-def read(reader: Reader) -> dict[str, Any]:
-    """Only what cgroups/limits.py and devices.py set; checked to the last property.
+_UNSIGNED = ("shares", "burst", "period", "realtimePeriod", "hcaHandles", "hcaObjects")
 
-    ``devices`` becomes the list of what is allowed in the end, with what every container is given; without it nothing
-    is filtered.
+_THROTTLES = (
+    "throttleReadBpsDevice",
+    "throttleWriteBpsDevice",
+    "throttleReadIOPSDevice",
+    "throttleWriteIOPSDevice",
+)
+
+_MAXIMUM = (1 << 64) - 1
+
+
+def read(reader: Reader, default_devices: bool = True) -> dict[str, Any]:
+    """The section as plain dictionaries, checked to the last property; what is not there is left out.
+
+    ``devices`` becomes the list of what is allowed in the end (cgroups/devices.py). As with runc a container that has
+    no rules at all gets the default list, and not all devices; ``default_devices`` false leaves them alone (update).
     """
-    known: dict[str, dict[str, type]] = {
-        "memory": {"limit": int, "swap": int},
-        "cpu": {"shares": int, "quota": int, "period": int, "cpus": str},
-        "pids": {"limit": int},
-    }
     resources: dict[str, Any] = {}
-    for controller, properties in known.items():
-        part = reader.child(controller, optional=True)
-        there = [name for name in properties if part.object.get(name) is not None]
-        values: dict[str, Any] = {name: part.value(name, properties[name]) for name in there}
-        part.refuse_others()
-        if values:
-            resources[controller] = values
+    for section, properties in _SECTIONS.items():
+        _keep(resources, section, _values(reader.child(section, optional=True), properties))
+    _keep(resources, "blockIO", _block_io(reader.child("blockIO", optional=True)))
+    _keep(resources, "hugepageLimits", [_huge_page(item) for item in reader.children("hugepageLimits")])
+    _keep(resources, "network", _network(reader.child("network", optional=True)))
+    _keep(resources, "rdma", _rdma(reader.child("rdma", optional=True)))
+    _keep(resources, "unified", _unified(reader.child("unified", optional=True)))
     rules = [_device_rule(item) for item in reader.children("devices")]
-    if rules:
+    if rules or default_devices:
         resources["devices"] = devices.allowed([*rules, *defaults.ALLOWED_DEVICES])
     reader.refuse_others()
     return resources
+
+
+def _keep(resources: dict[str, Any], name: str, value: Any) -> None:
+    if value:
+        resources[name] = value
+
+
+def _values(part: Reader, properties: dict[str, type]) -> dict[str, Any]:
+    """Those of ``properties`` that are there; numbers are from -1 (no limit) to what 64 bits hold."""
+    there = [name for name in properties if part.object.get(name) is not None]
+    values: dict[str, Any] = {name: part.value(name, properties[name]) for name in there}
+    for name, value in values.items():
+        if properties[name] is int:
+            _check_number(part, name, value, 0 if name in _UNSIGNED else -1)
+        if isinstance(value, str) and "\0" in value:
+            raise ConfigError(f"{part.file}: {part.where(name)} holds a zero byte")
+    part.refuse_others()
+    return values
+
+
+def _check_number(part: Reader, name: str, value: int, least: int = -1, most: int = _MAXIMUM) -> int:
+    if not least <= value <= most:
+        raise ConfigError(f"{part.file}: {part.where(name)} is {value}, and must be from {least} to {most}")
+    return value
+
+
+def _number(part: Reader, name: str, least: int = 0, most: int = _MAXIMUM) -> int:
+    return _check_number(part, name, part.value(name, int), least, most)
+
+
+def _block_io(part: Reader) -> dict[str, Any]:
+    """``weight``, ``leafWeight``, ``weightDevice`` and the four kinds of throttles; devices are lists of objects."""
+    found: dict[str, Any] = {}
+    for name in ("weight", "leafWeight"):
+        if part.object.get(name) is not None:
+            found[name] = _number(part, name, 0, 1000)
+        part.value(name, int, 0)
+    weights = []
+    for item in part.children("weightDevice"):
+        entry = {name: _number(item, name, 0, 1 << 32) for name in ("major", "minor")}
+        for name in ("weight", "leafWeight"):
+            if item.object.get(name) is not None:
+                entry[name] = _number(item, name, 0, 1000)
+            item.value(name, int, 0)
+        item.refuse_others()
+        weights.append(entry)
+    _keep(found, "weightDevice", weights)
+    for kind in _THROTTLES:
+        entries = []
+        for item in part.children(kind):
+            entries.append({name: _number(item, name) for name in ("major", "minor", "rate")})
+            item.refuse_others()
+        _keep(found, kind, entries)
+    part.refuse_others()
+    return found
+
+
+def _huge_page(item: Reader) -> dict[str, Any]:
+    size = item.value("pageSize", str)
+    # It becomes a file's name: hugetlb.2MB.max.
+    digits, unit = size[:-2], size[-2:]
+    if unit not in ("KB", "MB", "GB") or not (digits.isascii() and digits.isdigit()):
+        raise ConfigError(f"{item.file}: {item.where('pageSize')} is '{size}', and must be like 64KB, 2MB or 1GB")
+    entry = {"pageSize": size, "limit": _number(item, "limit")}
+    item.refuse_others()
+    return entry
+
+
+def _network(part: Reader) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if part.object.get("classID") is not None:
+        found["classID"] = _number(part, "classID", 0, (1 << 32) - 1)
+    part.value("classID", int, 0)
+    entries = []
+    for item in part.children("priorities"):
+        entries.append({"name": item.value("name", str), "priority": _number(item, "priority", 0, (1 << 32) - 1)})
+        item.refuse_others()
+    _keep(found, "priorities", entries)
+    part.refuse_others()
+    return found
+
+
+def _rdma(part: Reader) -> dict[str, Any]:
+    """Device -> ``hcaHandles`` and ``hcaObjects``, at least one of the two."""
+    found = {}
+    for device in part.object:
+        entry = _values(part.child(device), {"hcaHandles": int, "hcaObjects": int})
+        if not entry:
+            raise ConfigError(f"{part.file}: {part.where(device)} needs hcaHandles or hcaObjects")
+        found[device] = entry
+    return found
+
+
+def _unified(part: Reader) -> dict[str, str]:
+    """File -> text. A name is that of a file in the group's own directory."""
+    found = {}
+    for name in part.object:
+        found[name] = part.value(name, str)
+        if "/" in name or "\0" in name + found[name]:
+            raise ConfigError(
+                f'{part.file}: unified resource "{name}" must be a file name (no slashes)',
+                "its values belong to the container's own group",
+            )
+        if len(name.split(".", 1)) != 2:
+            raise ConfigError(f'{part.file}: unified resource "{name}" must be in the form CONTROLLER.PARAMETER')
+    return found
 
 
 def _device_rule(reader: Reader) -> dict[str, Any]:
     """One entry of the allowed device list; ``type`` and a number that are missing mean all."""
     rule: dict[str, Any] = {
         "allow": reader.value("allow", bool),
-        "type": reader.value("type", str, "a"),
+        "type": reader.value("type", str, "a") or "a",
         "major": reader.value("major", int, -1),
         "minor": reader.value("minor", int, -1),
-        "access": reader.value("access", str, "rwm"),
+        "access": reader.value("access", str, "rwm") or "rwm",
     }
     reader.refuse_others()
     if rule["type"] not in ("a", "b", "c"):

@@ -6,10 +6,11 @@ import struct
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from labkit.cgroups import devices
 from labkit.cgroups.devicefilter import ListDevices, ProgramDevices
-from labkit.errors import ConfigError
 from labkit.oci import defaults
 
 NOTHING = {"allow": False, "access": "rwm"}
@@ -33,9 +34,9 @@ def ask(rules: tuple[str, ...], kind: str, major: int, minor: int, access: str) 
         at += 1
         if operation == 0x95:
             return bool(registers[0])
-        if operation in (0x55, 0x5D):
-            other = number if operation == 0x55 else registers[source]
-            at += offset if registers[target] != other else 0
+        if operation in (0x15, 0x55, 0x5D):
+            other = registers[source] if operation == 0x5D else number
+            at += offset if (registers[target] == other) is (operation == 0x15) else 0
             continue
         registers[target] = {
             0x61: lambda: struct.unpack_from("=I", context, offset)[0],  # noqa: B023 - called at once
@@ -87,9 +88,62 @@ def test_rules_apply_in_their_order() -> None:
     assert devices.allowed([NOTHING, rule(True, "c", 1), rule(True, "a")]) == (devices.EVERYTHING,)
 
 
-def test_all_but_some_is_refused_and_not_ignored() -> None:
-    with pytest.raises(ConfigError, match="denies single devices and allows all others"):
-        devices.allowed([rule(False, "b", 8, 0)])
+def test_nothing_is_allowed_to_begin_with() -> None:
+    assert devices.allowed([]) == ()
+    assert devices.allowed([rule(False, "b", 8, 0)]) == ()
+
+
+def test_all_but_some() -> None:
+    rules = devices.allowed([rule(True, "a"), rule(False, "b", 8, 0), rule(False, "c", 10, -1, "w")])
+    assert rules == (devices.EVERYTHING, "deny b 8:0 rwm", "deny c 10:* w")
+    assert not ask(rules, "b", 8, 0, "r")
+    assert ask(rules, "b", 8, 1, "rwm")
+    assert ask(rules, "c", 10, 3, "r")
+    assert not ask(rules, "c", 10, 3, "rw"), "a part of what is asked for is denied"
+    assert devices.allowed([rule(True, "a"), rule(False, "b", 8, 0), rule(True, "b", 8, 0, "r")])[1] == "deny b 8:0 wm"
+    assert ListDevices("/d/x", rules).describe().splitlines() == [
+        "echo a > /d/x/devices.allow",
+        "echo 'b 8:0 rwm' > /d/x/devices.deny",
+        "echo 'c 10:* w' > /d/x/devices.deny",
+    ]
+
+
+@given(
+    rules=st.lists(
+        st.builds(
+            rule,
+            st.booleans(),
+            st.sampled_from("abcc"),
+            st.sampled_from([-1, 1, 2]),
+            st.sampled_from([-1, 1, 2]),
+            st.sampled_from(["r", "w", "m", "rw", "rwm"]),
+        ),
+        max_size=6,
+    ),
+    kind=st.sampled_from("bc"),
+    major=st.integers(1, 3),
+    minor=st.integers(1, 3),
+    access=st.sampled_from(["r", "w", "m", "rw", "rwm"]),
+)
+def test_the_program_is_v1s_rule_for_any_list(
+    rules: list[dict[str, Any]], kind: str, major: int, minor: int, access: str
+) -> None:
+    """security/device_cgroup.c in ten lines: an exception of an allowing list must hold all that is asked for, one of
+    a denying list none of it.
+    """
+
+    def matches(each: str) -> bool:
+        words, numbers, _ = each.split(" ")
+        pairs = zip(numbers.split(":"), (major, minor), strict=True)
+        return words == kind and all(number in ("*", str(asked)) for number, asked in pairs)
+
+    found = devices.allowed(rules)
+    if devices.EVERYTHING in found:
+        denied = [each[len("deny ") :] for each in found[1:]]
+        expected = not any(matches(each) and {*access} & {*each.split(" ")[2]} for each in denied)
+    else:
+        expected = any(matches(each) and {*access} <= {*each.split(" ")[2]} for each in found)
+    assert ask(found, kind, major, minor, access) is expected
 
 
 def test_an_empty_list_and_the_whole() -> None:

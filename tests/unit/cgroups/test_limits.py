@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from labkit.cgroups import limits
+from labkit.cgroups import limits, rarelimits
+from labkit.errors import ConfigError
 
 RESOURCES = {
     "memory": {"limit": 67108864, "swap": 134217728},
@@ -11,14 +12,19 @@ RESOURCES = {
 }
 
 
+def written(settings: limits.Settings) -> dict[str, list[tuple[str, str]]]:
+    """File and value alone."""
+    return {name: [(each.name, each.value) for each in found] for name, found in settings.items()}
+
+
 def test_the_same_limits_in_each_versions_terms() -> None:
-    assert limits.for_v2(RESOURCES) == {
+    assert written(limits.for_v2(RESOURCES)) == {
         "cpu": [("cpu.weight", "59"), ("cpu.max", "50000 100000")],
         "cpuset": [("cpuset.cpus", "0-1")],
-        "memory": [("memory.max", "67108864"), ("memory.swap.max", "67108864")],
+        "memory": [("memory.swap.max", "67108864"), ("memory.max", "67108864")],
         "pids": [("pids.max", "7")],
     }
-    assert limits.for_v1(RESOURCES) == {
+    assert written(limits.for_v1(RESOURCES)) == {
         "cpu": [("cpu.shares", "512"), ("cpu.cfs_period_us", "100000"), ("cpu.cfs_quota_us", "50000")],
         "cpuset": [("cpuset.cpus", "0-1")],
         "memory": [("memory.limit_in_bytes", "67108864"), ("memory.memsw.limit_in_bytes", "134217728")],
@@ -28,13 +34,13 @@ def test_the_same_limits_in_each_versions_terms() -> None:
 
 def test_no_limit_is_minus_one_in_the_specification_and_max_in_v2() -> None:
     nothing = {"memory": {"limit": -1, "swap": -1}, "cpu": {"quota": -1}, "pids": {"limit": -1}}
-    assert limits.for_v2(nothing) == {
+    assert written(limits.for_v2(nothing)) == {
         "cpu": [("cpu.max", "max 100000")],
-        "memory": [("memory.max", "max"), ("memory.swap.max", "max")],
+        "memory": [("memory.swap.max", "max"), ("memory.max", "max")],
         "pids": [("pids.max", "max")],
     }
-    assert limits.for_v1(nothing)["cpu"] == [("cpu.cfs_period_us", "100000"), ("cpu.cfs_quota_us", "-1")]
-    assert limits.for_v1(nothing)["pids"] == [("pids.max", "max")]
+    assert written(limits.for_v1(nothing))["cpu"] == [("cpu.cfs_period_us", "100000"), ("cpu.cfs_quota_us", "-1")]
+    assert written(limits.for_v1(nothing))["pids"] == [("pids.max", "max")]
 
 
 def test_nothing_asked_for_nothing_set() -> None:
@@ -53,9 +59,98 @@ def test_more_shares_are_never_less_weight() -> None:
     assert weights == sorted(weights)
 
 
-@pytest.mark.parametrize(("both", "memory", "alone"), [(100, 60, 40), (60, 60, 0), (-1, 60, -1), (-1, -1, -1)])
-def test_v2_limits_swap_alone(both: int, memory: int, alone: int) -> None:
+@pytest.mark.parametrize(
+    ("both", "memory", "alone"),
+    [(100, 60, 40), (60, 60, 0), (-1, 60, -1), (-1, -1, -1), (0, 60, None), (0, -1, -1), (0, 0, None)],
+)
+def test_v2_limits_swap_alone(both: int, memory: int, alone: int | None) -> None:
     assert limits.swap_alone(both, memory) == alone
+
+
+@pytest.mark.parametrize(("both", "memory"), [(50, 60), (50, 0), (50, -1)])
+def test_swap_that_cannot_be_meant_is_refused(both: int, memory: int) -> None:
+    with pytest.raises(ConfigError, match=r"linux\.resources\.memory\.swap"):
+        limits.swap_alone(both, memory)
+
+
+def test_the_rest_of_cpu_and_memory() -> None:
+    cpu = {"period": 50000, "burst": 10, "idle": 1, "mems": "0", "realtimeRuntime": 5, "realtimePeriod": 9}
+    memory = {"reservation": 7, "swappiness": 0, "disableOOMKiller": True, "useHierarchy": True}
+    resources = {"cpu": cpu, "memory": memory}
+    assert written(limits.for_v1(resources)) == {
+        "cpu": [
+            ("cpu.rt_period_us", "9"),
+            ("cpu.rt_runtime_us", "5"),
+            ("cpu.cfs_period_us", "50000"),
+            ("cpu.cfs_burst_us", "10"),
+            ("cpu.idle", "1"),
+        ],
+        "cpuset": [("cpuset.mems", "0")],
+        "memory": [
+            ("memory.use_hierarchy", "1"),
+            ("memory.soft_limit_in_bytes", "7"),
+            ("memory.oom_control", "1"),
+            ("memory.swappiness", "0"),
+        ],
+    }
+    assert written(limits.for_v2(resources)) == {
+        "cpu": [("cpu.idle", "1"), ("cpu.max", "max 50000"), ("cpu.max.burst", "10")],
+        "cpuset": [("cpuset.mems", "0")],
+        "memory": [("memory.low", "7")],
+    }
+    assert limits.ignored(resources, "v1") == []
+    assert limits.ignored(resources, "v2") == [
+        "memory.disableOOMKiller",
+        "cpu.realtimeRuntime",
+        "cpu.realtimePeriod",
+    ]
+
+
+def test_zero_is_not_set_as_with_runc() -> None:
+    zero = {"memory": {"limit": 0, "swap": 0}, "cpu": {"shares": 0, "quota": 0, "period": 0}, "pids": {"limit": 0}}
+    assert limits.for_v1(zero) == limits.for_v2(zero) == {}
+
+
+def test_disks_pages_networks_and_rdma() -> None:
+    device = {"major": 8, "minor": 0}
+    resources = {
+        "blockIO": {
+            "weight": 500,
+            "weightDevice": [{**device, "weight": 100}],
+            "throttleReadBpsDevice": [{**device, "rate": 600}],
+            "throttleWriteIOPSDevice": [{**device, "rate": 0}],
+        },
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 4194304}],
+        "rdma": {"mlx5_1": {"hcaHandles": 3, "hcaObjects": 10}},
+    }
+    network = {"network": {"classID": 1048577, "priorities": [{"name": "lo", "priority": 5}]}}
+    assert written(limits.for_v1({**resources, **network})) == {
+        "blkio": [
+            ("blkio.weight", "500"),
+            ("blkio.weight_device", "8:0 100"),
+            ("blkio.throttle.read_bps_device", "8:0 600"),
+            ("blkio.throttle.write_iops_device", "8:0 0"),
+        ],
+        "hugetlb": [("hugetlb.2MB.limit_in_bytes", "4194304"), ("hugetlb.2MB.rsvd.limit_in_bytes", "4194304")],
+        "net_cls": [("net_cls.classid", "1048577")],
+        "net_prio": [("net_prio.ifpriomap", "lo 5")],
+        "rdma": [("rdma.max", "mlx5_1 hca_handle=3 hca_object=10")],
+    }
+    found = limits.for_v2(resources)
+    assert [(each.name, each.value, each.other) for each in found["io"]] == [
+        ("io.bfq.weight", "500", ("io.weight", "default 4950")),
+        ("io.bfq.weight", "8:0 100", ("io.weight", "8:0 910")),
+        ("io.max", "8:0 rbps=600", None),
+        ("io.max", "8:0 wiops=max", None),
+    ]
+    assert written(found)["hugetlb"] == [("hugetlb.2MB.max", "4194304"), ("hugetlb.2MB.rsvd.max", "4194304")]
+    with pytest.raises(ConfigError, match=r"linux\.resources\.network cannot be set on cgroup v2"):
+        limits.for_v2(network)
+
+
+@pytest.mark.parametrize(("v1", "v2"), [(10, 1), (500, 4950), (1000, 10000)])
+def test_a_disks_weight(v1: int, v2: int) -> None:
+    assert rarelimits.io_weight(v1) == v2
 
 
 def test_what_is_not_changed_stays() -> None:
