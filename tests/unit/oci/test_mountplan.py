@@ -20,7 +20,12 @@ def _spec(mounts: list[dict[str, Any]], kinds: tuple[str, ...] = ("mount", "cgro
             "process": {"args": ["sh"], "cwd": "/"},
             "root": {"path": "r"},
             "mounts": mounts,
-            "linux": {"namespaces": [{"type": kind} for kind in kinds], "cgroupsPath": "/g/id", **linux},
+            "linux": {
+                "namespaces": [{"type": kind} for kind in kinds],
+                "cgroupsPath": "/g/id",
+                "resources": {"devices": [{"allow": True, "access": "rwm"}]},  # so that no group is needed
+                **linux,
+            },
         },
         "/b",
     )
