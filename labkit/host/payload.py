@@ -40,7 +40,7 @@ from {module} import main
 sys.exit(main())
 """
 
-PROGRAMS = {"bin/labkit": "labkit.cli", "sbin/mount.aufs": "labkit.mount_aufs"}
+PROGRAMS = {"bin/labkit": "labkit.cli", "bin/labkit-oci": "labkit.cli.oci", "sbin/mount.aufs": "labkit.mount_aufs"}
 """Path below ``PREFIX`` -> the module that it starts."""
 
 BIN = "/usr/local/bin"

@@ -22,8 +22,8 @@ def _library() -> ctypes.CDLL:
 
 #: System calls that glibc has no function for, by machine (see the kernel's arch/*/syscalls tables).
 SYSCALL_NUMBERS = {
-    "x86_64": {"pivot_root": 155, "clone": 56, "capset": 126, "capget": 125, "bpf": 321, "seccomp": 317},
-    "aarch64": {"pivot_root": 41, "clone": 220, "capset": 91, "capget": 90, "bpf": 280, "seccomp": 277},
+    "x86_64": {"pivot_root": 155, "clone": 56, "capset": 126, "capget": 125, "bpf": 321, "seccomp": 317, "keyctl": 250},
+    "aarch64": {"pivot_root": 41, "clone": 220, "capset": 91, "capget": 90, "bpf": 280, "seccomp": 277, "keyctl": 219},
 }
 #: Since Linux 5.1 a new one has the same number everywhere.
 for _numbers in SYSCALL_NUMBERS.values():

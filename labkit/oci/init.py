@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import signal
 import socket
 import time
-from typing import Any, NoReturn
 
 from labkit.errors import LabkitError
-from labkit.kernel import namespaces
+from labkit.kernel import libc, namespaces
 from labkit.kernel.process import set_dumpable, set_oom_score_adj
 from labkit.oci import become, entry
-from labkit.oci.plan import Plan
-from labkit.oci.spec import Process, Spec
 from labkit.operations.journal import perform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
     from labkit.kernel.seccomp import Filter
+    from labkit.oci.launch import Extras
+    from labkit.oci.plan import Plan
+    from labkit.oci.spec import Process, Spec
+
+_PR_SET_NAME = 15
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 
 
 def main(
-    spec: Spec, plan: Plan, channel: socket.socket, stdio: tuple[int, int, int], seccomp: Filter | None = None
+    spec: Spec,
+    plan: Plan,
+    channel: socket.socket,
+    stdio: tuple[int, int, int],
+    extras: Extras,
+    seccomp: Filter | None = None,
 ) -> NoReturn:
     """Run the plan's part inside, then the program. It ends in another program or in _exit: it is a copy of the
     parent.
@@ -33,13 +45,24 @@ def main(
         _wait_for(channel, "go")
         protect(spec.process, by_scout=entry.is_needed(spec))
         os.setsid()
-        place_stdio(stdio)
+        place_stdio(stdio, extras.preserve_fds)
+        if extras.gate:
+            close_others({channel.fileno(), *_descriptors(extras)})
+        if extras.keyring:
+            _join_keyring(extras.keyring)
         _join_and_unshare(spec, tell)
-        for operation in plan.init:
-            perform(operation, "init", tell)
+        _change_root(spec, plan, tell, extras)
+        if spec.process.terminal:
+            _take_terminal(spec, extras)
         program = become.prepare(spec.process, tell, seccomp, spec.personality)
-        tell("ready")
-        _wait_for(channel, "start")
+        if extras.gate:
+            channel = _wait_at_gate(extras.gate, tell)
+            tell = Teller(channel)
+        else:
+            tell("ready")
+            _wait_for(channel, "start")
+        if spec.hooks.get("startContainer"):
+            _run_hooks("startContainer", spec, extras, "created")
         # No operation: from here on it is the program's life, and not the making of its container.
         tell("program", where="init", command=become.last_command(spec.process), seconds=0.0)
         become.execute(program, tell)
@@ -82,26 +105,76 @@ class Teller:
 
 def _wait_for(channel: socket.socket, word: str) -> None:
     """The parent's word; its end means that it died, and then there is nothing to prepare for."""
-    expected = f"{word}\n".encode()
-    heard = b""
-    with contextlib.suppress(ConnectionResetError):
-        heard = channel.recv(len(expected), socket.MSG_WAITALL)
-    if heard != expected:
+    if not _heard(channel, word):
         os._exit(125)
 
 
-def place_stdio(stdio: tuple[int, int, int]) -> None:
-    """Make the three descriptors 0, 1 and 2, and let no other pass execve(2).
+def _heard(channel: socket.socket, word: str) -> bool:
+    expected = f"{word}\n".encode()
+    with contextlib.suppress(ConnectionResetError):
+        return channel.recv(len(expected), socket.MSG_WAITALL) == expected
+    return False
+
+
+def _wait_at_gate(gate: socket.socket, tell: Teller) -> socket.socket:
+    """Until somebody connects and says ``start``; that connection. Our parent goes meanwhile.
+
+    The first process of a pid namespace hears of no signal that it has no handler for (pid_namespaces(7)), and a
+    container that was created can be killed.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda number, _: os._exit(128 + number))
+    from labkit.oci.state import WAITING  # local: the engine's containers wait at no gate
+
+    libc.call("prctl", _PR_SET_NAME, WAITING, 0, 0, 0, what="prctl(PR_SET_NAME)")
+    tell("ready")
+    tell.channel.close()
+    while True:
+        connection, _ = gate.accept()
+        if _heard(connection, "start"):
+            gate.close()
+            return connection
+        connection.close()  # it was killed before it could say so: the next one will
+
+
+def _descriptors(extras: Extras) -> set[int]:
+    sockets = {end.fileno() for end in (extras.gate, extras.console) if end}
+    return sockets | set(range(3, 3 + extras.preserve_fds))
+
+
+def place_stdio(stdio: tuple[int, int, int], preserved: int = 0) -> None:
+    """Make the three descriptors 0, 1 and 2, and let no other pass execve(2) but the ``preserved`` ones from 3 on.
 
     Copies first: a descriptor in the list may itself be 0, 1 or 2.
     """
     copies = [os.dup(descriptor) for descriptor in stdio]
     for number, copy in enumerate(copies):
         os.dup2(copy, number, inheritable=True)
+        os.close(copy)
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2:
             with contextlib.suppress(OSError):  # the descriptor that listdir itself had open
-                os.set_inheritable(int(name), False)
+                os.set_inheritable(int(name), int(name) < 3 + preserved)
+
+
+def close_others(keep: set[int]) -> None:
+    """Close what came from the parent, standard input, output and error excepted: we may wait for long."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in keep:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+
+
+def _join_keyring(name: str) -> None:
+    """A session keyring of its own: the host's keys are not the container's (session-keyring(7)).
+
+    A kernel without keys, or a user with too many, is no reason not to start, as runc has it.
+    """
+    try:
+        libc.syscall("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, name, what=f"keyctl(JOIN_SESSION_KEYRING, {name})")
+    except LabkitError as error:
+        if getattr(error, "errno", 0) not in (errno.ENOSYS, errno.EDQUOT, errno.EPERM):
+            raise
 
 
 def _join_and_unshare(spec: Spec, tell: Teller) -> None:
@@ -113,3 +186,39 @@ def _join_and_unshare(spec: Spec, tell: Teller) -> None:
         # Only now: the group that the process is in becomes the root of what it sees (cgroup_namespaces(7)).
         namespaces.unshare(namespaces.FLAGS["cgroup"])
         tell("operation", where="init", command="unshare --cgroup", seconds=0.0)
+
+
+def _change_root(spec: Spec, plan: Plan, tell: Teller, extras: Extras) -> None:
+    """The plan's operations; hooks that must see both roots run when only the change of root is left to do."""
+    hooked = not spec.hooks
+    for operation in plan.init:
+        if not hooked and operation.changes_root:
+            _hooks_between(spec, tell, extras)
+            hooked = True
+        perform(operation, "init", tell)
+    if not hooked:  # no mount namespace of its own
+        _hooks_between(spec, tell, extras)
+
+
+def _hooks_between(spec: Spec, tell: Teller, extras: Extras) -> None:
+    """The parent's hooks (prestart, createRuntime), and then ours (createContainer)."""
+    if spec.hooks.get("startContainer"):
+        from labkit.oci import hooks  # noqa: F401 - now: after the change of root Python finds no module of the host
+    tell("rooted")
+    _wait_for(tell.channel, "hooked")
+    if spec.hooks.get("createContainer"):
+        _run_hooks("createContainer", spec, extras, "creating")
+
+
+def _run_hooks(kind: str, spec: Spec, extras: Extras, status: str) -> None:
+    from labkit.oci import hooks  # local: few containers have any
+
+    # Our pid as this namespace counts: from here the host's cannot be seen.
+    hooks.run(kind, spec.hooks[kind], {**extras.state, "pid": os.getpid(), "status": status})
+
+
+def _take_terminal(spec: Spec, extras: Extras) -> None:
+    from labkit.oci import console  # local: few containers have one
+
+    assert extras.console is not None, "who asks for a terminal says who takes its other end"
+    console.take(extras.console, spec.process, on_console="mnt" in spec.namespaces)

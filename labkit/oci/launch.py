@@ -4,6 +4,9 @@ Parent and child share a socket pair. The child waits for ``go`` (it is in its c
 operations, says ``ready`` and waits for ``start``; then it executes the program, which closes its end. So nothing of
 the program runs before the container is complete, and the parent learns how far the child came, also when either of
 them dies: the other reads end of file.
+
+Where ``start`` is another command, later, the child waits at a gate instead: a listening socket with a name
+(``Extras.gate``). What connects to it is heard even if the child is not there yet, so that a start cannot be lost.
 """
 
 from __future__ import annotations
@@ -14,21 +17,23 @@ import os
 import signal
 import socket
 import time
-from typing import Any
 
 from labkit import log
 from labkit.cgroups import group
-from labkit.cgroups.detect import Hierarchies
 from labkit.errors import LabkitError
 from labkit.kernel import namespaces, process, rlimit
 from labkit.oci import entry, init
-from labkit.oci.plan import Plan
-from labkit.oci.spec import Spec
-from labkit.value import Value
+from labkit.value import Value, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from labkit.cgroups.detect import Hierarchies
     from labkit.kernel.seccomp import Filter
+    from labkit.oci.plan import Plan
+    from labkit.oci.spec import Spec
     from labkit.oci.spec.seccomp import Profile
 
 #: Kind of namespace -> unshare(1)'s option, and nsenter(1)'s.
@@ -61,6 +66,21 @@ class StartError(LabkitError):
         self.exit_status = exit_status
 
 
+class Extras(Value):
+    """What the low-level runtime's own command line asks of a start, and the engine does not."""
+
+    gate: socket.socket | None = None
+    """Listening: the first process waits there for ``start``, and its parent may go."""
+    console: socket.socket | None = None
+    """Connected: it takes the master of the process's terminal."""
+    preserve_fds: int = 0
+    """How many descriptors from 3 on the program keeps."""
+    keyring: str = ""
+    """The name of a new session keyring; empty for the caller's own."""
+    state: dict[str, Any] = field(default_factory=dict)
+    """What hooks get on standard input; the pid is filled in."""
+
+
 class Created(Value):
     """A process that has done everything but execute its program."""
 
@@ -78,41 +98,49 @@ class Created(Value):
 
     def start(self) -> None:
         """Let it execute its program. StartError if that fails; what it wrote to its output is the container's own."""
-        _send(self.channel, "start")
-        try:
-            _read_events(self.channel, until="")
-        finally:
-            self.channel.close()
+        start_through(self.channel)
 
 
-def create(spec: Spec, plan: Plan, hierarchies: Hierarchies, stdio: tuple[int, int, int]) -> Created:
+def create(
+    spec: Spec,
+    plan: Plan,
+    hierarchies: Hierarchies,
+    stdio: tuple[int, int, int],
+    extras: Extras = Extras(),  # noqa: B008 - a Value cannot be changed
+    born: Callable[[int, int], None] = lambda pid, started: None,
+) -> Created:
     """Clone the process and let it prepare itself. ``stdio`` are the descriptors that it gets as 0, 1 and 2.
 
-    The caller has one thread, has done ``plan.host``, and will wait for the child.
+    ``born`` hears its pid and start time before it does anything. The caller has one thread, has done ``plan.host``,
+    and will wait for the child.
     """
     filter_ = compiled(spec.seccomp)
     ours, theirs = socket.socketpair()
     new = [kind for kind, path in spec.namespaces.items() if not path and kind != "cgroup"]
     by_scout = entry.is_needed(spec)
     entry.check_links(spec)
-    if spec.namespaces.get("pid") and not by_scout:
-        namespaces.join(spec.namespaces["pid"])  # takes effect for the next child only (setns(2))
     began = time.monotonic()
     flags = namespaces.flags_of(new)
-    pid = entry.clone(spec, flags) if by_scout else namespaces.clone(flags)
+    with _children_in("" if by_scout else spec.namespaces.get("pid", "")):
+        pid = entry.clone(spec, flags) if by_scout else namespaces.clone(flags)
     if pid == 0:
         ours.close()
-        init.main(spec, plan, theirs, stdio, filter_)  # never returns
+        init.main(spec, plan, theirs, stdio, extras, filter_)  # never returns
     theirs.close()
     _tell(began, f"unshare {' '.join(UNSHARE_WORDS[kind] for kind in new)} --fork  # one clone(2): process {pid}")
     created = Created(pid, process.start_time(pid), ours)
     try:
+        born(pid, created.started)
         if spec.cgroups_path:
             began = time.monotonic()
             group.add_process(spec.cgroups_path, pid, hierarchies)
             places = group.directories(spec.cgroups_path, hierarchies)
             _tell(began, "\n".join(f"echo {pid} > {place}/cgroup.procs" for place in places))
         _send(ours, "go")
+        if spec.hooks:
+            _read_events(ours, until="rooted")
+            _run_hooks(spec, {**extras.state, "pid": pid})
+            _send(ours, "hooked")
         _read_events(ours, until="ready")
         for name, soft, hard in spec.process.rlimits:
             rlimit.set_limit(pid, name, soft, hard)  # by us: in a user namespace of its own it could raise none
@@ -129,6 +157,39 @@ def compiled(profile: Profile | None) -> Filter | None:
     from labkit.oci import seccomp  # local: it brings libseccomp
 
     return seccomp.compiled(profile)
+
+
+def start_through(channel: socket.socket) -> None:
+    """Say ``start`` to a first process, and hear how it went. StartError if the program cannot be executed."""
+    _send(channel, "start")
+    try:
+        _read_events(channel, until="")
+    finally:
+        channel.close()
+
+
+@contextlib.contextmanager
+def _children_in(path: str) -> Any:
+    """Children of ours are in that pid namespace meanwhile (setns(2): it takes effect for the next child only)."""
+    if not path:
+        yield
+        return
+    home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        namespaces.join(path, namespaces.FLAGS["pid"])
+        yield
+    finally:
+        # The hooks that we start are in our own. (In the clone it is refused, and does not matter.)
+        with contextlib.suppress(LabkitError):
+            namespaces.setns(home, namespaces.FLAGS["pid"])
+        os.close(home)
+
+
+def _run_hooks(spec: Spec, state: dict[str, Any]) -> None:
+    from labkit.oci import hooks  # local: few containers have any
+
+    for kind in ("prestart", "createRuntime"):
+        hooks.run(kind, spec.hooks.get(kind, []), {**state, "status": "creating"})
 
 
 def _tell(began: float, command: str) -> None:

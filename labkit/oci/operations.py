@@ -64,6 +64,7 @@ class PivotRoot(Operation):
     """
 
     rootfs: str
+    changes_root = True
 
     def describe(self) -> str:
         """As pivot_root(8)."""
@@ -109,6 +110,7 @@ class MoveRoot(Operation):
     """
 
     rootfs: str
+    changes_root = True
 
     def describe(self) -> str:
         """As umount(8), mount(8) and chroot(1)."""
@@ -143,6 +145,7 @@ class ChangeRoot(Operation):
     """The root of this process alone, for a container that shares the mount namespace of its runtime (chroot(2))."""
 
     rootfs: str
+    changes_root = True
 
     def describe(self) -> str:
         """As chroot(1)."""

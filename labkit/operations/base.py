@@ -18,6 +18,9 @@ class Operation(Value):
     and twice.
     """
 
+    #: Whether paths mean something else after it: a container's hooks run before the first of this kind.
+    changes_root = False
+
     def describe(self) -> str:
         """The equivalent shell command."""
         raise NotImplementedError

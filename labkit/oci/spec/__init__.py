@@ -13,8 +13,9 @@ from typing import Any
 from labkit.document import Reader
 from labkit.errors import ConfigError
 from labkit.kernel.mountoptions import PROPAGATION
-from labkit.oci.spec import device, mount, namespace, personality, process, resources, sysctl
+from labkit.oci.spec import device, hooks, mount, namespace, personality, process, resources, sysctl
 from labkit.oci.spec.device import Device
+from labkit.oci.spec.hooks import Hook
 from labkit.oci.spec.mount import MountPoint
 from labkit.oci.spec.namespace import IdMapping
 from labkit.oci.spec.process import Process
@@ -24,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from labkit.oci.spec.seccomp import Profile
 
-__all__ = ["FILE", "Device", "MountPoint", "Process", "Spec", "load", "parse"]
+__all__ = ["FILE", "Device", "Hook", "MountPoint", "Process", "Spec", "load", "parse"]
 
 #: The document's name in messages (config.md, "Configuration").
 FILE = "config.json"
@@ -56,6 +57,9 @@ class Spec(Value):
     devices: list[Device] = field(default_factory=list)
     rootfs_propagation: str = ""
     """How mounts travel between the container's root and the host's, in mount(8)'s word."""
+    annotations: dict[str, str] = field(default_factory=dict)
+    hooks: dict[str, list[Hook]] = field(default_factory=dict)
+    """Kind (``createRuntime``) -> its hooks; only kinds that have any."""
 
 
 def load(bundle: str) -> Spec:
@@ -77,7 +81,6 @@ def parse(document: Any, bundle: str) -> Spec:
     linux = top.child("linux")
     kinds = namespace.read_all(linux)
     top.value("ociVersion", str, "1.2.0")
-    top.value("annotations", dict, {})
     spec = Spec(
         process=process.read(top.child("process")),
         rootfs=os.path.realpath(os.path.join(bundle, root.value("path", str))),
@@ -98,6 +101,8 @@ def parse(document: Any, bundle: str) -> Spec:
         personality=personality.read(linux),
         devices=[device.read(item) for item in linux.children("devices")],
         rootfs_propagation=linux.value("rootfsPropagation", str, ""),
+        annotations=_annotations(top),
+        hooks=hooks.read(top.child("hooks", optional=True)),
     )
     for name, words in (("hostname", spec.hostname), ("domainname", spec.domainname)):
         if words and "uts" not in kinds:
@@ -118,3 +123,11 @@ def _seccomp(linux: Reader) -> Profile | None:
     from labkit.oci.spec import seccomp  # local: many have no profile, and it is the longest of the sections
 
     return seccomp.read(linux.child("seccomp"))
+
+
+def _annotations(top: Reader) -> dict[str, str]:
+    """Words of the caller's for the container (config.md, "Annotations")."""
+    found: dict[str, str] = top.value("annotations", dict, {})
+    if not all(isinstance(value, str) for value in found.values()) or "" in found:
+        raise ConfigError("config.json: annotations must have names, and strings as values")
+    return found

@@ -31,13 +31,16 @@ class Process(Value):
     """(name as RLIMIT_NOFILE, soft, hard)"""
     oom_score_adj: int | None = None
     """From -1000 (never killed for want of memory) to 1000; None leaves it as it is (proc(5))."""
+    terminal: bool = False
+    console_size: tuple[int, int] = (0, 0)
+    """Columns and rows; zeros for the kernel's default."""
 
 
 def read(reader: Reader) -> Process:
     """The object ``process``, here or in a file for ``exec``."""
     user = reader.child("user", optional=True)
     sets = reader.child("capabilities", optional=True)
-    reader.value("terminal", bool, False)
+    size = reader.child("consoleSize", optional=True)
     process = Process(
         args=reader.strings("args"),
         env=_environment(reader),
@@ -50,6 +53,8 @@ def read(reader: Reader) -> Process:
         umask=_optional_number(user, "umask", 0, 0o777),
         rlimits=_rlimits(reader),
         oom_score_adj=_optional_number(reader, "oomScoreAdj", -1000, 1000),
+        terminal=reader.value("terminal", bool, False),
+        console_size=(size.value("width", int, 0), size.value("height", int, 0)),
     )
     user.value("username", str, "")  # Windows's
     if not process.args:
@@ -58,7 +63,9 @@ def read(reader: Reader) -> Process:
         raise ConfigError("config.json: process.cwd must be an absolute path")
     if any(gid > _LAST_ID for gid in process.additional_gids):
         raise ConfigError(f"config.json: {user.where('additionalGids')} must hold group numbers up to {_LAST_ID}")
-    for other in (reader, user, sets):
+    if not all(0 <= length < 1 << 16 for length in process.console_size):
+        raise ConfigError("config.json: process.consoleSize is no size of a terminal")
+    for other in (reader, user, sets, size):
         other.refuse_others()
     return process
 

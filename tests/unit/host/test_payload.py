@@ -48,7 +48,8 @@ def test_line_ends_are_the_guests(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     files = payload.guest_code()
     assert files["lib/labkit/__init__.py"] == b"a = 1\nb = 2\n"
     assert files["lib/labkit/data.bin"] == b"\0\r\n"
-    assert set(files) == {"bin/labkit", "sbin/mount.aufs", "lib/labkit/__init__.py", "lib/labkit/data.bin"}
+    programs = {"bin/labkit", "bin/labkit-oci", "sbin/mount.aufs"}
+    assert set(files) == programs | {"lib/labkit/__init__.py", "lib/labkit/data.bin"}
 
 
 def test_manifests() -> None:

@@ -1,0 +1,35 @@
+"""Create a container: everything is made, and its first process waits for ``start``."""
+
+from __future__ import annotations
+
+import os
+
+from labkit.cli.oci import making
+from labkit.cli.oci.options import Command
+from labkit.oci import lifecycle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from labkit.cli.oci.main import Call
+
+COMMAND = Command("CONTAINER", making.OPTIONS, examples=("create --bundle /srv/redis --pid-file redis.pid redis",))
+
+
+def main(call: Call) -> int:
+    """Create it."""
+    options = call.options
+    making.check_descriptors(options.preserve_fds)
+    pid_file = os.path.abspath(options.pid_file) if options.pid_file else ""
+    wanted = making.request(call, True)
+    making.check_terminal(wanted.specification.process.terminal, options.console_socket, True)
+    if options.console_socket:
+        from labkit.oci.console import connect  # local: most containers have no terminal
+
+        wanted = wanted.changed(console=connect(options.console_socket))
+    container, created = lifecycle.create(wanted)
+    try:
+        making.write_pid_file(pid_file, created.pid)
+    except BaseException:
+        lifecycle.delete(container.root, container.id, True, call.report.warning)
+        raise
+    return 0

@@ -1,0 +1,163 @@
+"""labkit-oci: read the global options, call the command, answer for its errors.
+
+A command is a module with ``COMMAND``, which describes its command line, and ``main(call) -> int``. Only the module of
+the command that was called is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from labkit import log
+from labkit.cli.oci.options import Command, Option, Options, check_count, help_of, parse
+from labkit.cli.oci.report import Report
+from labkit.errors import LabkitError, UsageError
+from labkit.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+PROGRAM = "labkit-oci"
+
+#: Command -> (module, what it does), in the order of the help.
+COMMANDS = {
+    "create": ("create", "create a container"),
+    "start": ("start", "execute the program of a created container"),
+    "run": ("run", "create and run a container"),
+    "state": ("state", "output the state of a container"),
+    "kill": ("kill", "send a signal (default: SIGTERM) to the container's first process"),
+    "delete": ("delete", "delete a container and all that it holds"),
+}
+
+GLOBAL = (
+    Option(("root",), "directory of the containers' state", "DIRECTORY", "/run/labkit-oci"),
+    Option(("log",), "write errors and warnings to this file, too", "FILE", ""),
+    Option(("log-format",), "text (default) or json", "FORMAT", "text"),
+    Option(("debug",), "log each operation"),
+    Option(("systemd-cgroup",), "refused: labkit writes the cgroup tree itself"),
+    Option(("cgroup-manager",), "cgroupfs is the only one", "NAME", "cgroupfs"),
+    Option(("rootless",), "accepted as runc's; rights are found out by trying", "WHEN", "auto"),
+    Option(("criu",), "accepted and not used", "PATH", ""),
+    Option(("version", "v"), "print the version"),
+    Option(("help", "h"), "show this"),
+)
+_HELP = Option(("help", "h"), "show this")
+
+
+class Call(Value):
+    """One call of a command."""
+
+    options: Options
+    arguments: list[str]
+    root: str
+    report: Report
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line (``sys.argv`` by default); the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    report = Report()
+    _have_three_descriptors()
+    try:
+        options, rest = parse(GLOBAL, words, stop_at_first=True)
+        report = Report(options.log, options.log_format, options.debug)
+        if options.version:
+            print(_version())
+            return 0
+        if options.help or not rest or rest[0] in ("help", "h"):
+            return _print_help(rest[1:])
+        _check_cgroup_manager(options)
+        status = _run(rest[0], rest[1:], os.path.abspath(options.root), report)
+        sys.stdout.flush()
+        return status
+    except LabkitError as error:
+        report.error(error.message, error.hint)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        for number in (1, 2):  # whoever read our output has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        return 141  # 128 + SIGPIPE
+    except Exception as bug:
+        return _own_bug(report, bug)
+
+
+def _run(name: str, words: list[str], root: str, report: Report) -> int:
+    module, command = _load(name)
+    options, arguments = parse((*command.options, _HELP), words, command.takes_program)
+    if options.help:
+        return _print_help([name])
+    check_count(PROGRAM, name, command, arguments)
+    log.listen(lambda event: _listen(report, event))
+    status: int = module.main(Call(options, arguments, root, report))
+    return status
+
+
+def _listen(report: Report, event: log.Event) -> None:
+    if event["event"] == "warning":
+        report.warning(event["message"])
+    else:
+        report.debug(str(event.get("command", event["event"])))
+
+
+def _load(name: str) -> tuple[ModuleType, Command]:
+    if name not in COMMANDS:
+        raise UsageError(f"{PROGRAM} has no command '{name}'", f"see '{PROGRAM} --help'")
+    from importlib import import_module
+
+    module = import_module(f"labkit.cli.oci.{COMMANDS[name][0]}")
+    return module, module.COMMAND
+
+
+def _check_cgroup_manager(options: Options) -> None:
+    if options.systemd_cgroup or options.cgroup_manager == "systemd":
+        raise UsageError(
+            "labkit-oci cannot use systemd's cgroup driver: it writes the cgroup tree itself",
+            "configure cgroupfs: podman --cgroup-manager cgroupfs, containerd SystemdCgroup = false",
+        )
+    if options.cgroup_manager != "cgroupfs":
+        raise UsageError(f"there is no cgroup manager '{options.cgroup_manager}'", "cgroupfs is the only one")
+
+
+def _have_three_descriptors() -> None:
+    """Who was started with standard input, output or error closed would open files in their places."""
+    while True:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor > 2:
+            os.close(descriptor)
+            return
+
+
+def _version() -> str:
+    from labkit import __version__
+    from labkit.oci.state import OCI_VERSION
+
+    return f"{PROGRAM} version {__version__}\nspec: {OCI_VERSION}"
+
+
+def _print_help(names: list[str]) -> int:
+    if not names:
+        rows = [f"  {name:<10}{words}" for name, (_, words) in COMMANDS.items()]
+        print(f"{PROGRAM} runs containers as the OCI runtime specification says, as runc does.\n")
+        print(f"Usage: {PROGRAM} [GLOBAL OPTION …] COMMAND [OPTION …] CONTAINER\n")
+        print("\n".join(["Commands:", *rows, "", "Global options:", help_of(GLOBAL), ""]))
+        print(f"{PROGRAM} COMMAND --help tells more of each, with examples.")
+        return 0
+    module, command = _load(names[0])
+    print(f"{module.__doc__}\nUsage: {PROGRAM} {names[0]} [OPTION …] {command.usage}\n".rstrip())
+    if command.examples:
+        print("\n".join(["", "Examples:", *[f"  {PROGRAM} {example}" for example in command.examples]]))
+    print("\nOptions:\n" + help_of((*command.options, _HELP)))
+    return 0
+
+
+def _own_bug(report: Report, bug: Exception) -> int:
+    """A traceback for us on standard error, a sentence for the log."""
+    import traceback
+
+    traceback.print_exc()
+    report.error(f"this is a bug of labkit-oci: {bug!r}", "please report it with the lines above")
+    return 1

@@ -1,0 +1,73 @@
+"""Errors and warnings in the form of runc's log, which podman and containerd read.
+
+A line of text on standard error, or in ``--log FILE``; with ``--log-format json`` an object a line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+
+from labkit.errors import UsageError
+
+
+class Report:
+    """Where messages go."""
+
+    def __init__(self, path: str = "", form: str = "text", debug: bool = False) -> None:
+        if form not in ("text", "json"):
+            raise UsageError(f"invalid log-format: {form}", "it is text or json")
+        self.path = path
+        self.form = form
+        self.debugging = debug
+        if path:
+            try:
+                # A dead reader of a fifo or a directory must show now, and not when there is something to say.
+                with open(path, "ab"):
+                    pass
+            except OSError as error:
+                raise UsageError(f"the log {path} cannot be written: {error.strerror}") from None
+
+    def error(self, message: str, hint: str = "") -> None:
+        """What the command failed with. A person who reads standard error gets the hint, too."""
+        self._write("error", message)
+        if self.path:
+            _to_standard_error(f"{message}\n")
+        if hint:
+            _to_standard_error(f"hint: {hint}\n")
+
+    def warning(self, message: str) -> None:
+        """What went wrong, and does not stop the command."""
+        self._write("warning", message)
+
+    def debug(self, message: str) -> None:
+        """What is going on; with ``--debug``."""
+        if self.debugging:
+            self._write("debug", message)
+
+    def _write(self, level: str, message: str) -> None:
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        if self.form == "json":
+            import json  # local: the text form does without
+
+            line = json.dumps({"level": level, "msg": message, "time": when}, separators=(",", ":"))
+        else:
+            quoted = message.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+            line = f'time="{when}" level={level} msg="{quoted}"'
+        if not self.path:
+            _to_standard_error(f"{line}\n")
+            return
+        with contextlib.suppress(OSError):
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                os.write(descriptor, f"{line}\n".encode())
+            finally:
+                os.close(descriptor)
+
+
+def _to_standard_error(text: str) -> None:
+    with contextlib.suppress(OSError, AttributeError, ValueError):  # it may be closed
+        sys.stderr.write(text)
+        sys.stderr.flush()

@@ -1,0 +1,191 @@
+"""A terminal for a process in a container: made in there, and its master sent out (pty(7), unix(7), SCM_RIGHTS).
+
+The pair is made from the container's own /dev/ptmx, so that its name (/dev/pts/0) means something inside. The master
+goes to whoever asked for the terminal: podman's monitor by ``--console-socket``, or ourselves in the foreground.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import signal
+import socket
+import stat
+import struct
+import termios
+
+from labkit.errors import ConflictError, KernelError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from labkit.oci.spec import Process
+
+# asm-generic/ioctls.h; termios has them only from Python 3.13 on. TIOCGPTPEER is in kernels from 4.13 on.
+_TIOCSPTLCK = 0x40045431
+_TIOCGPTN = 0x80045430
+_TIOCGPTPEER = 0x5441
+
+
+def connect(path: str) -> socket.socket:
+    """The connection to a console socket. UsageError where nobody listens there."""
+    wire = socket.socket(socket.AF_UNIX)
+    directory = -1
+    try:
+        # sun_path takes 107 bytes: the way through /proc is short, however long the directory's is (unix(7)).
+        directory = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        wire.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+    except OSError as error:
+        wire.close()
+        raise UsageError(
+            f"the console socket {path} cannot be connected to: {error.strerror}",
+            "who wants the terminal listens there",
+        ) from None
+    finally:
+        if directory >= 0:
+            os.close(directory)
+    return wire
+
+
+def take(wire: socket.socket, process: Process, on_console: bool) -> None:
+    """In the container: make the terminal ours, as standard input, output and error, and send its master away.
+
+    ``on_console``: bind it over /dev/console, as for a container's first process. The caller leads a session that has
+    no terminal yet.
+    """
+    master, slave = _pair()
+    try:
+        if process.console_size != (0, 0):
+            set_size(master, process.console_size)
+        if on_console:
+            _bind_on_console(master, slave)
+        socket.send_fds(wire, [b"/dev/ptmx"], [master])
+        wire.close()
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+        for number in (0, 1, 2):
+            os.dup2(slave, number, inheritable=True)
+    except OSError as error:
+        raise KernelError(
+            f"the terminal cannot be set up: {error.strerror}", "does somebody listen at the console socket?"
+        ) from None
+    finally:
+        os.close(master)
+        if slave > 2:
+            os.close(slave)
+
+
+def _pair() -> tuple[int, int]:
+    try:
+        master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise KernelError(
+            f"no terminal: /dev/ptmx in the container: {error.strerror}", "a terminal needs a devpts on /dev/pts"
+        ) from None
+    if os.fstat(master).st_rdev != os.makedev(5, 2) or not stat.S_ISCHR(os.fstat(master).st_mode):
+        raise KernelError("no terminal: /dev/ptmx in the container is not the kernel's ptmx")
+    fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
+    # By the master and not by a path: whatever lies at /dev/pts/0, this is its other end (ioctl_tty(2)).
+    return master, fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+
+
+def _bind_on_console(master: int, slave: int) -> None:
+    from labkit.kernel import mounts
+
+    number = struct.unpack("i", fcntl.ioctl(master, _TIOCGPTN, b"\0" * 4))[0]
+    path = f"/dev/pts/{number}"
+    if os.stat(path).st_rdev != os.fstat(slave).st_rdev:
+        raise KernelError(f"no terminal: {path} in the container is another one", "is /dev/pts a devpts?")
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open("/dev/console", os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    mounts.mount(path, "/dev/console", flags=mounts.MS_BIND)
+
+
+def set_size(terminal: int, size: tuple[int, int]) -> None:
+    """Columns and rows (the specification's order is height, width; ours here is width, height)."""
+    width, height = size
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+
+
+def receive(wire: socket.socket) -> int:
+    """The master, as ``take`` sends it. ConflictError where none comes."""
+    _, descriptors, _, _ = socket.recv_fds(wire, 4096, 1)
+    wire.close()
+    if not descriptors:
+        raise ConflictError("the container has made no terminal")
+    os.set_inheritable(descriptors[0], False)
+    return descriptors[0]
+
+
+@contextlib.contextmanager
+def raw_mode(terminal: int) -> Iterator[None]:
+    """Our own terminal passes every key on unread meanwhile; as it was afterwards. No-op where it is no terminal."""
+    if not os.isatty(terminal):
+        yield
+        return
+    import tty  # local: only in the foreground
+
+    before = termios.tcgetattr(terminal)
+    tty.setraw(terminal)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def relay(master: int, child: int) -> None:
+    """Between our standard input and output and the terminal, until nobody has the other end any more, or ``child``
+    has ended. It is left to be waited for.
+
+    A change of our window's size (SIGWINCH) is passed on.
+    """
+    import select  # local: only in the foreground
+
+    _copy_size(master)
+    reader, writer = os.pipe()  # select(2) is woken by it: Python goes on waiting after a signal (PEP 475)
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    signal.signal(signal.SIGWINCH, lambda *_: _copy_size(master))
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    sources = [master, reader, 0]
+    while True:
+        ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        ready, _, _ = select.select(sources, [], [], 0 if ended else None)
+        if ended and master not in ready:
+            return
+        if reader in ready:
+            os.read(reader, 64)
+        if 0 in ready:
+            typed = _read(0)
+            if typed:
+                _write(master, typed)
+            else:
+                sources.remove(0)
+                if not os.isatty(0):
+                    _write(master, b"\x04")  # the end of our input is Ctrl-D in there
+        if master in ready:
+            said = _read(master)
+            if not said:
+                return
+            _write(1, said)
+
+
+def _copy_size(master: int) -> None:
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(master, termios.TIOCSWINSZ, fcntl.ioctl(0, termios.TIOCGWINSZ, b"\0" * 8))
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError as error:
+        if error.errno == errno.EIO:  # the last process has closed the other end
+            return b""
+        raise
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

@@ -1,0 +1,277 @@
+"""What happens to a container between two commands: create, start, kill, delete (runtime.md, "Operations").
+
+Every message that a caller may look for is runc's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+
+from labkit.cgroups import freezer, group
+from labkit.cgroups.detect import here
+from labkit.errors import ConfigError, ConflictError, KernelError, LabkitError
+from labkit.kernel import process
+from labkit.oci import launch, plan, spec, state
+from labkit.oci.launch import Created, Extras
+from labkit.oci.state import Container
+from labkit.operations.journal import Journal
+from labkit.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from labkit.oci.spec import Spec
+
+#: The parent group of containers whose specification names none, or a relative path.
+_PARENT_GROUP = "/labkit-oci"
+#: Seconds for a process to end after SIGKILL, on a slow machine.
+_PATIENCE = 10.0
+
+
+class Request(Value):
+    """What ``create`` and ``run`` are asked for."""
+
+    root: str
+    id: str
+    bundle: str
+    specification: Spec
+    console: socket.socket | None = None
+    preserve_fds: int = 0
+    new_keyring: bool = True
+    no_pivot: bool = False
+    waits_at_gate: bool = True
+    """``start`` is another command; or else our own, through the channel of ``launch``."""
+
+
+def create(request: Request) -> tuple[Container, Created]:
+    """Make the container; its first process waits for ``start``. Whatever fails: nothing is left of it."""
+    specification = _with_group(request.specification, request.id)
+    specification = _with_passed_descriptors(specification)
+    todo = plan.make(specification, here(), request.no_pivot)
+    lock = state.make(request.root, request.id)
+    container = Container(
+        id=request.id,
+        root=request.root,
+        bundle=request.bundle,
+        rootfs=specification.rootfs,
+        created=state.now(),
+        annotations=specification.annotations,
+        cgroups_path=specification.cgroups_path,
+        own_pids=specification.namespaces.get("pid") == "",
+        boot=process.boot_id(),
+        late_hooks={
+            kind: [hook.as_dict() for hook in hooks]
+            for kind, hooks in specification.hooks.items()
+            if kind in ("poststart", "poststop")
+        },
+    )
+    try:
+        container.save()
+        _keep_config(container)
+        Journal(container.journal).run(todo.host)
+        container, created = _launch(request, specification, todo, container)
+    except BaseException:
+        with contextlib.suppress(LabkitError):  # the first error is the one to read
+            _take_back(state.load(request.root, request.id))
+        os.close(lock)
+        raise
+    os.close(lock)
+    return container, created
+
+
+def _launch(request: Request, specification: Spec, todo: plan.Plan, container: Container) -> tuple[Container, Created]:
+    born: list[Container] = []
+
+    def note(pid: int, started: int) -> None:
+        born.append(container.changed(pid=pid, started=started))
+        born[0].save()
+
+    gate = _listen(container.gate) if request.waits_at_gate else None
+    extras = Extras(
+        gate=gate,
+        console=request.console,
+        preserve_fds=request.preserve_fds + _listen_fds(),
+        keyring=f"_ses.{container.id}" if request.new_keyring else "",
+        state=container.oci_state("creating") if specification.hooks else {},
+    )
+    created = launch.create(specification, todo, here(), (0, 1, 2), extras, note)
+    if gate:
+        gate.close()
+    ready = born[0].changed(ready=True)
+    try:
+        ready.save()
+    except BaseException:
+        created.abandon()
+        raise
+    return ready, created
+
+
+def _with_group(specification: Spec, container_id: str) -> Spec:
+    """An absolute path stands as it is; another one lies below a place of ours (config-linux.md, "Cgroups Path")."""
+    path = specification.cgroups_path or container_id
+    absolute = path if path.startswith("/") else f"{_PARENT_GROUP}/{path}"
+    # Within "/": no ".." leads out of the tree.
+    return specification.changed(cgroups_path=os.path.normpath(f"/{absolute.lstrip('/')}"))
+
+
+def _listen_fds() -> int:
+    """Sockets that systemd passed on: sd_listen_fds(3)."""
+    count = os.environ.get("LISTEN_FDS", "")
+    return int(count) if count.isdigit() else 0
+
+
+def _with_passed_descriptors(specification: Spec) -> Spec:
+    if not _listen_fds():
+        return specification
+    env = [*specification.process.env, f"LISTEN_FDS={_listen_fds()}", "LISTEN_PID=1"]
+    return specification.changed(process=specification.process.changed(env=env))
+
+
+def _keep_config(container: Container) -> None:
+    """Its specification as it is now: what changes in the bundle later means nothing for it."""
+    with open(os.path.join(container.bundle, "config.json"), "rb") as source:
+        text = source.read()
+    with open(os.path.join(container.directory, "config.json"), "wb") as copy:
+        copy.write(text)
+
+
+def _listen(path: str) -> socket.socket:
+    gate = socket.socket(socket.AF_UNIX)
+    directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Its path may be longer than sun_path, 108 bytes (unix(7)).
+        gate.bind(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+        gate.listen(8)
+    except OSError as error:
+        raise KernelError(f"the socket {path} cannot be made: {error.strerror}", errno=error.errno or 0) from None
+    finally:
+        os.close(directory)
+    return gate
+
+
+def start(container: Container, warn: Callable[[str], None]) -> None:
+    """Let its first process execute the program. ConflictError where it is not waiting for that."""
+    status = container.status()
+    if status == "stopped":
+        raise ConflictError("cannot start a container that has stopped", "a container runs once: create another one")
+    if status == "running":
+        raise ConflictError("cannot start an already running container")
+    if status != "created":
+        raise ConflictError(f"cannot start a container in the {status} state")
+    from labkit.oci.console import connect  # local: ``run`` needs no gate
+
+    try:
+        connection = connect(container.gate)
+    except LabkitError:
+        raise ConflictError("cannot start an already running container", "another command did it just now") from None
+    launch.start_through(connection)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(container.gate)
+    run_poststart(container, warn)
+
+
+def run_poststart(container: Container, warn: Callable[[str], None]) -> None:
+    """Its poststart hooks; one that fails stops the container, and is the error."""
+    if not container.late_hooks.get("poststart"):
+        return
+    from labkit.oci import hooks  # local: few containers have any
+
+    try:
+        hooks.run("poststart", _hooks(container, "poststart"), container.oci_state("running"))
+    except LabkitError:
+        with contextlib.suppress(LabkitError):
+            _end(container)
+            _run_poststop(container, warn)
+        raise
+
+
+def kill(container: Container, number: int, everyone: bool = False) -> None:
+    """Send a signal to its first process, or to all of its processes. ConflictError where it does not run.
+
+    SIGKILL to the first process of a container without a pid namespace of its own goes to all: nothing else would end
+    the others. A paused one is let go on then, since v1 keeps a frozen process from dying.
+    """
+    if not container.is_alive() and not (everyone or not container.own_pids):
+        raise ConflictError("container not running", "see 'labkit-oci state'")
+    if everyone or (number == signal.SIGKILL and not container.own_pids):
+        pids = group.pids(container.cgroups_path, here()) if container.cgroups_path else []
+        if not pids and not container.is_alive():
+            raise ConflictError("container not running", "see 'labkit-oci state'")
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+    else:
+        process.kill(container.pid, container.started, number)
+    if number == signal.SIGKILL:
+        with contextlib.suppress(LabkitError, FileNotFoundError):
+            freezer.thaw(container.cgroups_path, here())
+
+
+def delete(root: str, container_id: str, force: bool, warn: Callable[[str], None]) -> None:
+    """Remove a container that has stopped, or any with ``force``. ConflictError where it runs.
+
+    One that was created and never started is ended, as runc does.
+    """
+    try:
+        container = state.load(root, container_id)
+    except ConfigError:
+        if not force:
+            raise
+        container = Container(container_id, root, "", "", "", {}, "", True)
+    lock = state.take_lock(container)
+    try:
+        container = container if not container.bundle else state.load(root, container_id)
+        status = container.status()
+        if status in ("running", "paused", "creating") and not force and container.is_alive():
+            raise ConflictError(
+                f"cannot delete container {container_id} that is not stopped: {status}",
+                f"labkit-oci kill {container_id} KILL, or delete --force",
+            )
+        _take_back(container, warn)
+    finally:
+        os.close(lock)
+
+
+def _take_back(container: Container, warn: Callable[[str], None] = lambda message: None) -> None:
+    """End it and undo everything. What cannot be undone stays in its journal, and is the error."""
+    _end(container)
+    Journal(container.journal).undo()
+    _run_poststop(container, warn)
+    state.forget(container)
+
+
+def _end(container: Container) -> None:
+    if container.is_alive():
+        process.kill(container.pid, container.started, signal.SIGKILL)
+    if not container.cgroups_path or not container.pid:
+        return
+    if container.own_pids:
+        with contextlib.suppress(LabkitError, FileNotFoundError):
+            freezer.thaw(container.cgroups_path, here())  # v1: what is frozen does not die
+    else:
+        group.kill(container.cgroups_path, here(), _PATIENCE)
+    if not process.wait_for_end(container.pid, container.started, _PATIENCE):
+        raise KernelError(f"the container {container.id} does not end", "see its processes with ps, and dmesg")
+
+
+def _hooks(container: Container, kind: str) -> list[spec.Hook]:
+    return [spec.Hook(**fields) for fields in container.late_hooks.get(kind, [])]
+
+
+def _run_poststop(container: Container, warn: Callable[[str], None]) -> None:
+    if container.late_hooks.get("poststop"):
+        from labkit.oci import hooks  # local: few containers have any
+
+        for failure in hooks.run_all("poststop", _hooks(container, "poststop"), container.oci_state("stopped")):
+            warn(failure)
+
+
+def running(container: Container) -> Container:
+    """The container itself. ConflictError where its first process does not live."""
+    if not container.is_alive():
+        raise ConflictError("container not running", "see 'labkit-oci state'")
+    return container

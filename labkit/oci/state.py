@@ -1,0 +1,247 @@
+"""What is known of a container between two commands: a directory of its own below ``--root``.
+
+    ROOT/ID/state.json    the record below
+    ROOT/ID/config.json   the specification as it was when the container was created; later changes do not count
+    ROOT/ID/journal       what the host's side did, to be taken back
+    ROOT/ID/gate          the socket at which the first process waits for ``start``
+
+The directory is made before the first change, so that whatever dies in between leaves something that
+``delete --force`` finds. A status is not believed but asked of the kernel: does that very process live, does it still
+wait, is its group frozen?
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+
+from labkit.cgroups import freezer
+from labkit.cgroups.detect import here
+from labkit.errors import ConfigError, ConflictError, KernelError, NotFoundError, UsageError
+from labkit.kernel import process
+from labkit.value import Value, field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+OCI_VERSION = "1.2.0"
+
+#: The short name (``comm``) of a first process that waits for ``start``; execve(2) gives it the program's.
+WAITING = "labkit:[2:INIT]"
+
+_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
+
+
+class Container(Value):
+    """A container's record."""
+
+    id: str
+    root: str
+    bundle: str
+    rootfs: str
+    created: str
+    """RFC 3339, in UTC."""
+    annotations: dict[str, str]
+    cgroups_path: str
+    own_pids: bool
+    """Whether it has a pid namespace of its own: then the end of its first process is the end of all."""
+    ready: bool = False
+    """Whether its making was completed."""
+    pid: int = 0
+    started: int = 0
+    """The process's start time in ticks."""
+    boot: str = ""
+    late_hooks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Those that run when the specification is not at hand: poststart and poststop."""
+
+    @property
+    def directory(self) -> str:
+        """Its directory."""
+        return os.path.join(self.root, self.id)
+
+    @property
+    def gate(self) -> str:
+        """The socket at which its first process waits."""
+        return os.path.join(self.directory, "gate")
+
+    @property
+    def journal(self) -> str:
+        """What the host's side did."""
+        return os.path.join(self.directory, "journal")
+
+    def is_alive(self) -> bool:
+        """Whether its first process lives."""
+        return self.pid > 0 and self.boot == process.boot_id() and process.is_alive(self.pid, self.started)
+
+    def status(self) -> str:
+        """``creating``, ``created``, ``running``, ``paused`` or ``stopped``."""
+        if not self.is_alive():
+            return "creating" if not self.ready and is_locked(self) else "stopped"
+        if not self.ready:
+            return "creating"
+        if freezer.is_frozen(self.cgroups_path, here()):
+            return "paused"
+        # Both, since a program may take that name, and who started it may have died before it removed the gate.
+        return "created" if os.path.exists(self.gate) and _short_name(self.pid) == WAITING else "running"
+
+    def oci_state(self, status: str = "") -> dict[str, Any]:
+        """The object that the specification asks for (runtime.md, "State"), as hooks get it on standard input."""
+        status = status or self.status()
+        state: dict[str, Any] = {"ociVersion": OCI_VERSION, "id": self.id, "status": status}
+        state["pid"] = 0 if status == "stopped" else self.pid
+        state["bundle"] = self.bundle
+        if self.annotations:
+            state["annotations"] = self.annotations
+        return state
+
+    def save(self) -> None:
+        """Write the record: whole, or as it was."""
+        path = os.path.join(self.directory, "state.json")
+        try:
+            with open(f"{path}.new", "w", encoding="utf-8") as file:
+                json.dump(self.as_dict(), file)
+            os.replace(f"{path}.new", path)
+        except OSError as error:
+            raise KernelError(f"{path} cannot be written: {error.strerror}", errno=error.errno or 0) from None
+
+
+def check_id(container_id: str) -> str:
+    """The id itself. UsageError where it is none, in runc's words."""
+    if not container_id:
+        raise UsageError("container id cannot be empty")
+    if not _CHARACTERS.issuperset(container_id) or container_id in (".", "..") or len(container_id) > 200:
+        raise UsageError(
+            f"invalid container ID format: {container_id[:200]}", "letters, digits, '_', '+', '-' and '.' make an id"
+        )
+    return container_id
+
+
+def make(root: str, container_id: str) -> int:
+    """Make its directory, and take its lock: the descriptor that holds it. ConflictError where the id is taken."""
+    directory = os.path.join(root, check_id(container_id))
+    try:
+        os.makedirs(root, mode=0o700, exist_ok=True)
+        os.mkdir(directory, 0o700)
+    except FileExistsError:
+        raise ConflictError(
+            f"container with given ID already exists: {container_id}", "choose another id, or delete that container"
+        ) from None
+    except OSError as error:
+        raise KernelError(f"{directory} cannot be made: {error.strerror}", errno=error.errno or 0) from None
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def load(root: str, container_id: str) -> Container:
+    """The record. NotFoundError where there is no such container."""
+    path = os.path.join(root, check_id(container_id), "state.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            fields = json.load(file)
+        return Container(**fields)
+    except (FileNotFoundError, NotADirectoryError):
+        if os.path.isdir(os.path.dirname(path)):
+            return _unwritten(root, container_id)
+        raise NotFoundError("container does not exist", "see 'labkit-oci list'") from None
+    except PermissionError:
+        raise ConflictError(f"{path} cannot be read: permission denied", "labkit-oci must run as root") from None
+    except (ValueError, TypeError, OSError) as error:
+        raise ConfigError(f"{path} is no state of a container: {error}", "delete --force removes it") from None
+
+
+def _unwritten(root: str, container_id: str) -> Container:
+    """A directory without a record: its maker is at it, or died right there."""
+    return Container(container_id, root, "", "", "", {}, "", True)
+
+
+def every(root: str) -> list[Container]:
+    """All containers below ``root``, by name; what cannot be read is left out."""
+    try:
+        names = sorted(os.listdir(root))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    found = []
+    for name in names:
+        try:
+            found.append(load(root, name))
+        except (UsageError, NotFoundError, ConfigError):  # not ours, or just removed
+            continue
+    return found
+
+
+def take_lock(container: Container, seconds: float = 10.0) -> int:
+    """The container for ourselves: a descriptor to be closed. NotFoundError if it is deleted meanwhile.
+
+    flock(2) on the directory goes with the process that holds it, however that dies.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            descriptor = os.open(container.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise NotFoundError("container does not exist") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            if time.monotonic() > deadline:
+                raise ConflictError(
+                    f"another command is at work on the container {container.id}", "try again in a moment"
+                ) from None
+            time.sleep(0.01)
+            continue
+        if os.path.isdir(container.directory):
+            return descriptor
+        os.close(descriptor)
+
+
+def is_locked(container: Container) -> bool:
+    """Whether a command is at work on it."""
+    try:
+        descriptor = os.open(container.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def forget(container: Container) -> None:
+    """Remove its directory: the record last, so that whoever is killed in between can be finished."""
+    for name in ("gate", "config.json", "journal", "journal.new", "state.json.new", "state.json"):
+        try:
+            os.unlink(os.path.join(container.directory, name))
+        except FileNotFoundError:
+            continue
+    try:
+        os.rmdir(container.directory)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise KernelError(
+            f"{container.directory} cannot be removed: {error.strerror}", "something else was put there"
+        ) from None
+
+
+def now() -> str:
+    """The time as RFC 3339 has it, with nanoseconds, in UTC."""
+    nanoseconds = time.time_ns()
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(nanoseconds // 1_000_000_000))
+    return f"{seconds}.{nanoseconds % 1_000_000_000:09d}Z"
+
+
+def _short_name(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().rstrip("\n")
+    except OSError:
+        return ""
