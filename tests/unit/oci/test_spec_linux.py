@@ -70,7 +70,7 @@ def test_parameters_of_namespaces() -> None:
         ("", {"intelRdt": {"closID": "x"}}, "labkit does not support linux.intelRdt"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(kinds: str, linux: dict[str, object], sentence: str) -> None:
+def test_what_cannot_be_is_refused_by_name(kinds: str, linux: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
         _parse(kinds, **linux)
     assert sentence in caught.value.message
