@@ -65,7 +65,11 @@ def test_the_minimum() -> None:
         ("linux.devices", [{"path": "/dev/..", "type": "p"}], "must be an absolute path of a file"),
         ("linux.devices", [{"path": "/x", "type": "b", "major": 1 << 12, "minor": 0}], "must be a device's numbers"),
         ("linux.devices", [{"path": "/x", "type": "p", "uid": -1}], "must be numbers of a user and a group"),
-        ("hooks", {}, "labkit does not support hooks"),
+        ("hooks", {"poststop": [{"path": "x"}]}, "hooks.poststop[0].path must be an absolute path"),
+        ("hooks", {"poststop": [{"path": "/x", "timeout": 0}]}, "timeout must be greater than zero"),
+        ("hooks", {"prestop": []}, "labkit does not support hooks.prestop"),
+        ("annotations", {"a": 1}, "annotations must have names, and strings"),
+        ("process.consoleSize", {"width": -1, "height": 1}, "process.consoleSize is no size of a terminal"),
         ("root", [], "root must be an object"),
     ],
 )
