@@ -27,7 +27,7 @@ SYSCALL_NUMBERS = {
 }
 #: Since Linux 5.1 a new one has the same number everywhere.
 for _numbers in SYSCALL_NUMBERS.values():
-    _numbers.update({"close_range": 436, "openat2": 437, "mount_setattr": 442})
+    _numbers.update({"close_range": 436, "open_tree": 428, "move_mount": 429, "openat2": 437, "mount_setattr": 442})
 
 #: What an errno usually means when containers are made: the hint of the error that the user reads.
 HINTS = {

@@ -26,6 +26,10 @@ MS_SHARED = 0x100000
 MS_RELATIME = 0x200000
 MS_STRICTATIME = 0x1000000
 MNT_DETACH = 0x2
+_AT_FDCWD = -100
+_OPEN_TREE_CLONE = 0x1
+_MOVE_MOUNT_F_EMPTY_PATH = 0x4
+_MOVE_MOUNT_T_EMPTY_PATH = 0x40
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 
@@ -59,8 +63,14 @@ def remount(target: str, flags: int, cleared: int = 0, shown: str = "") -> None:
         mount("", target, flags=wanted, shown=shown)
     except KernelError as refused:
         locked = os.statvfs(target).f_flag & _LOCKABLE
-        if refused.errno != errno.EPERM or locked & cleared or not locked & ~flags:
+        if refused.errno != errno.EPERM or not locked & ~flags:
             raise
+        if locked & cleared:
+            raise KernelError(
+                f"the mount on {shown or target} keeps its flags in a user namespace, and one of them was to go",
+                "take out rw, suid, dev, exec or atime, as the host's own mount has the opposite",
+                errno.EPERM,
+            ) from None
         mount("", target, flags=wanted | locked, shown=shown)
 
 
@@ -80,6 +90,18 @@ def set_recursively(descriptor: int, to_set: int, to_clear: int, shown: str) -> 
     size = ctypes.sizeof(attributes)
     what = f"mount_setattr({shown}, AT_RECURSIVE, set {to_set:#x}, clear {to_clear:#x})"
     libc.syscall("mount_setattr", descriptor, "", flags, ctypes.byref(attributes), size, what=what)
+
+
+def copy_of(path: str, recursive: bool) -> int:
+    """A descriptor of a copy of what is mounted at ``path``, which lies nowhere yet (open_tree(2), Linux 5.2)."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
+    return libc.syscall("open_tree", _AT_FDCWD, path, flags, what=f"open_tree({path}, OPEN_TREE_CLONE)")
+
+
+def move_onto(copy: int, target: int, shown: str) -> None:
+    """Mount what ``copy_of`` gave on what is open (move_mount(2))."""
+    by_number = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
+    libc.syscall("move_mount", copy, "", target, "", by_number, what=f"move_mount(onto {shown})")
 
 
 def umount(target: str, flags: int = 0) -> None:

@@ -169,5 +169,5 @@ def _entry(parent: int, name: str, path: str) -> int:
         raise KernelError(f"{path}: {error.strerror}", errno=error.errno or 0) from error
     if not stat.S_ISDIR(os.fstat(found).st_mode):
         os.close(found)
-        raise KernelError(f"{path} is no ordinary directory", errno=errno.ENOTDIR)
+        raise KernelError(f"{path} is not an ordinary directory", errno=errno.ENOTDIR)
     return found

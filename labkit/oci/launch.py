@@ -122,7 +122,7 @@ def create(
     began = time.monotonic()
     flags = namespaces.flags_of(new)
     with _children_in("" if by_scout else spec.namespaces.get("pid", "")):
-        pid = entry.clone(spec, flags) if by_scout else namespaces.clone(flags)
+        pid = _clone_by_scout(spec, plan, flags) if by_scout else namespaces.clone(flags)
     if pid == 0:
         ours.close()
         init.main(spec, plan, theirs, stdio, extras, filter_)  # never returns
@@ -148,6 +148,21 @@ def create(
         created.abandon()
         raise
     return created
+
+
+def _clone_by_scout(spec: Spec, plan: Plan, flags: int) -> int:
+    if "user" not in spec.namespaces:
+        return entry.clone(spec, flags)
+    from labkit.oci import sources  # local: few containers have a user namespace
+
+    sources.take(plan.init)
+    pid = -1
+    try:
+        pid = entry.clone(spec, flags)
+    finally:
+        if pid:  # in the child they are for init
+            sources.drop()
+    return pid
 
 
 def compiled(profile: Profile | None) -> Filter | None:

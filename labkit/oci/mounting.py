@@ -33,6 +33,9 @@ _REPLACEABLE = {
     )
 }
 
+#: (source, recursive) -> descriptor of a copy of that mount: sources.py makes them, for user namespaces only.
+COPIES: dict[tuple[str, bool], int] = {}
+
 
 class MountInside(Inside):
     """A file system; ``options`` in mount(8)'s words. Its directory is made where it is missing."""
@@ -59,7 +62,7 @@ class MountInside(Inside):
         options = mountoptions.parse(self.options)
         # A link would be an image's way to a /proc of its own making, for whoever writes to /proc later.
         follow = self.kind not in ("proc", "sysfs")
-        with kept_open(rootdir.directory(self.rootfs, self.path, follow)) as target:
+        with kept_open(self._directory(follow)) as target:
             _refuse_in_proc(self.rootfs, target, self.path, from_proc=self.kind == "proc")
             data = ",".join([*self._mode(target), *([options.data] if options.data else [])])
             mounts.mount(self.source, by_number(target), self.kind, options.flags, data, shown=self.path)
@@ -69,6 +72,15 @@ class MountInside(Inside):
                 with reopened(self.rootfs, self.path, target) as top:
                     copyup.copy(target, top, self.path)
             _finish(self, target, options)
+
+    def _directory(self, follow: bool) -> int:
+        try:
+            return rootdir.directory(self.rootfs, self.path, follow)
+        except KernelError as error:
+            if follow or error.errno != errno.ENOTDIR:
+                raise
+            message = f'filesystem "{self.kind}" must be mounted on ordinary directory, and {self.path} is none'
+            raise ConfigError(message) from None
 
     def _mode(self, target: int | None = None) -> tuple[str, ...]:
         """A tmpfs has the mode of the directory that it covers, unless one is given."""
@@ -84,7 +96,7 @@ class MountInside(Inside):
 class BindInside(Inside):
     """A directory or file of the host at a place in the container; ``options`` in mount(8)'s words.
 
-    Flags need a remount: mount(2) ignores them when it binds.
+    Flags need a remount: mount(2) ignores them when it binds. Where the source is out of reach ``COPIES`` may have it.
     """
 
     source: str
@@ -102,16 +114,24 @@ class BindInside(Inside):
     def do(self) -> None:
         """Bind what is open to what is open, then the flags, then what is a call of its own."""
         options = mountoptions.parse(self.options)
+        recursive = options.flags & mounts.MS_REC
+        copy = None
         try:
             source = os.open(self.source, os.O_PATH | os.O_CLOEXEC)
         except OSError as error:
-            raise NotFoundError(f"{self.source}, to be mounted on {self.path}: {error.strerror}") from error
+            copy = COPIES.get((self.source, bool(recursive))) if error.errno == errno.EACCES else None
+            if copy is None:
+                raise NotFoundError(f"{self.source}, to be mounted on {self.path}: {error.strerror}") from error
+            source = os.dup(copy)
         with kept_open(source):
             make = rootdir.directory if stat.S_ISDIR(os.fstat(source).st_mode) else rootdir.file
             with kept_open(make(self.rootfs, self.path)) as target:
                 _refuse_in_proc(self.rootfs, target, self.path, _is_proc(source))
-                bind = mounts.MS_BIND | options.flags & mounts.MS_REC
-                mounts.mount(by_number(source), by_number(target), flags=bind, shown=self.path)
+                if copy is None:
+                    bind = mounts.MS_BIND | recursive
+                    mounts.mount(by_number(source), by_number(target), flags=bind, shown=self.path)
+                else:
+                    mounts.move_onto(copy, target, self.path)
                 _finish(self, target, options, flags=options.own_flags, cleared=options.cleared)
 
 
@@ -168,9 +188,9 @@ def _refuse_in_proc(rootfs: str, target: int, path: str, from_proc: bool) -> Non
     """Nothing may lie on /proc but a proc file system, and nothing in it: labels and settings are written there."""
     inside = rootdir.path_inside(rootfs, target)
     if inside == "/proc" and not from_proc:
-        raise ConfigError(f"{path} cannot be mounted: only a proc file system may lie on /proc")
+        raise ConfigError(f'"{path}" cannot be mounted because it is not of type proc, and lies on /proc')
     if inside.startswith("/proc/") and inside not in _REPLACEABLE:
-        raise ConfigError(f"{path} cannot be mounted, since it is inside /proc")
+        raise ConfigError(f'"{path}" cannot be mounted because it is inside /proc')
 
 
 def _is_proc(source: int) -> bool:

@@ -186,6 +186,43 @@ def test_a_slave_hears_of_the_hosts_mounts_and_tells_nothing(bundle: Bundle, sha
         assert beside.communicate(timeout=10)[0] == "0\n"
 
 
+def test_in_a_user_namespace_flags_of_the_hosts_are_kept(bundle: Bundle, tmp_path: Path) -> None:
+    """They are locked (mount_namespaces(7)): a remount that names none of them keeps them, and one cannot go."""
+    (tmp_path / "vol").mkdir()
+    output("mount", "-t", "tmpfs", "-o", "nosuid,nodev,noexec,mode=755", "none", str(tmp_path / "vol"))
+    try:
+        bundle.in_user_namespace()
+        bundle.mount("/vol", "bind", str(tmp_path / "vol"), "rbind", "ro")
+        table = bundle.run(f"echo x > /dev/null && ls /dev/full && cat /proc/keys; {TABLE}")
+        assert {"ro", "nosuid", "nodev", "noexec"} <= set(mount_line(table, "/vol")[0])
+        bundle.mount("/vol2", "bind", str(tmp_path / "vol"), "rbind", "ro", "exec")
+        assert "the mount on /vol2 keeps its flags in a user namespace" in bundle.refusal()
+    finally:
+        output("umount", str(tmp_path / "vol"))
+
+
+def test_in_a_user_namespace_a_source_is_taken_that_only_the_hosts_root_can_reach(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    bundle.in_user_namespace()
+    closed = tmp_path / "closed"
+    (closed / "data/below").mkdir(parents=True)
+    (closed / "file").write_text("seen\n")
+    output("mount", "-t", "tmpfs", "none", str(closed / "data/below"))
+    closed.chmod(0o700)
+    try:
+        bundle.mount("/a", "bind", str(closed / "data"), "rbind", "ro")
+        bundle.mount("/b", "bind", str(closed / "data"), "bind")
+        bundle.mount("/etc/file", "bind", str(closed / "file"), "bind", "rprivate")
+        points = [line.split(" ")[4] for line in bundle.run(f"cat /etc/file; {TABLE}").splitlines()[1:]]
+        assert {"/a", "/a/below", "/b", "/etc/file"} <= set(points)
+        assert "/b/below" not in points
+        bundle.mount("/c", "bind", str(closed / "missing"), "bind")
+        assert "No such file" in bundle.refusal() or "Permission denied" in bundle.refusal()
+    finally:
+        output("umount", str(closed / "data/below"))
+
+
 def test_remount(bundle: Bundle, tmp_path: Path) -> None:
     bundle.mount("/mnt", "tmpfs", "tmpfs", "nosuid")
     bundle.mount("/mnt", "", "", "remount", "bind", "ro", "nodev")

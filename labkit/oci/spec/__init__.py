@@ -90,8 +90,8 @@ def parse(document: Any, bundle: str) -> Spec:
         namespaces=kinds,
         cgroups_path=linux.value("cgroupsPath", str, ""),
         resources=resources.read(linux.child("resources", optional=True)),
-        masked_paths=linux.strings("maskedPaths"),
-        readonly_paths=linux.strings("readonlyPaths"),
+        masked_paths=_absolute(linux, "maskedPaths"),
+        readonly_paths=_absolute(linux, "readonlyPaths"),
         domainname=top.value("domainname", str, ""),
         uid_mappings=namespace.read_mappings(linux, "uidMappings", kinds),
         gid_mappings=namespace.read_mappings(linux, "gidMappings", kinds),
@@ -115,6 +115,13 @@ def parse(document: Any, bundle: str) -> Spec:
             f"one of {', '.join(PROPAGATION)}",
         )
     return spec
+
+
+def _absolute(linux: Reader, name: str) -> list[str]:
+    for path in linux.strings(name):
+        if not path.startswith("/"):
+            raise ConfigError(f"config.json: {linux.where(name)} has '{path}', which must be an absolute path")
+    return linux.strings(name)
 
 
 def _seccomp(linux: Reader) -> Profile | None:

@@ -98,7 +98,7 @@ def test_what_cannot_be_found_says_why(root: str, path: str, number: int) -> Non
 
 
 def test_a_link_is_no_ordinary_directory(root: str) -> None:
-    with pytest.raises(KernelError, match="no ordinary directory"):
+    with pytest.raises(KernelError, match="not an ordinary directory"):
         rootdir.directory(root, "/absolute", follow=False)
     assert _where(root, lambda place, path: rootdir.directory(place, path, follow=False), "/fresh") == "/fresh"
 

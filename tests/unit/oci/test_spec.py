@@ -58,6 +58,8 @@ def test_the_minimum() -> None:
         ("mounts", [{"destination": "/a", "source": "/b", "options": ["bind", "size=1"]}], "'size=1', which no bind"),
         ("mounts", [{"destination": "/a", "type": "proc", "options": ["tmpcopyup"]}], "which only a tmpfs can do"),
         ("mounts", [{"destination": "/a", "uidMappings": []}], "labkit does not support mounts[0].uidMappings"),
+        ("linux.maskedPaths", ["/a", "b"], "linux.maskedPaths has 'b', which must be an absolute path"),
+        ("linux.readonlyPaths", [""], "linux.readonlyPaths has '', which must be an absolute path"),
         ("linux.rootfsPropagation", "sideways", "'sideways', which no mount can have"),
         ("linux.devices", [{"path": "/dev/x", "type": "x"}], "'x', and must be c, b, u or p"),
         ("linux.devices", [{"path": "/dev/x", "type": "c"}], "linux.devices[0].major is missing"),
