@@ -25,6 +25,8 @@ SYSCALL_NUMBERS = {
     "x86_64": {"pivot_root": 155, "clone": 56, "capset": 126, "capget": 125, "bpf": 321, "seccomp": 317, "keyctl": 250},
     "aarch64": {"pivot_root": 41, "clone": 220, "capset": 91, "capget": 90, "bpf": 280, "seccomp": 277, "keyctl": 219},
 }
+SYSCALL_NUMBERS["x86_64"]["execveat"] = 322
+SYSCALL_NUMBERS["aarch64"]["execveat"] = 281
 #: Since Linux 5.1 a new one has the same number everywhere.
 for _numbers in SYSCALL_NUMBERS.values():
     _numbers.update({"close_range": 436, "open_tree": 428, "move_mount": 429, "openat2": 437, "mount_setattr": 442})

@@ -1,20 +1,21 @@
 """The last steps of a process in a container: become the user, give up rights, become the program.
 
 Two parts: ``prepare`` fails as long as whoever asked for the container can still be told (create), ``execute`` is
-what is left for ``start``.
+what is left for ``start``, and goes by kernel/trampoline.py, so that /proc/self/exe is never the host's Python.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import signal
 import stat
 from shlex import join, quote
 
-from labkit.errors import LabkitError
-from labkit.kernel import capabilities
+from labkit.errors import KernelError, LabkitError
+from labkit.kernel import capabilities, trampoline
 from labkit.kernel.process import set_dumpable, set_personality
 from labkit.value import Value
 
@@ -34,6 +35,11 @@ _HINT = "it must be in the container's root file system, on its PATH or given wi
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+_OURSELVES: os.stat_result | None = None
+with contextlib.suppress(OSError):  # no /proc, as on other systems, where a reader of config.json also imports us
+    _OURSELVES = os.stat("/proc/self/exe")
+
+
 class RefusedError(LabkitError):
     """The program cannot be executed, or not as this user; ``exit_status`` is 126, 127 or 125."""
 
@@ -49,6 +55,8 @@ class Program(Value):
     args: list[str]
     environment: dict[str, str]
     filter: Filter | None = None
+    file: int = -1
+    """A file in memory for kernel/trampoline.py, or -1."""
 
 
 def prepare(process: Process, tell: Any, filter_: Filter | None = None, personality: int | None = None) -> Program:
@@ -60,6 +68,7 @@ def prepare(process: Process, tell: Any, filter_: Filter | None = None, personal
 
     RefusedError, or KernelError.
     """
+    file = trampoline.make_file()  # now: a filter might not allow it later
     environment = dict(variable.partition("=")[::2] for variable in process.env)
     if not environment.get("HOME"):
         environment["HOME"] = _home(process.uid)
@@ -75,20 +84,62 @@ def prepare(process: Process, tell: Any, filter_: Filter | None = None, personal
     if not entered:
         _enter(process.cwd)
     path = find(process.args[0], environment.get("PATH", _DEFAULT_PATH))
-    return Program(path, process.args, environment, filter_ if process.no_new_privileges else None)
+    return Program(path, process.args, environment, filter_ if process.no_new_privileges else None, file)
 
 
-def execute(program: Program, tell: Any) -> NoReturn:
-    """Execute the program; an error is told, and is the process's end."""
+def execute(program: Program, tell: Any, report: int) -> NoReturn:
+    """Execute the program. What keeps us from it goes to ``tell``; what keeps the trampoline from it, by which it is
+    done, as a line to the descriptor ``report``: see ``refusal_in``. Both are the process's end.
+    """
     _restore_signals()
     try:
+        if program.file >= 0:
+            _execute_from_memory(program, report)
+        _check_interpreter(program.path)
         if program.filter:
             program.filter.load()
         os.execve(program.path, program.args, program.environment)  # noqa: S606 - this is the container's program
     except OSError as error:
         refused = _refusal(f"exec {program.path}", error)
-        tell("error", message=refused.message, hint=refused.hint, status=refused.exit_status)
-        os._exit(refused.exit_status)
+    except RefusedError as error:
+        refused = error
+    tell("error", message=refused.message, hint=refused.hint, status=refused.exit_status)
+    os._exit(refused.exit_status)
+
+
+def refusal_in(event: dict[str, Any]) -> RefusedError | None:
+    """What an event ``execve`` of the trampoline means; None for any other event."""
+    if event["event"] != "execve":
+        return None
+    number = int(event["errno"])
+    return _refusal(f"exec {event['path']}", OSError(number, os.strerror(number)))
+
+
+def _execute_from_memory(program: Program, report: int) -> None:
+    """By the trampoline: it returns where files in memory cannot be executed."""
+    event = json.dumps({"event": "execve", "path": program.path, "errno": trampoline.DIGITS.decode()})
+    contents = trampoline.program(program.path, report, event.encode() + b"\n", program.filter)
+    os.set_inheritable(report, True)
+    with contextlib.suppress(KernelError):
+        trampoline.execute(program.file, contents, program.args, program.environment)
+    os.set_inheritable(report, False)
+
+
+def _check_interpreter(path: str) -> None:
+    """RefusedError where executing ``path`` would execute our own program, the host's Python, once more."""
+    for _ in range(5):  # as deep as the kernel follows interpreters (BINPRM_MAX_RECURSION, Linux 5.10)
+        with contextlib.suppress(OSError):
+            if _OURSELVES and os.path.samestat(os.stat(path), _OURSELVES):
+                raise RefusedError(f"exec {path}: permission denied", "it leads to labkit's own program, out here")
+        try:
+            with open(path, "rb") as file:
+                first, _, rest = file.read(256).partition(b"\n")[0].partition(b"#!")
+        except OSError:
+            return
+        words = rest.split()
+        if first or not words:
+            return
+        path = os.fsdecode(words[0])
 
 
 def last_command(process: Process) -> str:

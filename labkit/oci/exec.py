@@ -7,6 +7,7 @@ one has entered. We wait, and pass signals on.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 from types import FrameType
@@ -52,6 +53,10 @@ def run(process: Process, target: int, cgroups_path: str, hierarchies: Hierarchi
             told = answers.read()
     _, status = os.waitpid(helper, 0)
     if told:
+        if told.startswith("{"):
+            refused = become.refusal_in(json.loads(told))
+            assert refused, told
+            raise StartError(refused.message, refused.hint, refused.exit_status)
         message, hint, code = told.split("\0")
         raise StartError(message, hint, int(code))
     return _as_shell(status)
@@ -102,7 +107,7 @@ def _enter_and_run(
             for door in doors:
                 os.write(door, b"0")  # whoever writes
             init.place_stdio((0, 1, 2))
-            become.execute(become.prepare(process, tell), tell)
+            become.execute(become.prepare(process, tell), tell, writer)
         # The pid as we see it: entering a pid namespace has not moved ourselves.
         os.write(writer, f"{child}\n".encode())
         os.close(writer)

@@ -65,7 +65,7 @@ def main(
             _run_hooks("startContainer", spec, extras, "created")
         # No operation: from here on it is the program's life, and not the making of its container.
         tell("program", where="init", command=become.last_command(spec.process), seconds=0.0)
-        become.execute(program, tell)
+        become.execute(program, tell, channel.fileno())
     except become.RefusedError as error:
         tell("error", message=error.message, hint=error.hint, status=error.exit_status)
     except LabkitError as error:

@@ -22,7 +22,7 @@ from labkit import log
 from labkit.cgroups import group
 from labkit.errors import LabkitError
 from labkit.kernel import namespaces, process, rlimit
-from labkit.oci import entry, init
+from labkit.oci import become, entry, init
 from labkit.value import Value, field
 
 TYPE_CHECKING = False
@@ -221,6 +221,9 @@ def _read_events(channel: socket.socket, until: str) -> None:
     with channel.makefile("r", encoding="utf-8") as lines, contextlib.suppress(ConnectionResetError):
         for line in lines:
             event: dict[str, Any] = json.loads(line)
+            refused = become.refusal_in(event)
+            if refused:
+                raise StartError(refused.message, refused.hint, refused.exit_status)
             kind = event.pop("event")
             if kind == "error":
                 raise StartError(event["message"], event["hint"], event["status"])
