@@ -58,6 +58,6 @@ def read(reader: Reader, bundle: str) -> MountPoint:
 def _refuse_others(data: str, reader: Reader) -> None:
     """The kernel would ignore what is the file system's own, since a bind mount makes none."""
     for word in data.split(","):
-        # fstab(5): those are for other programs.
-        if word and not word.startswith(("x-", "X-")):
+        # For other programs: x-… (fstab(5)), and what podman leaves in of its volumes' options.
+        if word and not word.startswith(("x-", "X-")) and word not in ("copy", "nocopy"):
             raise ConfigError(f"config.json: {reader.where('options')} has '{word}', which no bind mount can do")
