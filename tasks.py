@@ -297,6 +297,27 @@ def matrix(
     return matrix_task.play(cell, only, outputs, ci=ci, jobs=jobs, fresh=fresh)
 
 
+@task(
+    iterable=("only",),
+    only="one benchmark; may be repeated (without it: all)",
+    runs="how often each command is run (default: 21)",
+    markdown="also write the table to this file",
+    json=JSON,
+)
+def bench(context: Context, only: list[str], runs: str = "21", markdown: str | None = None, json: bool = False) -> int:
+    """Measure labkit beside runc, podman and docker.
+
+    On this Linux host, in a test host, as root, in turns: the medians of one run can be compared, and no others. What is not
+    installed is left out and said. Ends with 1 where a figure was not reached.
+
+        invoke bench
+        invoke bench --only run --only exec --runs 51
+    """
+    from labkit.host.bench import task as bench_task
+
+    return bench_task.bench(only, runs, markdown, json)
+
+
 @task(json=JSON)
 def scenarios(context: Context, json: bool = False) -> None:
     """List the lessons: how long they take and what they show.
