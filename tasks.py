@@ -9,15 +9,11 @@ a machine's back end (fabric, QMP) and the lessons' player (pytest) take longer 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
-from invoke.tasks import Task
-from invoke.tasks import task as invoke_task
 
-from labkit.host import boundary
-from labkit.host.taskargs import LessonTask, end_usage_errors_as_ours
+from labkit.host.taskargs import LessonTask, end_usage_errors_as_ours, task
 
 if TYPE_CHECKING:
     from labkit.host.machines.base import Machine
@@ -34,16 +30,6 @@ JUNIT = "also write the results to this file, as JUnit XML"
 NAME = "a lesson; `invoke scenarios` lists them"
 
 
-def task(
-    klass: Any = Task, iterable: tuple[str, ...] = (), **help_texts: str
-) -> Callable[[Callable[..., int | None]], Any]:
-    """An invoke task with its arguments' help, whose errors end at labkit's one boundary.
-
-    The arguments ``iterable`` may be given several times.
-    """
-    return lambda body: invoke_task(help=help_texts, klass=klass, iterable=iterable)(boundary.task_body(body))
-
-
 def the_machine(name: str | None, provider: str | None = None) -> Machine:
     """The machine called ``name`` in lab.yaml, or the default one, under the provider that it has, or gets."""
     from labkit.host import config, machines
@@ -53,17 +39,9 @@ def the_machine(name: str | None, provider: str | None = None) -> Machine:
 
 def the_running_machine(name: str | None, provider: str | None = None) -> Machine:
     """The same, if it is running. ConflictError where it is not."""
-    from labkit.errors import ConflictError
+    from labkit.host import machines
 
-    machine = the_machine(name, provider)
-    status = machine.status()
-    if status.state != "running":
-        option = f" --machine {name}" if name else ""
-        why = f" ({status.detail})" if status.detail else ""
-        raise ConflictError(
-            f"The machine “{machine.name}” is {status.state}{why}.", f"Start it with `invoke up{option}`."
-        )
-    return machine
+    return machines.check_running(the_machine(name, provider))
 
 
 def say(sentence: str) -> None:
@@ -176,16 +154,12 @@ def deploy(
         sudo .venv/bin/invoke deploy --machine local
         sudo .venv/bin/invoke deploy --machine local --remove
     """
-    from labkit.errors import UsageError
     from labkit.host import deploy as deployment
+    from labkit.host import installation
 
-    if machine == "local":
-        from labkit.host import installation
-
+    if installation.is_meant(machine, prefix, remove=remove):
         print(installation.deploy_or_remove(prefix, remove=remove))
         return
-    if prefix or remove:
-        raise UsageError("--prefix and --remove are for this host.", "Add `--machine local`.")
     print(deployment.deploy(the_running_machine(machine, provider).connection()))
 
 
@@ -307,8 +281,8 @@ def matrix(
 def bench(context: Context, only: list[str], runs: str = "21", markdown: str | None = None, json: bool = False) -> int:
     """Measure labkit beside runc, podman and docker.
 
-    On this Linux host, in a test host, as root, in turns: the medians of one run can be compared, and no others. What is not
-    installed is left out and said. Ends with 1 where a figure was not reached.
+    On this Linux host, as root, in turns: the medians of one run can be compared, and no others. Ends with 1 where a
+    figure was not reached.
 
         invoke bench
         invoke bench --only run --only exec --runs 51

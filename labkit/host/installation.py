@@ -82,6 +82,13 @@ def remove_from(prefix: str = payload.PREFIX) -> int:
     return len(names) - len(_OWN_FILES)
 
 
+def is_meant(machine: str | None, prefix: str | None, *, remove: bool) -> bool:
+    """Whether ``invoke deploy`` is about this host. UsageError where it is not and something only it has was asked."""
+    if machine != "local" and (prefix or remove):
+        raise UsageError("--prefix and --remove are for this host.", "Add `--machine local`.")
+    return machine == "local"
+
+
 def deploy_or_remove(prefix: str | None, *, remove: bool) -> str:
     """What ``invoke deploy --machine local`` does, and the line that it ends with."""
     _check_host()

@@ -1,4 +1,5 @@
-"""Where invoke's reading of the command line is not what a user needs: a lesson's missing NAME, and the exit status.
+"""The lab's own kind of invoke task, and where invoke's reading of the command line is not what a user needs: a
+lesson's missing NAME, and the exit status.
 
 invoke finds a missing argument before any task's body runs, and says so in its own words: ``'scenario' did not receive
 required positional arguments: 'name'``. The argument's name is the one part of that sentence that we can choose, and
@@ -15,8 +16,10 @@ from invoke.exceptions import Exit, ParseError
 from invoke.parser.argument import Argument
 from invoke.program import Program
 from invoke.tasks import Task
+from invoke.tasks import task as invoke_task
 
 from labkit.errors import UsageError
+from labkit.host import boundary
 from labkit.host.paths import checkout
 
 
@@ -62,3 +65,13 @@ def _with_our_status(parse: Callable[[Program], None]) -> Callable[[Program], No
             raise Exit(str(error), code=UsageError.exit_status) from error
 
     return parsed
+
+
+def task(
+    klass: Any = Task, iterable: tuple[str, ...] = (), **help_texts: str
+) -> Callable[[Callable[..., int | None]], Any]:
+    """An invoke task with its arguments' help, whose errors end at labkit's one boundary.
+
+    The arguments ``iterable`` may be given several times.
+    """
+    return lambda body: invoke_task(help=help_texts, klass=klass, iterable=iterable)(boundary.task_body(body))

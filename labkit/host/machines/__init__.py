@@ -14,7 +14,7 @@ from labkit.host.machines.qemu import QemuMachine
 from labkit.host.machines.vagrant import VagrantMachine
 from labkit.host.names import not_found
 
-__all__ = ["BACKENDS", "Machine", "Status", "open_machine", "provider_of"]
+__all__ = ["BACKENDS", "Machine", "Status", "check_running", "open_machine", "provider_of"]
 
 BACKENDS: dict[str, Callable[[MachineConfig], Machine]] = {
     "qemu": QemuMachine,
@@ -48,6 +48,17 @@ def open_machine(config: MachineConfig, provider: str | None = None) -> Machine:
         # Options are the provider's own: those of another would only be refused.
         config = dataclasses.replace(config, provider=chosen, options={})
     return BACKENDS[chosen](config)
+
+
+def check_running(machine: Machine) -> Machine:
+    """The machine itself. ConflictError where it does not run."""
+    status = machine.status()
+    if status.state != "running":
+        why = f" ({status.detail})" if status.detail else ""
+        raise ConflictError(
+            f"The machine “{machine.name}” is {status.state}{why}.", f"{common.task('up', machine.name)} starts it."
+        )
+    return machine
 
 
 def provider_of(name: str) -> str | None:

@@ -18,7 +18,7 @@ from labkit.errors import NotFoundError, UsageError
 from labkit.host import cleaning, config, consolelog, paths
 
 TASKS = """
-    box check clean deploy destroy doctor down lint logs matrix reset scenario scenarios ssh status test up
+    bench box check clean deploy destroy doctor down lint logs matrix reset scenario scenarios ssh status test up
 """.split()
 
 
