@@ -6,11 +6,14 @@ Both worlds may use it; it knows only the standard library.
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar
 
 from labkit.errors import ConfigError
+from labkit.value import TYPE_CHECKING
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 
 class Reader:

@@ -21,12 +21,16 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from labkit.errors import UsageError
+from labkit.value import TYPE_CHECKING
 
-Event = dict[str, Any]
-Listener = Callable[[Event], None]
+if TYPE_CHECKING:
+    from typing import Any
+
+    Event = dict[str, Any]
+    Listener = Callable[[Event], None]
+
 
 _listeners: list[Listener] = []
 _numbers = itertools.count(1)

@@ -7,9 +7,11 @@ Documentation/admin-guide/cgroup-v1/devices.rst.
 
 from __future__ import annotations
 
-from typing import Any
-
 from labkit.kernel import bpf
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 EVERYTHING = "a *:* rwm"
 DENY = "deny "

@@ -7,7 +7,6 @@ import errno
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 from labkit.cgroups import freezer, limits, placement, sharing, v1, v2
 from labkit.cgroups.detect import Hierarchies
@@ -16,6 +15,10 @@ from labkit.errors import ConflictError, KernelError, NotFoundError
 from labkit.kernel import process
 from labkit.operations import Operation
 from labkit.operations.files import write_kernel_file
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 EVERYTHING = "a *:* rwm"
 """devices.EVERYTHING, without the import of the program's language."""

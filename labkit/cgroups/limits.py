@@ -6,10 +6,11 @@ number that is 0 is not set. What few ask for (disks, huge pages, networks, RDMA
 
 from __future__ import annotations
 
-from typing import Any
-
 from labkit.errors import ConfigError
-from labkit.value import Value
+from labkit.value import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Setting(Value):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from labkit.cgroups.limits import Setting, Settings
 from labkit.errors import ConfigError
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 #: The specification's name -> v1's file, and the key in v2's io.max.
 _THROTTLES = {

@@ -7,11 +7,13 @@ the kernel does not, and a container that can be kept within its memory is bette
 
 from __future__ import annotations
 
-from typing import Any
-
 from labkit import log
 from labkit.cgroups import limits, v2
 from labkit.cgroups.detect import Hierarchies
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Section of the specification -> controller, by v1's name.
 _CONTROLLERS = {

@@ -6,10 +6,13 @@ The names and units are v1's, as monitoring tools expect them: nanoseconds, byte
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from labkit.cgroups import v2
 from labkit.cgroups.detect import Hierarchies
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 #: What runc says where v2's word is max: the largest number of 64 bits.
 _NO_LIMIT = (1 << 64) - 1

@@ -8,7 +8,10 @@ import re
 import sys
 
 from labkit import log
-from labkit.log import Event
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labkit.log import Event
 
 _DIM, _BOLD, _PLAIN = "\033[2m", "\033[1m", "\033[0m"
 _ID = re.compile(r"\b[0-9a-f]{64}\b")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import Any
 
 from labkit.errors import UsageError
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 #: docker's own least memory limit.
 _LEAST_MEMORY = 6 << 20

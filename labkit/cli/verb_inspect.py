@@ -10,12 +10,15 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from labkit.document import Reader
 from labkit.engine import bundle, lifecycle, record
 from labkit.errors import NotFoundError
 from labkit.images import store
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

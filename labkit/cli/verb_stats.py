@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
 
 from labkit.cli import table
 from labkit.engine import gc, record, stats
 from labkit.errors import ConflictError
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

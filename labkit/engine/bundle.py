@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from labkit.cgroups import group
 from labkit.cgroups.detect import Hierarchies
@@ -14,7 +13,10 @@ from labkit.network.model import DEFAULT, Sandbox
 from labkit.network.portmap import PortMapping
 from labkit.oci import defaults
 from labkit.storage import DRIVERS
-from labkit.value import Value, field
+from labkit.value import TYPE_CHECKING, Value, field
+
+if TYPE_CHECKING:
+    from typing import Any
 
 NETWORKS = ("bridge", "host", "none")
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

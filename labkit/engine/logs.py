@@ -7,10 +7,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
 
 from labkit.engine import lease
 from labkit.engine.record import Container
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def entries(container: Container, follow: bool = False) -> Iterator[dict[str, Any]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 from shlex import quote
 
+from labkit import textfile
 from labkit.engine.bundle import name_files, sandbox_of
 from labkit.engine.record import NAMES, Container
 from labkit.errors import ConflictError
@@ -16,6 +16,8 @@ from labkit.network.portmap import PortMapping
 from labkit.operations import Operation
 from labkit.operations.files import MakeDirectory, MakeTree
 from labkit.storage import DRIVERS
+
+_RESOLVER = "/etc/resolv.conf"
 
 
 class ReserveName(Operation):
@@ -62,7 +64,7 @@ class WriteFile(Operation):
 
     def do(self) -> None:
         """Write it."""
-        Path(self.path).write_text(self.text, encoding="utf-8")
+        textfile.write(self.path, self.text)
 
     def undo(self) -> None:
         """Nothing: it goes with its directory."""
@@ -89,8 +91,7 @@ def root_filesystem(container: Container, image: Image) -> list[Operation]:
 
 def name_file_operations(container: Container) -> list[Operation]:
     """/etc/hostname, /etc/hosts and /etc/resolv.conf, to be bound into the root file system."""
-    resolver = Path("/etc/resolv.conf")
-    text = resolver.read_text(encoding="utf-8", errors="replace") if resolver.exists() else ""
+    text = textfile.read(_RESOLVER) if os.path.exists(_RESOLVER) else ""
     return [
         WriteFile(f"{container.directory}/{name}", content) for name, content in name_files(container, text).items()
     ]

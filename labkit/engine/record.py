@@ -12,22 +12,25 @@ from __future__ import annotations
 import json
 import os
 import re
-from pathlib import Path
-from typing import TypeVar
 
+from labkit import textfile
 from labkit.cgroups import freezer
 from labkit.cgroups.detect import here
 from labkit.errors import ConfigError, ConflictError, KernelError, NotFoundError, UsageError
 from labkit.kernel import process
 from labkit.operations import Journal
-from labkit.value import Value, field
+from labkit.value import TYPE_CHECKING, Value, field
+
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 DATA = "/var/lib/labkit"
 RUN = "/run/labkit"
 NAMES = f"{DATA}/names"
 UPDATES = f"{RUN}/updates"
 
-T = TypeVar("T")
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
 
@@ -94,7 +97,7 @@ class Container(Value):
 
     def save(self) -> None:
         """Write it, for others to find."""
-        _write(Path(self.directory, "container.json"), json.dumps(self.as_dict(), indent=1))
+        _write(f"{self.directory}/container.json", json.dumps(self.as_dict(), indent=1))
 
     def state(self) -> State:
         """What it is doing now. A first process that is gone without a word means that its shim died, too.
@@ -111,39 +114,36 @@ class Container(Value):
     def written_state(self) -> State:
         """What its shim wrote last, true or not."""
         try:
-            return _read(State, Path(self.directory, "state.json"))
+            return _read(State, f"{self.directory}/state.json")
         except FileNotFoundError:
             return State()
 
     def was_started(self) -> bool:
         """Whether its program was ever about to run. A start that failed leaves nothing, this file least of all."""
-        return Path(self.directory, "state.json").exists()
+        return os.path.exists(f"{self.directory}/state.json")
 
     def forget_state(self) -> None:
         """The first step of its removal: from now on it counts as one that was never started, whoever goes on."""
-        Path(self.directory, "state.json").unlink(missing_ok=True)
+        textfile.remove(f"{self.directory}/state.json")
 
     def save_state(self, state: State) -> None:
         """Write it in one step."""
-        _write(Path(self.directory, "state.json"), json.dumps(state.as_dict()))
+        _write(f"{self.directory}/state.json", json.dumps(state.as_dict()))
 
 
-def _write(path: Path, text: str) -> None:
-    beside = path.with_suffix(f".{os.getpid()}")
+def _write(path: str, text: str) -> None:
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        textfile.replace(path, text)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise KernelError(
             f"{path} cannot be written: {error.strerror}", "is the disk full?", error.errno or 0
         ) from error
 
 
-def _read(kind: type[T], path: Path) -> T:
+def _read(kind: type[T], path: str) -> T:
     """A record as it was written. ConfigError where it is none; FileNotFoundError where there is no such file."""
     try:
-        return kind(**json.loads(path.read_text(encoding="utf-8")))
+        return kind(**json.loads(textfile.read(path)))
     except (ValueError, TypeError) as error:
         raise ConfigError(
             f"{path} cannot be read: {error}", "another version of labkit wrote it, or it is damaged; remove it by hand"
@@ -172,7 +172,7 @@ def check_name(name: str) -> str:
 def load(container_id: str) -> Container | None:
     """The container of that whole id; None where there is none, or where it is being made or removed."""
     try:
-        return _read(Container, Path(DATA, "containers", container_id, "container.json"))
+        return _read(Container, f"{DATA}/containers/{container_id}/container.json")
     except (FileNotFoundError, NotADirectoryError):
         return None
 

@@ -9,10 +9,9 @@ import select
 import signal
 import sys
 import time
-from pathlib import Path
 from types import FrameType
 
-from labkit import log, storage
+from labkit import log, storage, textfile
 from labkit.cgroups.detect import here
 from labkit.engine import bundle, plan, record, shim
 from labkit.engine.bundle import Options
@@ -101,7 +100,7 @@ def _prepare(container: Container, image: Image, options: Options) -> Container:
     running.run(plan.name_file_operations(container))
     running.run(plan.network(container, options.network, options.ports))
     document = bundle.specification(container, image, options, here())
-    Path(container.directory, "config.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+    textfile.write(f"{container.directory}/config.json", json.dumps(document, indent=1))
     return container
 
 

@@ -14,7 +14,6 @@ import signal
 import socket
 import time
 import traceback
-from typing import Any, NoReturn, TextIO
 
 from labkit import log
 from labkit.cgroups import group
@@ -26,7 +25,10 @@ from labkit.engine.record import Container, State
 from labkit.errors import InfrastructureError, LabkitError
 from labkit.kernel import process
 from labkit.oci import launch, plan, spec
-from labkit.value import Value
+from labkit.value import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from typing import Any, NoReturn, TextIO
 
 
 class Pipes(Value):

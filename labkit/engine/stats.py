@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from labkit.cgroups import usage
 from labkit.cgroups.detect import here
 from labkit.engine.record import Container
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 #: v1 says so where there is no limit: the largest number of pages that fits (mm/page_counter.c).
 _UNLIMITED = 1 << 62

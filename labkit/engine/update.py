@@ -12,10 +12,9 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from shlex import quote
-from typing import Any
 
+from labkit import textfile
 from labkit.cgroups import group, limits
 from labkit.cgroups.detect import here
 from labkit.document import Reader
@@ -24,6 +23,10 @@ from labkit.engine.record import UPDATES, Container
 from labkit.errors import ConflictError, KernelError, LabkitError
 from labkit.oci import spec
 from labkit.operations import Journal, Operation
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Seconds to wait for another command that changes the same container.
 _PATIENCE = 10.0
@@ -42,14 +45,12 @@ class ReplaceFile(Operation):
 
     def do(self) -> None:
         """Write it beside, and rename."""
-        beside = Path(self.path).with_suffix(f".{os.getpid()}")
-        beside.write_text(self.text, encoding="utf-8")
-        beside.replace(self.path)
+        textfile.replace(self.path, self.text)
 
     def undo(self) -> None:
         """The old text, if ours is there."""
         with contextlib.suppress(FileNotFoundError):
-            if Path(self.path).read_text(encoding="utf-8") == self.text:
+            if textfile.read(self.path) == self.text:
                 ReplaceFile(self.path, self.before, "").do()
 
 
@@ -62,9 +63,9 @@ def update(container: Container, wanted: dict[str, Any]) -> None:
     with _locked(container.id):
         if container.state().status not in ("running", "paused"):
             raise ConflictError(f"the container {container.name} is not running", "see 'labkit ps'")
-        path = Path(container.directory, spec.FILE)
-        before = path.read_text(encoding="utf-8")
-        document = Reader.parse(before, str(path)).object
+        path = f"{container.directory}/{spec.FILE}"
+        before = textfile.read(path)
+        document = Reader.parse(before, path).object
         resources = limits.merged(document["linux"]["resources"], wanted)
         changed = {name: resources[name] for name in wanted}
         _check(resources)
@@ -72,8 +73,8 @@ def update(container: Container, wanted: dict[str, Any]) -> None:
         operations = group.change(container.cgroups_path, changed, here())
         journal = _journal(container.id)
         journal.run(operations)
-        _replace(journal, ReplaceFile(str(path), json.dumps(document, indent=1), before))
-        journal.path.unlink()  # from here on it is done
+        _replace(journal, ReplaceFile(path, json.dumps(document, indent=1), before))
+        os.unlink(journal.path)  # from here on it is done
 
 
 def _replace(journal: Journal, record: ReplaceFile) -> None:

@@ -16,13 +16,15 @@ import shutil
 import tarfile
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO
 
 from labkit.errors import ConfigError
 from labkit.images.store import FIRST_FORM
 from labkit.kernel.inroot import resolve
 from labkit.storage import DRIVERS
-from labkit.value import Value, field
+from labkit.value import TYPE_CHECKING, Value, field
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"

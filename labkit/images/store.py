@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
-from typing import Any
 
+from labkit import textfile
 from labkit.errors import ConfigError, NotFoundError
 from labkit.images import reference
-from labkit.value import Value
+from labkit.value import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from typing import Any
 
 LAYERS = "/var/lib/labkit/layers"
 IMAGES = "/var/lib/labkit/images"
@@ -55,18 +57,16 @@ def has_layer(layer: str) -> bool:
     return os.path.isdir(layer_directory(layer))
 
 
-def _file(name: str) -> Path:
+def _file(name: str) -> str:
     # The only two characters of a name (reference.py) that a file's name cannot have everywhere.
-    return Path(IMAGES, name.replace("/", "%2F").replace(":", "%3A") + ".json")
+    return f"{IMAGES}/" + name.replace("/", "%2F").replace(":", "%3A") + ".json"
 
 
 def save(image: Image) -> None:
     """Let the image's name stand for it; what the name stood for before loses it."""
     path = _file(image.reference)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(f".{os.getpid()}")
-    beside.write_text(json.dumps(image.as_dict(), indent=1), encoding="utf-8")
-    beside.replace(path)
+    os.makedirs(IMAGES, exist_ok=True)
+    textfile.replace(path, json.dumps(image.as_dict(), indent=1))
 
 
 def find(text: str) -> Image:
@@ -86,11 +86,11 @@ def everything() -> list[Image]:
         names = sorted(name for name in os.listdir(IMAGES) if name.endswith(".json"))
     except FileNotFoundError:
         return []
-    return [_read(Path(IMAGES, name)) for name in names]
+    return [_read(f"{IMAGES}/{name}") for name in names]
 
 
-def _read(path: Path) -> Image:
+def _read(path: str) -> Image:
     try:
-        return Image(**json.loads(path.read_text(encoding="utf-8")))
+        return Image(**json.loads(textfile.read(path)))
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", "remove it, and load the image again") from error

@@ -10,9 +10,12 @@ import errno
 import functools
 import os
 import platform
-from typing import Any
 
 from labkit.errors import KernelError
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 @functools.lru_cache(maxsize=1)

@@ -5,8 +5,8 @@ into.
 from __future__ import annotations
 
 import ipaddress
-from pathlib import Path
 
+from labkit import textfile
 from labkit.network import ipam
 from labkit.network.iptables import AddRules
 from labkit.network.links import AddAddress, AddBridge, SetUp
@@ -30,7 +30,7 @@ def operations(name: str, subnet: str) -> list[Operation]:
         SetUp(name),
         WriteSetting(f"/proc/sys/net/ipv4/conf/{name}/route_localnet", "1", "0"),
     ]
-    before = Path(_FORWARDING).read_text(encoding="utf-8").strip()
+    before = textfile.read(_FORWARDING).strip()
     if before != "1":
         made.append(WriteSetting(_FORWARDING, "1", before))
     made.append(rules(name, subnet))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from shlex import quote
 
+from labkit import textfile
 from labkit.errors import KernelError
 from labkit.kernel import mounts, namespaces
 from labkit.network import netlink
@@ -39,7 +39,7 @@ class AddNamespace(Operation):
         """Enter a new namespace, mount its link on a file, go home."""
         os.makedirs(NETNS_DIRECTORY, exist_ok=True)
         path = namespace_path(self.name)
-        Path(path).touch(mode=0o444)
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o444))
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             namespaces.unshare(namespaces.FLAGS["net"])
@@ -54,7 +54,7 @@ class AddNamespace(Operation):
         """Unmount and remove the file. The namespace goes with its last process, its end of a veth pair with it."""
         path = namespace_path(self.name)
         mounts.detach_if_mounted(path)
-        Path(path).unlink(missing_ok=True)
+        textfile.remove(path)
 
 
 class _InNamespace(Operation):

@@ -13,10 +13,13 @@ import socket
 import struct
 import sys
 import types
-from typing import Any
 
 from labkit.errors import KernelError
 from labkit.kernel import libc
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_EXCL, _NLM_F_CREATE = 0x1, 0x4, 0x200, 0x400
 _NLMSG_ERROR = 2

@@ -10,9 +10,9 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from shlex import quote
 
+from labkit import textfile
 from labkit.errors import ConflictError
 from labkit.network import ipam, portmap
 from labkit.network.model import Network
@@ -22,13 +22,13 @@ from labkit.operations import Journal, Operation
 RUN_DIRECTORY = "/run/labkit/networks"
 
 
-def _directory(name: str) -> Path:
-    return Path(RUN_DIRECTORY, name)
+def _directory(name: str) -> str:
+    return f"{RUN_DIRECTORY}/{name}"
 
 
 def journal(name: str) -> Journal:
     """What brought the network up."""
-    return Journal(_directory(name) / "journal")
+    return Journal(f"{_directory(name)}/journal")
 
 
 _held: set[str] = set()
@@ -55,17 +55,17 @@ def locked(name: str) -> Iterator[None]:
 
 def addresses(name: str) -> dict[str, str]:
     """Address -> container id, of all that are reserved."""
-    return _read(_directory(name) / "addresses")
+    return _read(f"{_directory(name)}/addresses")
 
 
 def ports() -> dict[str, str]:
     """``tcp 6379 ADDRESS`` -> container id, of all networks: they share the host's ports."""
-    return _read(Path(RUN_DIRECTORY, "ports"))
+    return _read(f"{RUN_DIRECTORY}/ports")
 
 
-def _read(directory: Path) -> dict[str, str]:
+def _read(directory: str) -> dict[str, str]:
     try:
-        return {entry.name: entry.read_text(encoding="utf-8") for entry in directory.iterdir()}
+        return {name: textfile.read(f"{directory}/{name}") for name in os.listdir(directory)}
     except FileNotFoundError:
         return {}
 
@@ -87,25 +87,23 @@ class Reserve(Operation):
 
     def do(self) -> None:
         """Write it; the caller holds the lock."""
-        path = Path(self.path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.owner, encoding="utf-8")
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        textfile.write(self.path, self.owner)
 
     def undo(self) -> None:
         """Give it back, if it is ours; the last one takes the network down."""
         with locked(self.network):
-            path = Path(self.path)
             with contextlib.suppress(FileNotFoundError):
-                if path.read_text(encoding="utf-8") == self.owner:
-                    path.unlink()
+                if textfile.read(self.path) == self.owner:
+                    os.unlink(self.path)
             with contextlib.suppress(OSError):
-                path.parent.rmdir()
+                os.rmdir(os.path.dirname(self.path))
             take_down_if_unused(self.network)
 
 
 def is_up(name: str) -> bool:
     """Whether the network was brought up to the end: the mark is made after the last of its operations."""
-    return (_directory(name) / "up").exists()
+    return os.path.exists(f"{_directory(name)}/up")
 
 
 def bring_up(network: Network) -> None:
@@ -115,22 +113,22 @@ def bring_up(network: Network) -> None:
     if not is_up(network.name):
         journal(network.name).undo()
         journal(network.name).run(network.operations())
-        (_directory(network.name) / "up").touch()
+        textfile.write(f"{_directory(network.name)}/up", "")
 
 
 def take_down_if_unused(name: str) -> None:
     """Undo the network's operations when nobody has an address in it; the caller holds the lock."""
     if not addresses(name):
-        (_directory(name) / "up").unlink(missing_ok=True)
+        textfile.remove(f"{_directory(name)}/up")
         journal(name).undo()
         with contextlib.suppress(OSError):
-            _directory(name).rmdir()
+            os.rmdir(_directory(name))
 
 
 def reservations(network: Network, owner: str, mappings: list[PortMapping]) -> tuple[str, list[Operation]]:
     """An address, and the operations that reserve it and the ports. It only looks; ``join`` does it under the lock."""
     address = ipam.allocate(network.subnet, addresses(network.name))
-    reserved: list[Operation] = [Reserve(str(_directory(network.name) / "addresses" / address), owner, network.name)]
+    reserved: list[Operation] = [Reserve(f"{_directory(network.name)}/addresses/{address}", owner, network.name)]
     for mapping in mappings:
         _check_port(mapping)
         name = f"{mapping.protocol} {mapping.host_port} {mapping.host_address or 'any'}"

@@ -7,7 +7,11 @@ of the host's disk, and the device filter of its cgroup keeps it from opening it
 
 from __future__ import annotations
 
-from typing import Any
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 CAPABILITIES = [
     "CAP_AUDIT_WRITE",

@@ -11,7 +11,6 @@ import json
 import os
 import signal
 from types import FrameType
-from typing import Any, NoReturn
 
 from labkit.cgroups import group
 from labkit.cgroups.detect import Hierarchies
@@ -20,6 +19,10 @@ from labkit.kernel import namespaces
 from labkit.oci import become, entry, init
 from labkit.oci.launch import LABKIT_FAILED, StartError
 from labkit.oci.spec import Process
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
 
-from labkit.value import Value
+from labkit.value import TYPE_CHECKING, Value
 
-Record = dict[str, Any]
+if TYPE_CHECKING:
+    from typing import Any
+
+    Record = dict[str, Any]
 
 
 class Operation(Value):

@@ -13,9 +13,8 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
-from labkit import log
+from labkit import log, textfile
 from labkit.errors import ConfigError, KernelError, LabkitError
 from labkit.operations.base import Operation, from_record, to_record
 
@@ -23,8 +22,8 @@ from labkit.operations.base import Operation, from_record, to_record
 class Journal:
     """The operations of one thing (a container's run, a network), in the order in which they were begun."""
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str) -> None:
+        self.path = path
 
     def run(self, operations: Iterable[Operation]) -> None:
         """Do them one by one; if one fails, undo all that this journal holds, in reverse order, and raise its error."""
@@ -41,7 +40,7 @@ class Journal:
         """Note that an operation is about to be done. One write(2) with O_APPEND: whole, or not there."""
         line = (json.dumps(to_record(operation)) + "\n").encode()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 before = os.fstat(descriptor).st_size
@@ -58,7 +57,7 @@ class Journal:
     def lines(self) -> list[str]:
         """Its records as they stand, without a last line that a death cut short: its operation was not begun."""
         try:
-            return self.path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+            return textfile.read(self.path).split("\n")[:-1]
         except FileNotFoundError:
             return []
 
@@ -77,11 +76,9 @@ class Journal:
                 kept.insert(0, line)
                 first = first or error
         if first is None:
-            self.path.unlink(missing_ok=True)
+            textfile.remove(self.path)
             return
-        rest = self.path.with_suffix(".new")
-        rest.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        rest.replace(self.path)
+        textfile.replace(self.path, "".join(f"{line}\n" for line in kept))
         raise first
 
 

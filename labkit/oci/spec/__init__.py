@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from labkit.document import Reader
 from labkit.errors import ConfigError
@@ -19,7 +18,10 @@ from labkit.oci.spec.hooks import Hook
 from labkit.oci.spec.mount import MountPoint
 from labkit.oci.spec.namespace import IdMapping
 from labkit.oci.spec.process import Process
-from labkit.value import Value, field
+from labkit.value import TYPE_CHECKING, Value, field
+
+if TYPE_CHECKING:
+    from typing import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from labkit.cgroups import devices
 from labkit.document import Reader
 from labkit.errors import ConfigError
 from labkit.oci import defaults
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Section -> property -> kind. What one of cgroup's versions cannot set is said by labkit.cgroups, which knows which
 #: version the machine has.
