@@ -15,9 +15,9 @@ import stat
 from shlex import join, quote
 
 from labkit.errors import KernelError, LabkitError
-from labkit.kernel import capabilities, trampoline
-from labkit.kernel.process import set_dumpable, set_personality
-from labkit.value import Value
+from labkit.kernel import capabilities, rlimit, trampoline
+from labkit.kernel.process import set_dumpable, set_oom_score_adj, set_personality
+from labkit.value import Value, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ _HINT = "it must be in the container's root file system, on its PATH or given wi
 #: Where execvp(3) looks when nothing is said.
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+
+#: More than we have open until execve(2), with the channels to whoever starts us.
+_DESCRIPTORS = 32
 
 _OURSELVES: os.stat_result | None = None
 with contextlib.suppress(OSError):  # no /proc, as on other systems, where a reader of config.json also imports us
@@ -57,6 +60,24 @@ class Program(Value):
     filter: Filter | None = None
     file: int = -1
     """A file in memory for kernel/trampoline.py, or -1."""
+    late_limits: list[tuple[str, int, int]] = field(default_factory=list)
+
+
+def protect(process: Process, by_scout: bool = False) -> None:
+    """Before the first step into a container: nobody in there may look into us, whose /proc/PID/exe is the host's
+    Python. ``by_scout``: see entry.py, which has done the rest with more rights.
+    """
+    set_dumpable(False)
+    if not by_scout:
+        claim(process)
+
+
+def claim(process: Process) -> None:
+    """What needs CAP_SYS_RESOURCE of the host, and cannot be had any more from inside a user namespace."""
+    if process.oom_score_adj is not None:
+        set_oom_score_adj(process.oom_score_adj)
+    for name, _, hard in process.rlimits:
+        rlimit.raise_hard_limit(name, hard)
 
 
 def prepare(process: Process, tell: Any, filter_: Filter | None = None, personality: int | None = None) -> Program:
@@ -73,6 +94,7 @@ def prepare(process: Process, tell: Any, filter_: Filter | None = None, personal
     if not environment.get("HOME"):
         environment["HOME"] = _home(process.uid)
     os.umask(0o022 if process.umask is None else process.umask)
+    late_limits = _limit(process.rlimits)
     entered = _enter(process.cwd, or_later=process.uid != 0)
     if personality is not None:
         set_personality(personality)
@@ -84,7 +106,8 @@ def prepare(process: Process, tell: Any, filter_: Filter | None = None, personal
     if not entered:
         _enter(process.cwd)
     path = find(process.args[0], environment.get("PATH", _DEFAULT_PATH))
-    return Program(path, process.args, environment, filter_ if process.no_new_privileges else None, file)
+    late_filter = filter_ if process.no_new_privileges else None
+    return Program(path, process.args, environment, late_filter, file, late_limits)
 
 
 def execute(program: Program, tell: Any, report: int) -> NoReturn:
@@ -93,6 +116,8 @@ def execute(program: Program, tell: Any, report: int) -> NoReturn:
     """
     _restore_signals()
     try:
+        for limit in program.late_limits:
+            rlimit.set_limit(*limit)
         if program.file >= 0:
             _execute_from_memory(program, report)
         _check_interpreter(program.path)
@@ -178,6 +203,15 @@ def _refusal(what: str, error: OSError) -> RefusedError:
     # Go's words for an errno, which runc's callers look for, are those of the C library in small letters.
     missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
     return RefusedError(f"{what}: {(error.strerror or '').lower()}", _HINT, NOT_FOUND if missing else CANNOT_EXECUTE)
+
+
+def _limit(limits: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+    """Set them, before a filter that might not allow it; returns one that would keep us from opening what we need."""
+    late = [limit for limit in limits if limit[0] == "RLIMIT_NOFILE" and limit[1] < _DESCRIPTORS]
+    for limit in limits:
+        if limit not in late:
+            rlimit.set_limit(*limit)
+    return late
 
 
 def _enter(directory: str, or_later: bool = False) -> bool:

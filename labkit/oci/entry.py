@@ -14,7 +14,8 @@ import os
 import socket
 
 from labkit.errors import KernelError
-from labkit.kernel import idmap, namespaces, process
+from labkit.kernel import idmap, namespaces
+from labkit.oci import become
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,8 +130,7 @@ def _write_offsets(pid: int, offsets: dict[str, tuple[int, int]]) -> None:
 def _scout(spec: Spec, flags: int, links: dict[str, int], channel: socket.socket) -> bool:
     """Whether this is the container's first process now; the scout itself never returns."""
     try:
-        if spec.process.oom_score_adj is not None:
-            process.set_oom_score_adj(spec.process.oom_score_adj)  # while we have the host's rights
+        become.claim(spec.process)
         join(links)
         first = namespaces.flags_of([kind for kind in _FIRST if spec.namespaces.get(kind) == ""])
         if first:

@@ -100,7 +100,7 @@ def _enter_and_run(
 
     try:
         # A session of its own: without our terminal as its controlling one it cannot type into it (TIOCSTI).
-        init.protect(process)
+        become.protect(process)
         os.setsid()
         doors = group.doors(cgroups_path, hierarchies) if cgroups_path else []
         entry.join(links)

@@ -12,7 +12,6 @@ import time
 
 from labkit.errors import LabkitError
 from labkit.kernel import libc, namespaces
-from labkit.kernel.process import set_dumpable, set_oom_score_adj
 from labkit.oci import become, entry
 from labkit.operations.journal import perform
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from labkit.kernel.seccomp import Filter
     from labkit.oci.launch import Extras
     from labkit.oci.plan import Plan
-    from labkit.oci.spec import Process, Spec
+    from labkit.oci.spec import Spec
 
 _PR_SET_NAME = 15
 _KEYCTL_JOIN_SESSION_KEYRING = 1
@@ -43,7 +42,7 @@ def main(
     tell = Teller(channel)
     try:
         _wait_for(channel, "go")
-        protect(spec.process, by_scout=entry.is_needed(spec))
+        become.protect(spec.process, by_scout=entry.is_needed(spec))
         os.setsid()
         place_stdio(stdio, extras.preserve_fds)
         if extras.gate:
@@ -79,15 +78,6 @@ def main(
         )
     finally:
         os._exit(125)
-
-
-def protect(process: Process, by_scout: bool = False) -> None:
-    """Before the first step into a container: nobody in there may look into us (our /proc/PID/exe is the host's
-    Python), and the kernel knows whom to kill first.
-    """
-    set_dumpable(False)
-    if process.oom_score_adj is not None and not by_scout:  # which has done it, with more rights
-        set_oom_score_adj(process.oom_score_adj)
 
 
 class Teller:

@@ -21,7 +21,7 @@ import time
 from labkit import log
 from labkit.cgroups import group
 from labkit.errors import LabkitError
-from labkit.kernel import namespaces, process, rlimit
+from labkit.kernel import namespaces, process
 from labkit.oci import become, entry, init
 from labkit.value import Value, field
 
@@ -142,8 +142,6 @@ def create(
             _run_hooks(spec, {**extras.state, "pid": pid})
             _send(ours, "hooked")
         _read_events(ours, until="ready")
-        for name, soft, hard in spec.process.rlimits:
-            rlimit.set_limit(pid, name, soft, hard)  # by us: in a user namespace of its own it could raise none
     except BaseException:
         created.abandon()
         raise
