@@ -159,17 +159,21 @@ def program(path: str, report: int, line: bytes, filter_: Filter | None = None, 
     return header + segments + parameters + fprog + bpf + code + name + line
 
 
-def execute(file: int, contents: bytes, args: list[str], environment: dict[str, str]) -> None:
-    """Execute such a file from memory (``file`` is of ``make_file``); returns only by KernelError, for one, where the
-    machine forbids that (vm.memfd_noexec, Linux 6.3).
+def execute(file: int, args: list[str], environment: dict[str, str]) -> None:
+    """Execute the file in memory; returns only by KernelError, for one, where the machine forbids that
+    (vm.memfd_noexec, Linux 6.3).
     """
-    os.write(file, contents)
-    libc.call("fcntl", file, _F_ADD_SEALS, _ALL_SEALS, what="fcntl(F_ADD_SEALS)")
     words = [os.fsencode(word) for word in args]
     variables = [os.fsencode(f"{name}={value}") for name, value in environment.items()]
     argv = (ctypes.c_char_p * (len(words) + 1))(*words, None)
     envp = (ctypes.c_char_p * (len(variables) + 1))(*variables, None)
     libc.syscall("execveat", file, "", argv, envp, _AT_EMPTY_PATH, what="execveat")
+
+
+def fill_file(file: int, contents: bytes) -> None:
+    """What the file of ``make_file`` is, for ever."""
+    os.write(file, contents)
+    libc.call("fcntl", file, _F_ADD_SEALS, _ALL_SEALS, what="fcntl(F_ADD_SEALS)")
 
 
 def make_file() -> int:

@@ -35,8 +35,9 @@ _HINT = "it must be in the container's root file system, on its PATH or given wi
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-#: More than we have open until execve(2), with the channels to whoever starts us.
-_DESCRIPTORS = 32
+#: Limits that would be too low for ourselves below this: descriptors with the channels to whoever starts us; the bytes
+#: of the file in memory; Python's own memory.
+_WE_NEED = {"RLIMIT_NOFILE": 32, "RLIMIT_FSIZE": 1 << 20, "RLIMIT_AS": 1 << 30, "RLIMIT_DATA": 1 << 30}
 
 _OURSELVES: os.stat_result | None = None
 with contextlib.suppress(OSError):  # no /proc, as on other systems, where a reader of config.json also imports us
@@ -116,10 +117,15 @@ def execute(program: Program, tell: Any, report: int) -> NoReturn:
     """
     _restore_signals()
     try:
+        if program.file >= 0:
+            _fill_file(program, report)
         for limit in program.late_limits:
             rlimit.set_limit(*limit)
         if program.file >= 0:
-            _execute_from_memory(program, report)
+            os.set_inheritable(report, True)
+            with contextlib.suppress(KernelError):  # files in memory cannot be executed here
+                trampoline.execute(program.file, program.args, program.environment)
+            os.set_inheritable(report, False)
         _check_interpreter(program.path)
         if program.filter:
             program.filter.load()
@@ -128,6 +134,8 @@ def execute(program: Program, tell: Any, report: int) -> NoReturn:
         refused = _refusal(f"exec {program.path}", error)
     except RefusedError as error:
         refused = error
+    except KernelError as error:
+        refused = RefusedError(error.message, error.hint)
     tell("error", message=refused.message, hint=refused.hint, status=refused.exit_status)
     os._exit(refused.exit_status)
 
@@ -140,14 +148,10 @@ def refusal_in(event: dict[str, Any]) -> RefusedError | None:
     return _refusal(f"exec {event['path']}", OSError(number, os.strerror(number)))
 
 
-def _execute_from_memory(program: Program, report: int) -> None:
-    """By the trampoline: it returns where files in memory cannot be executed."""
+def _fill_file(program: Program, report: int) -> None:
     event = json.dumps({"event": "execve", "path": program.path, "errno": trampoline.DIGITS.decode()})
-    contents = trampoline.program(program.path, report, event.encode() + b"\n", program.filter)
-    os.set_inheritable(report, True)
-    with contextlib.suppress(KernelError):
-        trampoline.execute(program.file, contents, program.args, program.environment)
-    os.set_inheritable(report, False)
+    line = event.encode() + b"\n"
+    trampoline.fill_file(program.file, trampoline.program(program.path, report, line, program.filter))
 
 
 def _check_interpreter(path: str) -> None:
@@ -206,8 +210,8 @@ def _refusal(what: str, error: OSError) -> RefusedError:
 
 
 def _limit(limits: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-    """Set them, before a filter that might not allow it; returns one that would keep us from opening what we need."""
-    late = [limit for limit in limits if limit[0] == "RLIMIT_NOFILE" and limit[1] < _DESCRIPTORS]
+    """Set them, before a filter that might not allow it; returns those that would be too low for ourselves."""
+    late = [limit for limit in limits if limit[1] < _WE_NEED.get(limit[0], 0)]
     for limit in limits:
         if limit not in late:
             rlimit.set_limit(*limit)

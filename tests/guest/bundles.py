@@ -76,7 +76,11 @@ class Bundle:
 
     def try_to_run(self, script: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a shell's script in the container, to its end."""
-        self.config["process"]["args"] = ["sh", "-c", script]
+        return self.execute(["sh", "-c", script], *words)
+
+    def execute(self, args: list[str], *words: str) -> subprocess.CompletedProcess[str]:
+        """Run the program itself; ``words`` are options of the runtime's."""
+        self.config["process"]["args"] = args
         (self.directory / "config.json").write_text(json.dumps(self.config))
         command = [*LABKIT_OCI, "--root", str(self.directory / "state"), "run", "--bundle", str(self.directory), *words]
         command.append(f"bundle-{os.getpid()}")
