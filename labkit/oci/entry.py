@@ -71,12 +71,6 @@ def open_links(spec: Spec) -> dict[str, int]:
     return links
 
 
-def check_links(spec: Spec) -> None:
-    """KernelError where a namespace that is to be joined is not there, or of another kind."""
-    for link in open_links(spec).values():
-        os.close(link)
-
-
 def _is_ours(path: str, kind: str) -> bool:
     with contextlib.suppress(OSError):  # open_link says it better
         return os.path.samestat(os.stat(path), os.stat(f"/proc/self/ns/{kind}"))

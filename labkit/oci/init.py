@@ -34,7 +34,8 @@ def main(
     channel: socket.socket,
     stdio: tuple[int, int, int],
     extras: Extras,
-    seccomp: Filter | None = None,
+    seccomp: Filter | None,
+    links: dict[str, int],
 ) -> NoReturn:
     """Run the plan's part inside, then the program. It ends in another program or in _exit: it is a copy of the
     parent.
@@ -46,10 +47,10 @@ def main(
         os.setsid()
         place_stdio(stdio, extras.preserve_fds)
         if extras.gate:
-            close_others({channel.fileno(), *_descriptors(extras)})
+            close_others({channel.fileno(), *_descriptors(extras), *links.values()})
         if extras.keyring:
             _join_keyring(extras.keyring)
-        _join_and_unshare(spec, tell)
+        _join_and_unshare(spec, tell, links)
         _change_root(spec, plan, tell, extras)
         if spec.process.terminal:
             _take_terminal(spec, extras)
@@ -167,11 +168,15 @@ def _join_keyring(name: str) -> None:
             raise
 
 
-def _join_and_unshare(spec: Spec, tell: Teller) -> None:
-    for kind, path in spec.namespaces.items():
-        if path and kind != "pid" and not entry.is_needed(spec):
-            namespaces.join(path, namespaces.FLAGS[kind])
-            tell("operation", where="init", command=f"nsenter --{kind}={path}  # setns(2)", seconds=0.0)
+def _join_and_unshare(spec: Spec, tell: Teller, links: dict[str, int]) -> None:
+    """``links``: the namespaces to join, by kind, opened before anything was made (entry.py)."""
+    for kind in entry.ORDER:
+        if kind in links:
+            if kind != "pid":  # which our parent has joined, since it takes effect for children only
+                namespaces.setns(links[kind], namespaces.FLAGS[kind])
+                command = f"nsenter --{kind}={spec.namespaces[kind]}  # setns(2)"
+                tell("operation", where="init", command=command, seconds=0.0)
+            os.close(links[kind])
     if spec.namespaces.get("cgroup") == "":
         # Only now: the group that the process is in becomes the root of what it sees (cgroup_namespaces(7)).
         namespaces.unshare(namespaces.FLAGS["cgroup"])

@@ -118,15 +118,17 @@ def create(
     ours, theirs = socket.socketpair()
     new = [kind for kind, path in spec.namespaces.items() if not path and kind != "cgroup"]
     by_scout = entry.is_needed(spec)
-    entry.check_links(spec)
+    links = {} if by_scout else entry.open_links(spec)
     began = time.monotonic()
     flags = namespaces.flags_of(new)
     with _children_in("" if by_scout else spec.namespaces.get("pid", "")):
         pid = _clone_by_scout(spec, plan, flags) if by_scout else namespaces.clone(flags)
     if pid == 0:
         ours.close()
-        init.main(spec, plan, theirs, stdio, extras, filter_)  # never returns
+        init.main(spec, plan, theirs, stdio, extras, filter_, links)  # never returns
     theirs.close()
+    for link in links.values():
+        os.close(link)
     _tell(began, f"unshare {' '.join(UNSHARE_WORDS[kind] for kind in new)} --fork  # one clone(2): process {pid}")
     created = Created(pid, process.start_time(pid), ours)
     try:
