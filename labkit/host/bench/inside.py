@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import statistics
 import subprocess
@@ -295,7 +296,7 @@ def main() -> int:
             rows += list(CASES[name](bench))
         programs = ("runc", "crun", "podman", "dockerd", "redis-server")
         versions = {name: rivals.version(name) for name in programs if shutil.which(name)}
-        kernel, python = os.uname().release, ".".join(map(str, sys.version_info[:3]))
+        kernel, python = platform.release(), ".".join(map(str, sys.version_info[:3]))
         report = Report(
             time.strftime("%Y-%m-%d"),
             {"labkit": __version__, "Linux": kernel, "Python": python, **versions},
