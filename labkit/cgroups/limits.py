@@ -204,6 +204,23 @@ def merged(before: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     return {**before, **changed}
 
 
+def to_change(before: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """What ``group.change`` is to be given so that of a group with ``before`` only ``wanted`` changes, as by runc.
+
+    That is ``wanted``, with what it needs to be written at all: a quota and its period are one line on v2, and swap is
+    counted from the limit of memory. Another limit of memory alone leaves swap as it is.
+    """
+    changed = dict(wanted)
+    for section, first, second, both_ways in (("cpu", "quota", "period", True), ("memory", "swap", "limit", False)):
+        values, old = dict(wanted.get(section) or {}), before.get(section) or {}
+        for name, other in ((first, second), (second, first)) if both_ways else ((first, second),):
+            if values.get(name) is not None and values.get(other) is None and old.get(other) is not None:
+                values[other] = old[other]
+        if values:
+            changed[section] = values
+    return changed
+
+
 def _add(settings: Settings, controller: str, name: str, value: object, what: str, optional: bool = False) -> None:
     settings.setdefault(controller, []).append(Setting(name, str(value), what, optional=optional))
 

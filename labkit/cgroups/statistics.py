@@ -25,7 +25,7 @@ def read(path: str, hierarchies: Hierarchies) -> dict[str, Any]:
 
     ======================  =====================================================================================
     ``cpu``                 ``usage`` (``total``, ``kernel``, ``user``, ``percpu`` on v1; nanoseconds), ``throttling``
-    ``cpuset``              the lists of ``cpus`` and ``mems``
+    ``cpuset``              the lists of ``cpus`` and ``mems``, and v1's switches
     ``memory``              ``usage``, ``swap`` (memory and swap together), ``kernel``, ``kernelTCP``, each with
                             ``limit``, ``usage``, ``max`` and ``failcnt``; ``cache``; ``raw`` (memory.stat)
     ``pids``                ``current``, and ``limit`` where there is one
@@ -77,8 +77,15 @@ def _throttling(used: dict[str, int], nanoseconds: int) -> dict[str, int]:
     }
 
 
-def _cpuset(place: str) -> dict[str, list[int]]:
-    found = {}
+#: v1's switches; v2 has none of them.
+_SWITCHES = (
+    *("cpu_exclusive", "mem_hardwall", "mem_exclusive", "memory_migrate", "memory_spread_page", "memory_spread_slab"),
+    *("memory_pressure", "sched_load_balance", "sched_relax_domain_level"),
+)
+
+
+def _cpuset(place: str) -> dict[str, Any]:
+    found: dict[str, Any] = {name: _number(place, f"cpuset.{name}") for name in _SWITCHES}
     for name in ("cpus", "mems"):
         # v2's own file is empty where nothing was asked for; what holds then is the effective list.
         words = _text(place, f"cpuset.{name}").strip() or _text(place, f"cpuset.{name}.effective").strip()

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 
-from labkit.cgroups import freezer, group
+from labkit.cgroups import freezer, group, placement
 from labkit.cgroups.detect import here
 from labkit.errors import ConfigError, ConflictError, KernelError, LabkitError
 from labkit.kernel import process
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from labkit.oci.spec import Spec
 
-#: The parent group of containers whose specification names none, or a relative path.
-_PARENT_GROUP = "/labkit-oci"
 #: Seconds for a process to end after SIGKILL, on a slow machine.
 _PATIENCE = 10.0
 
@@ -111,11 +109,7 @@ def _launch(request: Request, specification: Spec, todo: plan.Plan, container: C
 
 
 def _with_group(specification: Spec, container_id: str) -> Spec:
-    """An absolute path stands as it is; another one lies below a place of ours (config-linux.md, "Cgroups Path")."""
-    path = specification.cgroups_path or container_id
-    absolute = path if path.startswith("/") else f"{_PARENT_GROUP}/{path}"
-    # Within "/": no ".." leads out of the tree.
-    return specification.changed(cgroups_path=os.path.normpath(f"/{absolute.lstrip('/')}"))
+    return specification.changed(cgroups_path=placement.path(specification.cgroups_path, container_id))
 
 
 def _listen_fds() -> int:

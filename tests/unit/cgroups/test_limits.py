@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from labkit.cgroups import limits, rarelimits
 from labkit.errors import ConfigError
@@ -157,3 +161,45 @@ def test_what_is_not_changed_stays() -> None:
     before = {"cpu": {"quota": 1, "period": 2}, "pids": {"limit": 3}}
     assert limits.merged(before, {"cpu": {"quota": 4}}) == {"cpu": {"quota": 4, "period": 2}, "pids": {"limit": 3}}
     assert before["cpu"] == {"quota": 1, "period": 2}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "changed"),
+    [
+        ({"cpu": {"period": 9}}, {"cpu": {"period": 9, "quota": 1}}),
+        ({"cpu": {"quota": 9}}, {"cpu": {"period": 2, "quota": 9}}),
+        ({"cpu": {"shares": 9}}, {"cpu": {"shares": 9}}),
+        ({"memory": {"swap": 9}}, {"memory": {"swap": 9, "limit": 3}}),
+        ({"memory": {"limit": 9}}, {"memory": {"limit": 9}}),
+        ({"pids": {"limit": 9}}, {"pids": {"limit": 9}}),
+    ],
+)
+def test_an_update_says_what_belongs_together(wanted: dict[str, Any], changed: dict[str, Any]) -> None:
+    before = {"cpu": {"quota": 1, "period": 2}, "memory": {"limit": 3, "swap": 4}, "pids": {"limit": 5}}
+    assert limits.to_change(before, wanted) == changed
+    assert limits.to_change({}, wanted) == wanted
+
+
+@given(shares=st.integers(0, (1 << 64) - 1), quota=st.integers(-1, 1 << 62), period=st.integers(0, 1 << 32))
+def test_whatever_is_asked_of_the_processors_is_a_line_for_the_kernel(shares: int, quota: int, period: int) -> None:
+    found = written(limits.for_v2({"cpu": {"shares": shares, "quota": quota, "period": period}})).get("cpu", [])
+    for name, value in found:
+        if name == "cpu.weight":
+            assert 1 <= int(value) <= 10000
+        else:
+            first, second = value.split()
+            assert first == "max" or int(first) > 0
+            assert int(second) > 0
+
+
+@given(limit=st.integers(-1, 1 << 62), swap=st.integers(-1, 1 << 62))
+def test_v1_and_v2_refuse_the_same_or_say_the_same(limit: int, swap: int) -> None:
+    memory = {"memory": {"limit": limit, "swap": swap}}
+    try:
+        found = dict(written(limits.for_v2(memory)).get("memory", []))
+    except ConfigError:
+        return
+    first = dict(written(limits.for_v1(memory)).get("memory", []))
+    assert found.get("memory.max", "0") == ("max" if limit == -1 else str(limit))
+    if swap > 0:
+        assert int(found["memory.swap.max"]) + limit == int(first["memory.memsw.limit_in_bytes"])

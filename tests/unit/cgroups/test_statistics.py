@@ -38,7 +38,7 @@ def test_v2_in_v1s_names_and_units(tmp_path: Path) -> None:
         "usage": {"total": 15000, "kernel": 5000, "user": 10000},
         "throttling": {"periods": 4, "throttledPeriods": 2, "throttledTime": 7000},
     }
-    assert found["cpuset"] == {"cpus": [0, 1, 4], "mems": []}
+    assert (found["cpuset"]["cpus"], found["cpuset"]["mems"]) == ([0, 1, 4], [])
     memory = found["memory"]
     assert memory["cache"] == 1000
     assert memory["usage"] == {"limit": 8000, "usage": 5000, "max": 0, "failcnt": 6}
