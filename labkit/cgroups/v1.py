@@ -12,7 +12,6 @@ from pathlib import Path
 from labkit.cgroups import limits, placement
 from labkit.cgroups.detect import Hierarchies
 from labkit.cgroups.operations import (
-    ChangeSetting,
     InheritCpuset,
     MakeGroup,
     changes,
@@ -20,9 +19,8 @@ from labkit.cgroups.operations import (
     missing,
     setting_operation,
 )
+from labkit.cgroups.ordering import in_order
 from labkit.operations import Operation
-
-_MEMORY, _BOTH = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
 
 
 def directories(path: str, hierarchies: Hierarchies) -> list[str]:
@@ -56,18 +54,8 @@ def change(path: str, settings: limits.Settings, hierarchies: Hierarchies) -> li
     """The limits of a group that is there, as far as they are not what is wanted."""
     operations: list[Operation] = []
     for controller, wanted in settings.items():
-        operations += _in_order(changes(directory(controller, path, hierarchies), wanted))
+        operations += in_order(changes(directory(controller, path, hierarchies), wanted))
     return operations
-
-
-def _in_order(planned: list[ChangeSetting]) -> list[ChangeSetting]:
-    """Memory and swap together must never be less than memory alone: what grows is written first."""
-    names = [change.name for change in planned]
-    if _MEMORY in names and _BOTH in names:
-        memory, both = names.index(_MEMORY), names.index(_BOTH)
-        if planned[both].value == "-1" or int(planned[both].value) > int(planned[memory].before or 0):
-            planned[memory], planned[both] = planned[both], planned[memory]
-    return planned
 
 
 def freezer(path: str, hierarchies: Hierarchies) -> str:
@@ -81,7 +69,7 @@ def usage(path: str, hierarchies: Hierarchies) -> dict[str, int]:
     for controller, name, key in (
         ("cpuacct", "cpuacct.usage", "cpu_nanoseconds"),
         ("memory", "memory.usage_in_bytes", "memory_bytes"),
-        ("memory", _MEMORY, "memory_limit"),
+        ("memory", "memory.limit_in_bytes", "memory_limit"),
         ("pids", "pids.current", "pids"),
     ):
         if controller in hierarchies.v1:

@@ -9,6 +9,7 @@ from pathlib import Path
 from labkit.cgroups import limits, placement
 from labkit.cgroups.detect import Hierarchies
 from labkit.cgroups.operations import EnableControllers, MakeGroup, changes, current, missing, setting_operation
+from labkit.cgroups.ordering import in_order
 from labkit.errors import NotFoundError
 from labkit.operations import Operation
 
@@ -67,7 +68,7 @@ def change(path: str, settings: limits.Settings, hierarchies: Hierarchies) -> li
     if not set(wanted) <= set(handed_on):
         operations += [EnableControllers(place, wanted, wanted) for place in _above(directory, hierarchies)]
     for each in settings.values():
-        operations += changes(directory, each)
+        operations += in_order(changes(directory, each))
     return operations
 
 
