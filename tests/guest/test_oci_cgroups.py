@@ -381,7 +381,9 @@ def test_statistics_are_the_kernels(
 ) -> None:
     make({"cpu": {"quota": 20000, "period": 100000}} if has("cpu") else {})
     spawn("held=$(head -c 4000000 /dev/zero | tr '\\0' x); while :; do :; done")
-    time.sleep(2)
+    if has("pids"):  # what filled the variable has ended
+        assert wait_for(lambda: statistics.read(GROUP, HERE)["pids"]["current"] == 1)
+    time.sleep(1)
     found = statistics.read(GROUP, HERE)
     if has("cpuacct") or has("cpu"):
         assert found["cpu"]["usage"]["total"] > 50_000_000
