@@ -14,43 +14,12 @@ from typing import Any
 
 import pytest
 from conftest import wait_for
+from groups import GROUP, HERE, MEGABYTE, disk, do, has, needs, offered, on_v2, output, value
 
 from labkit.cgroups import devices, freezer, group, limits, oom, statistics
-from labkit.cgroups.detect import Hierarchies, detect
+from labkit.cgroups.detect import Hierarchies
 from labkit.errors import ConfigError, ConflictError, KernelError, LabkitError, NotFoundError
 from labkit.operations import Operation
-
-HERE = detect()
-GROUP = "/labkit-tests/deep/er"
-MEGABYTE = 1 << 20
-
-
-def on_v2(controller: str) -> bool:
-    """Whether it is v2's tree that has the controller (by v1's name)."""
-    name = {"blkio": "io"}.get(controller, controller)
-    return bool(HERE.v2) and controller not in HERE.v1 and name in offered()
-
-
-def offered() -> list[str]:
-    return Path(HERE.v2, "cgroup.controllers").read_text().split() if HERE.v2 else []
-
-
-def has(controller: str) -> bool:
-    return controller in HERE.v1 or on_v2(controller)
-
-
-def needs(controller: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(not has(controller), reason=f"no {controller} controller on this machine's cgroups")
-
-
-def value(controller: str, v1: str, v2: str, path: str = GROUP) -> str:
-    point, name = (HERE.v2, v2) if on_v2(controller) else (HERE.v1[controller], v1)
-    return Path(f"{point}{path}", name).read_text().strip()
-
-
-def do(operations: list[Operation]) -> None:
-    for operation in operations:
-        operation.do()
 
 
 @pytest.fixture
@@ -93,13 +62,6 @@ def spawn() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         child.wait()
         if child.stdout:
             child.stdout.close()
-
-
-def output(child: subprocess.Popen[str]) -> str:
-    assert child.stdout
-    text = child.stdout.read()
-    child.wait()
-    return text
 
 
 def test_a_nested_group_is_in_every_tree_and_its_parents_go_with_it(
@@ -279,28 +241,21 @@ def test_processes(make: Callable[..., Hierarchies], spawn: Callable[..., subpro
     assert value("pids", "pids.max", "pids.max") == "max"
 
 
-def _disk() -> str:
-    for name in sorted(os.listdir("/sys/block")) if os.path.isdir("/sys/block") else []:
-        if name.startswith(("vd", "sd", "nvme", "loop")):
-            return Path("/sys/block", name, "dev").read_text().strip()
-    return ""
-
-
 @needs("blkio")
-@pytest.mark.skipif(not _disk(), reason="no disk that this machine's processes can name")
+@pytest.mark.skipif(not disk(), reason="no disk that this machine's processes can name")
 def test_disks(make: Callable[..., Hierarchies]) -> None:
-    major, _, minor = _disk().partition(":")
+    major, _, minor = disk().partition(":")
     device = {"major": int(major), "minor": int(minor)}
     kinds = {"throttleReadBpsDevice": 1048576, "throttleWriteIOPSDevice": 100}
     make({"blockIO": {name: [{**device, "rate": rate}] for name, rate in kinds.items()}})
     if on_v2("blkio"):
-        assert value("blkio", "", "io.max") == f"{_disk()} rbps=1048576 wbps=max riops=max wiops=100"
+        assert value("blkio", "", "io.max") == f"{disk()} rbps=1048576 wbps=max riops=max wiops=100"
     else:
-        assert value("blkio", "blkio.throttle.read_bps_device", "") == f"{_disk()} 1048576"
-        assert value("blkio", "blkio.throttle.write_iops_device", "") == f"{_disk()} 100"
+        assert value("blkio", "blkio.throttle.read_bps_device", "") == f"{disk()} 1048576"
+        assert value("blkio", "blkio.throttle.write_iops_device", "") == f"{disk()} 100"
     (change,) = group.change(GROUP, {"blockIO": {"throttleReadBpsDevice": [{**device, "rate": 7}]}}, HERE)
     change.do()
-    assert f"{_disk()} " in value("blkio", "blkio.throttle.read_bps_device", "io.max")
+    assert f"{disk()} " in value("blkio", "blkio.throttle.read_bps_device", "io.max")
     change.undo()
     assert "1048576" in value("blkio", "blkio.throttle.read_bps_device", "io.max")
 
