@@ -131,10 +131,27 @@ def remove(path: str, hierarchies: Hierarchies) -> None:
         remove_groups(directory)
 
 
-def doors(path: str, hierarchies: Hierarchies) -> list[int]:
-    """Descriptors through which a process can enter the group later, from where its files cannot be seen."""
+def doors(path: str, hierarchies: Hierarchies, beside: int = 0) -> list[int]:
+    """Descriptors through which a process can enter the group later, from where its files cannot be seen.
+
+    On v2 a container that has handed controllers on to groups of its own (systemd does) takes no more processes into
+    the group itself: then it is the group of the process ``beside``, which lies in it.
+    """
     places = directories(path, hierarchies)
+    if hierarchies.v2 and beside:
+        with contextlib.suppress(OSError):
+            if Path(places[-1], "cgroup.subtree_control").read_text(encoding="ascii").strip():
+                places[-1] = _within(path, beside, hierarchies) or places[-1]
     return [os.open(f"{place}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for place in places]
+
+
+def _within(path: str, pid: int, hierarchies: Hierarchies) -> str:
+    """The directory on v2 of the group that the process is in; empty where that is not below ``path``."""
+    for line in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8", errors="replace").splitlines():
+        found = line[len("0::") :]
+        if line.startswith("0::") and found.startswith(f"{path.rstrip('/')}/"):
+            return f"{hierarchies.v2}{found}"
+    return ""
 
 
 def pids(path: str, hierarchies: Hierarchies) -> list[int]:

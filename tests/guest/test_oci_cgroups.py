@@ -129,6 +129,30 @@ def test_a_frozen_group_is_refused_and_dies_when_it_must(
     assert group.pids(GROUP, HERE) == []
 
 
+@pytest.mark.skipif(not HERE.v2, reason="v1 lets processes be in any group")
+def test_a_process_finds_a_way_into_a_container_that_has_groups_of_its_own(
+    make: Callable[..., Hierarchies], spawn: Callable[..., subprocess.Popen[str]]
+) -> None:
+    make()
+    inner = Path(f"{HERE.v2}{GROUP}/init")
+    inner.mkdir()
+    first = spawn("exec sleep 1000")
+    (inner / "cgroup.procs").write_text(str(first.pid))
+    controllers = Path(f"{HERE.v2}{GROUP}/cgroup.controllers").read_text().split()
+    if not controllers:
+        pytest.skip("this tree has no controllers to hand on")
+    Path(f"{HERE.v2}{GROUP}/cgroup.subtree_control").write_text(f"+{controllers[0]}")
+    second = subprocess.Popen(["sleep", "1000"])
+    try:
+        for door in group.doors(GROUP, HERE, first.pid):
+            os.write(door, str(second.pid).encode())
+            os.close(door)
+        assert str(second.pid) in (inner / "cgroup.procs").read_text().split()
+    finally:
+        second.kill()
+        second.wait()
+
+
 @needs("cpu")
 def test_processors(make: Callable[..., Hierarchies]) -> None:
     make({"cpu": {"shares": 512, "quota": 50000, "period": 200000}})
