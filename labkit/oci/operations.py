@@ -7,7 +7,7 @@ import os
 import socket
 from shlex import quote
 
-from labkit.errors import KernelError
+from labkit.errors import KernelError, NotFoundError
 from labkit.kernel import mounts
 from labkit.operations import Operation
 
@@ -30,17 +30,35 @@ class SetHostname(Operation):
 
 
 class BindRoot(Operation):
-    """The root file system on itself, in the host's own mount namespace: all that is mounted in it goes with it.
+    """The root file system on itself: pivot_root(2) takes a mount point only."""
+
+    rootfs: str
+
+    def describe(self) -> str:
+        """As mount(8)."""
+        return f"mount -o rbind {quote(self.rootfs)} {quote(self.rootfs)}"
+
+    def do(self) -> None:
+        """mount(2). NotFoundError where there is no such directory."""
+        if not os.path.isdir(self.rootfs):
+            raise NotFoundError(f"the root file system {self.rootfs} is no directory", "see root.path in config.json")
+        mounts.mount(self.rootfs, self.rootfs, flags=mounts.MS_BIND | mounts.MS_REC)
+
+    def undo(self) -> None:
+        """Nothing: it goes with the mount namespace."""
+
+
+class BindRootOutside(BindRoot):
+    """The same in the host's own mount namespace: all that is mounted in it goes with it.
 
     ``below`` is how many mounts lie on it already, an overlay perhaps, which are not ours to take away.
     """
 
-    rootfs: str
     below: int
 
     def describe(self) -> str:
         """As mount(8)."""
-        return f"mount -o rbind {quote(self.rootfs)} {quote(self.rootfs)} && mount --make-rprivate {quote(self.rootfs)}"
+        return f"{super().describe()} && mount --make-rprivate {quote(self.rootfs)}"
 
     def describe_undo(self) -> str:
         """As umount(8)."""
@@ -48,7 +66,7 @@ class BindRoot(Operation):
 
     def do(self) -> None:
         """mount(2); private, so that what follows stays in this namespace."""
-        mounts.mount(self.rootfs, self.rootfs, flags=mounts.MS_BIND | mounts.MS_REC)
+        super().do()
         mounts.mount("", self.rootfs, flags=mounts.MS_PRIVATE | mounts.MS_REC)
 
     def undo(self) -> None:
@@ -110,17 +128,19 @@ class MoveRoot(Operation):
     """
 
     rootfs: str
+    revealing: tuple[str, ...]
+    """Mount points of those, when the plan was made."""
     changes_root = True
 
     def describe(self) -> str:
         """As umount(8), mount(8) and chroot(1)."""
-        points = [f"umount --lazy {quote(point)} && " for point in self._revealing()]
-        return f"{''.join(points)}cd {quote(self.rootfs)} && mount --move {quote(self.rootfs)} / && exec chroot ."
+        away = "".join(f"umount --lazy {quote(point)} && " for point in self.revealing)
+        return f"{away}cd {quote(self.rootfs)} && mount --move {quote(self.rootfs)} / && exec chroot ."
 
     def do(self) -> None:
         """umount2(2), mount(2) with MS_MOVE, chroot(2)."""
         os.chdir(self.rootfs)
-        for point in self._revealing():
+        for point in revealing_mounts(self.rootfs):
             mounts.mount("", point, flags=mounts.MS_PRIVATE | mounts.MS_REC)
             try:
                 mounts.umount(point, mounts.MNT_DETACH)
@@ -132,13 +152,15 @@ class MoveRoot(Operation):
         os.chroot(".")
         os.chdir("/")
 
-    def _revealing(self) -> list[str]:
-        below = self.rootfs.rstrip("/") + "/"
-        points = [point for point, kind in mounts.mount_points() if kind in ("proc", "sysfs")]
-        return [point for point in reversed(points) if not (point + "/").startswith(below)]
-
     def undo(self) -> None:
         """Nothing: it goes with the mount namespace."""
+
+
+def revealing_mounts(rootfs: str) -> tuple[str, ...]:
+    """Where proc and sysfs file systems lie outside the root file system, the last first."""
+    below = rootfs.rstrip("/") + "/"
+    points = [point for point, kind in mounts.mount_points() if kind in ("proc", "sysfs")]
+    return tuple(point for point in reversed(points) if not (point + "/").startswith(below))
 
 
 class ChangeRoot(Operation):

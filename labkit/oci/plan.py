@@ -11,11 +11,20 @@ from labkit.cgroups.detect import Hierarchies
 from labkit.kernel.mounts import mount_points, stacked_on
 from labkit.oci import mountplan, sysctl
 from labkit.oci.mounting import RemountInside
-from labkit.oci.operations import BindRoot, ChangeRoot, DetachOldRoot, MoveRoot, PivotRoot, SetHostname
+from labkit.oci.operations import (
+    BindRoot,
+    BindRootOutside,
+    ChangeRoot,
+    DetachOldRoot,
+    MoveRoot,
+    PivotRoot,
+    SetHostname,
+    revealing_mounts,
+)
 from labkit.oci.rootfs import MakeDirectoryInside
 from labkit.oci.spec import Spec
 from labkit.operations import Operation
-from labkit.operations.mounting import BindMount, SetPropagation
+from labkit.operations.mounting import SetPropagation
 from labkit.value import Value
 
 
@@ -33,10 +42,14 @@ def make(spec: Spec, hierarchies: Hierarchies, no_pivot: bool = False) -> Plan:
     names = [*sysctl.plan(spec), *([SetHostname(spec.hostname)] if spec.hostname else [])]
     if "mnt" not in spec.namespaces:
         # Its mounts are the host's, too; they all lie below this one, whose undo takes them away with it.
-        host = [*host, BindRoot(spec.rootfs, stacked_on(spec.rootfs))]
+        host = [*host, BindRootOutside(spec.rootfs, stacked_on(spec.rootfs))]
         return Plan(host, [*_filling(spec, hierarchies), *names, ChangeRoot(spec.rootfs)])
-    init += [*_taking_apart(spec), BindMount(spec.rootfs, spec.rootfs), *_filling(spec, hierarchies), *names]
-    init += [MoveRoot(spec.rootfs)] if no_pivot else [PivotRoot(spec.rootfs), DetachOldRoot()]
+    init += [*_taking_apart(spec), BindRoot(spec.rootfs), *_filling(spec, hierarchies), *names]
+    init += (
+        [MoveRoot(spec.rootfs, revealing_mounts(spec.rootfs))]
+        if no_pivot
+        else [PivotRoot(spec.rootfs), DetachOldRoot()]
+    )
     if spec.rootfs_propagation:
         init.append(SetPropagation("/", spec.rootfs_propagation))
     return Plan(host, init)

@@ -316,6 +316,16 @@ def test_a_root_file_system_behind_a_link(bundle: Bundle) -> None:
     assert "busybox" in bundle.run("ls /bin")
 
 
+def test_neither_way_into_the_root_needs_a_proc_there(bundle: Bundle) -> None:
+    bundle.config["mounts"] = []
+    assert bundle.run("echo /proc/*") == bundle.run("echo /proc/*", "--no-pivot") == "/proc/*\n"
+
+
+def test_a_root_file_system_that_is_none(bundle: Bundle) -> None:
+    bundle.config["root"]["path"] = "config.json"
+    assert f"the root file system {bundle.directory}/config.json is no directory" in bundle.refusal()
+
+
 def test_what_cannot_be_mounted_is_said_in_a_sentence(bundle: Bundle, tmp_path: Path) -> None:
     bundle.mount("/mnt", "nosuchfs", "none")
     assert "mount(none on /mnt, nosuchfs): No such device" in bundle.refusal()
