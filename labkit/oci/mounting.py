@@ -141,9 +141,9 @@ class RemountInside(Inside):
     options: tuple[str, ...] = ()
 
     def describe(self) -> str:
-        """As mount(8)."""
+        """As mount(8), which without a source would add the flags to those that are there."""
         words = [word for word in self.options if word not in ("bind", "rbind", "remount")]
-        return f"mount -o {quote(','.join(('remount', 'bind', *words)))} {self.shown()}"
+        return f"mount -o {quote(','.join(('remount', 'bind', *words)))} none {self.shown()}"
 
     def do(self) -> None:
         """mount(2) with MS_REMOUNT."""

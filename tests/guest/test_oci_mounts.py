@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -314,6 +315,47 @@ def test_a_root_file_system_behind_a_link(bundle: Bundle) -> None:
     (bundle.directory / "link").symlink_to("rootfs")
     bundle.config["root"]["path"] = "link"
     assert "busybox" in bundle.run("ls /bin")
+
+
+_ONE_WAY = """
+import subprocess, sys
+from labkit.cgroups.detect import here
+from labkit.oci import plan, spec
+from labkit.oci.operations import PivotRoot
+operations = plan.make(spec.load(sys.argv[1]), here()).init
+operations = operations[: next(at for at, each in enumerate(operations) if isinstance(each, PivotRoot))]
+if sys.argv[2] == "by calls":
+    for operation in operations:
+        operation.do()
+else:
+    lines = "\\n".join(operation.describe() for operation in operations)
+    subprocess.run(["bash", "-euo", "pipefail"], input=lines, text=True, check=True)
+print(open("/proc/self/mountinfo").read())
+"""
+
+
+def test_what_operations_say_is_what_they_do(bundle: Bundle, shared: Path) -> None:
+    """The same plan twice, each in a mount namespace of its own: by system calls, and by bash as it is described."""
+    (bundle.rootfs / "full").mkdir()
+    (bundle.rootfs / "full/file").write_text("x")
+    bundle.mount("/full", "tmpfs", "tmpfs", "tmpcopyup", "nodev", "rslave")
+    bundle.mount("/a/b", "bind", str(shared), "rbind", "ro", "nosuid", "rslave")
+    bundle.mount("/etc/null", "bind", "/dev/null", "bind")
+    bundle.mount("/ro", "tmpfs", "tmpfs", "ro", "mode=750")
+    bundle.mount("/ro/inner", "tmpfs", "tmpfs", "unbindable")
+    bundle.mount("/full", "", "", "remount", "bind", "noexec")
+    bundle.config["linux"]["devices"] = [{"path": "/x/pipe", "type": "p", "uid": 7}]
+    bundle.config["linux"]["maskedPaths"].append("/full/file")
+    bundle.run("true")
+
+    def table(way: str) -> list[tuple[str, ...]]:
+        words = [sys.executable, "-c", _ONE_WAY, str(bundle.directory), way]
+        lines = [line.split(" ") for line in output("unshare", "--mount", *words).splitlines() if line]
+        found = [line for line in lines if line[4].startswith(str(bundle.rootfs))]
+        return [(line[3], line[4], line[5], line[6].partition(":")[0], line[line.index("-") + 1]) for line in found]
+
+    assert table("by bash") == table("by calls")
+    assert os.path.exists(bundle.rootfs / "x/pipe")
 
 
 def test_neither_way_into_the_root_needs_a_proc_there(bundle: Bundle) -> None:

@@ -23,7 +23,7 @@ from labkit.operations.mounting import BindMount, Mount, SetPropagation
         (Mount("tmpfs", "/with space", "tmpfs"), "mount -t tmpfs tmpfs '/with space'"),
         (BindMount("/a", "/b"), "mount -o rbind /a /b"),
         (BindMount("/a", "/b", recursive=False, options=("ro",)), "mount -o bind,ro /a /b"),
-        (RemountInside("/r", "/", ("ro",)), "mount -o remount,bind,ro /r"),
+        (RemountInside("/r", "/", ("ro",)), "mount -o remount,bind,ro none /r"),
         (SetPropagation("/"), "mount --make-rprivate /"),
         (MakeDeviceInside("/r", "/dev/null", "c", 1, 3), "mknod -m 0666 /r/dev/null c 1 3"),
         (
