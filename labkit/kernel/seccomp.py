@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 
+from labkit.errors import KernelError
 from labkit.kernel import libc
 from labkit.value import Value
 
@@ -25,6 +27,15 @@ class Filter(Value):
         code = ctypes.create_string_buffer(self.program, len(self.program))
         program = _SockFprog(len(self.program) // 8, ctypes.addressof(code))
         libc.syscall("seccomp", SET_MODE_FILTER, self.flags, ctypes.byref(program), what="seccomp(SET_MODE_FILTER)")
+
+
+def has_flag(flag: int) -> bool:
+    """Whether the kernel knows this one: it looks at flags first, and then for a program, which there is not."""
+    try:
+        libc.syscall("seccomp", SET_MODE_FILTER, flag, None, what="seccomp")
+    except KernelError as error:
+        return error.errno == errno.EFAULT
+    return False
 
 
 class _SockFprog(ctypes.Structure):

@@ -27,6 +27,7 @@ _ANSWERS = {
     "SCMP_ACT_LOG": 0x7FFC0000,
     "SCMP_ACT_ALLOW": 0x7FFF0000,
 }
+_NAME = "libseccomp.so.2"
 _NUMBERED = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 
 #: Those that let a call through: what is unknown to the profile needs no better answer then.
@@ -148,7 +149,8 @@ def _enosys_stub(library: ctypes.CDLL, profile: Profile) -> bytes:
 
 def _flags(profile: Profile) -> int:
     if profile.flags is None:
-        return seccomp.FLAG_SPEC_ALLOW  # as runc since 1.2: the mitigation costs much, and the kernel has others
+        # As runc since 1.2, from Linux 4.17 on: the mitigation costs much, and the kernel has others.
+        return seccomp.FLAG_SPEC_ALLOW if seccomp.has_flag(seccomp.FLAG_SPEC_ALLOW) else 0
     flags = 0
     for flag in profile.flags:
         flags |= _FLAGS[flag]
@@ -167,7 +169,7 @@ def _check(result: int, what: str, allowed: tuple[int, ...] = ()) -> None:
 @functools.lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL:
     try:
-        library = ctypes.CDLL("libseccomp.so.2")
+        library = ctypes.CDLL(_NAME)
     except OSError:
         raise MissingToolError(
             "config.json has a seccomp profile, and there is no libseccomp here to compile it",

@@ -29,8 +29,8 @@ OPERATORS = (
 ARCHITECTURES = {
     f"SCMP_ARCH_{name.upper()}": name
     for name in (
-        "x86 x86_64 x32 arm aarch64 mips mips64 mips64n32 mipsel mipsel64 mipsel64n32 parisc parisc64 ppc ppc64 "
-        "ppc64le riscv64 s390 s390x"
+        "x86 x86_64 x32 arm aarch64 loongarch64 m68k mips mips64 mips64n32 mipsel mipsel64 mipsel64n32 parisc parisc64 "
+        "ppc ppc64 ppc64le riscv64 s390 s390x sh sheb"
     ).split()
 }
 FLAGS = ("SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW")
