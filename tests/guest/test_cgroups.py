@@ -15,23 +15,10 @@ from typing import Any
 
 import pytest
 from conftest import LABKIT, labkit, processes, wait_for
+from groups import HERE, has, needs, on_v2
 
-from labkit.cgroups.detect import detect
-
-HIERARCHIES = detect()
-V2 = not HIERARCHIES.v1
 SLEEP = ("busybox", "sleep", "1000")
 BUSY = ("busybox", "sh", "-c", "while :; do :; done")
-
-
-def has(controller: str) -> bool:
-    if V2:
-        return controller in Path(HIERARCHIES.v2, "cgroup.controllers").read_text().split()
-    return controller in HIERARCHIES.v1
-
-
-def needs(controller: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(not has(controller), reason=f"no {controller} controller on this machine's cgroups")
 
 
 def start(*words: str, name: str = "box", command: tuple[str, ...] = SLEEP) -> dict[str, Any]:
@@ -41,12 +28,12 @@ def start(*words: str, name: str = "box", command: tuple[str, ...] = SLEEP) -> d
 
 
 def group_of(known: dict[str, Any], controller: str) -> Path:
-    point = HIERARCHIES.v2 if V2 else HIERARCHIES.v1[controller]
+    point = HERE.v2 if on_v2(controller) else HERE.v1[controller]
     return Path(point, "labkit", known["id"])
 
 
 def value(known: dict[str, Any], controller: str, v1: str, v2: str) -> str:
-    return (group_of(known, controller) / (v2 if V2 else v1)).read_text().strip()
+    return (group_of(known, controller) / (v2 if on_v2(controller) else v1)).read_text().strip()
 
 
 def processor_time(known: dict[str, Any]) -> float:
@@ -57,7 +44,7 @@ def processor_time(known: dict[str, Any]) -> float:
 
 def test_the_group_is_in_every_tree_with_the_containers_process() -> None:
     known = start()
-    points = {HIERARCHIES.v2} if V2 else set(HIERARCHIES.v1.values())
+    points = {HERE.v2, *HERE.v1.values()} - {""}
     for point in points:
         assert str(known["state"]["pid"]) in Path(point, "labkit", known["id"], "cgroup.procs").read_text().split()
     labkit("stop", "-t", "0", "box")
@@ -67,7 +54,7 @@ def test_the_group_is_in_every_tree_with_the_containers_process() -> None:
 @needs("cpu")
 def test_processor_limits() -> None:
     known = start("--cpus", "0.5", "--cpu-shares", "512")
-    if V2:
+    if on_v2("cpu"):
         assert value(known, "cpu", "", "cpu.max") == "50000 100000"
         assert value(known, "cpu", "", "cpu.weight") == "59"
     else:
@@ -98,12 +85,14 @@ def test_swap_is_limited_where_the_kernel_can() -> None:
     words = ("run", "-d", "--network", "none", "--name", "box", "--memory", "16m", "--memory-swap", "24m")
     done = labkit(*words, *SLEEP, check=False)
     if done.returncode:
-        missing = "memory.swap.max" if V2 else "memory.memsw.limit_in_bytes"
+        missing = "memory.swap.max" if on_v2("memory") else "memory.memsw.limit_in_bytes"
         assert f"this machine's cgroups have no {missing}" in done.stderr
         assert not labkit("ps", "-aq").stdout
         return
     (known,) = json.loads(labkit("inspect", "box").stdout)
-    assert value(known, "memory", "memory.memsw.limit_in_bytes", "memory.swap.max") == str((8 if V2 else 24) << 20)
+    assert value(known, "memory", "memory.memsw.limit_in_bytes", "memory.swap.max") == str(
+        (8 if on_v2("memory") else 24) << 20
+    )
 
 
 @needs("pids")
@@ -121,7 +110,7 @@ def test_a_limit_without_its_controller_is_refused_by_name(controller: str) -> N
     flags = {"memory": "--memory=64m", "cpuset": "--cpuset-cpus=0", "pids": "--pids-limit=9", "cpu": "--cpus=1"}
     refused = labkit("run", "--rm", "--network", "none", flags[controller], "busybox", "true", check=False)
     assert refused.returncode == 125
-    version = "v2" if V2 else "v1"
+    version = "v1" if HERE.v1 else "v2"
     assert f"this machine has no {controller} controller on cgroup {version}" in refused.stderr
     assert labkit("run", "--rm", "--network", "none", "busybox", "echo", "fine").stdout == "fine\n"
 
