@@ -39,9 +39,14 @@ class BindRoot(Operation):
         return f"mount -o rbind {quote(self.rootfs)} {quote(self.rootfs)}"
 
     def do(self) -> None:
-        """mount(2). NotFoundError where there is no such directory."""
-        if not os.path.isdir(self.rootfs):
-            raise NotFoundError(f"the root file system {self.rootfs} is no directory", "see root.path in config.json")
+        """mount(2). NotFoundError where there is no such directory, or root of a user namespace cannot reach it."""
+        try:
+            os.close(os.open(self.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        except OSError as error:
+            raise NotFoundError(
+                f"the root file system {self.rootfs}: {error.strerror}",
+                "see root.path in config.json: it must be a directory that the container's root can reach",
+            ) from None
         mounts.mount(self.rootfs, self.rootfs, flags=mounts.MS_BIND | mounts.MS_REC)
 
     def undo(self) -> None:

@@ -62,7 +62,7 @@ class Bundle:
         self.config["linux"]["namespaces"] = [space for space in spaces if space["type"] != kind]
 
     def in_user_namespace(self) -> None:
-        """Root of the container is user 100000 here, and owns the root file system, which it must be able to reach."""
+        """Root of the container is user 100000 here and owns the root file system; nothing may keep it from that."""
         ids = [{"containerID": 0, "hostID": 100000, "size": 65536}]
         linux = self.config["linux"]
         linux["namespaces"].append({"type": "user"})
@@ -70,9 +70,6 @@ class Bundle:
         for place, directories, files in os.walk(self.rootfs):
             for name in (".", *directories, *files):
                 os.chown(os.path.join(place, name), 100000, 100000, follow_symlinks=False)
-        for parent in self.rootfs.parents:
-            if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
 
     def try_to_run(self, script: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a shell's script in the container, to its end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -187,26 +188,34 @@ def test_a_slave_hears_of_the_hosts_mounts_and_tells_nothing(bundle: Bundle, sha
         assert beside.communicate(timeout=10)[0] == "0\n"
 
 
-def test_in_a_user_namespace_flags_of_the_hosts_are_kept(bundle: Bundle, tmp_path: Path) -> None:
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A directory that everybody can reach, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="labkit-bundle-") as place:
+        os.chmod(place, 0o755)
+        yield Path(place)
+
+
+def test_in_a_user_namespace_flags_of_the_hosts_are_kept(open_place: Path) -> None:
     """They are locked (mount_namespaces(7)): a remount that names none of them keeps them, and one cannot go."""
-    (tmp_path / "vol").mkdir()
-    output("mount", "-t", "tmpfs", "-o", "nosuid,nodev,noexec,mode=755", "none", str(tmp_path / "vol"))
+    bundle = Bundle(open_place / "bundle")
+    (open_place / "vol").mkdir()
+    output("mount", "-t", "tmpfs", "-o", "nosuid,nodev,noexec,mode=755", "none", str(open_place / "vol"))
     try:
         bundle.in_user_namespace()
-        bundle.mount("/vol", "bind", str(tmp_path / "vol"), "rbind", "ro")
+        bundle.mount("/vol", "bind", str(open_place / "vol"), "rbind", "ro")
         table = bundle.run(f"echo x > /dev/null && ls /dev/full && cat /proc/keys; {TABLE}")
         assert {"ro", "nosuid", "nodev", "noexec"} <= set(mount_line(table, "/vol")[0])
-        bundle.mount("/vol2", "bind", str(tmp_path / "vol"), "rbind", "ro", "exec")
+        bundle.mount("/vol2", "bind", str(open_place / "vol"), "rbind", "ro", "exec")
         assert "the mount on /vol2 keeps its flags in a user namespace" in bundle.refusal()
     finally:
-        output("umount", str(tmp_path / "vol"))
+        output("umount", str(open_place / "vol"))
 
 
-def test_in_a_user_namespace_a_source_is_taken_that_only_the_hosts_root_can_reach(
-    bundle: Bundle, tmp_path: Path
-) -> None:
+def test_in_a_user_namespace_a_source_is_taken_that_only_the_hosts_root_can_reach(open_place: Path) -> None:
+    bundle = Bundle(open_place / "bundle")
     bundle.in_user_namespace()
-    closed = tmp_path / "closed"
+    closed = open_place / "closed"
     (closed / "data/below").mkdir(parents=True)
     (closed / "file").write_text("seen\n")
     output("mount", "-t", "tmpfs", "none", str(closed / "data/below"))
@@ -365,7 +374,7 @@ def test_neither_way_into_the_root_needs_a_proc_there(bundle: Bundle) -> None:
 
 def test_a_root_file_system_that_is_none(bundle: Bundle) -> None:
     bundle.config["root"]["path"] = "config.json"
-    assert f"the root file system {bundle.directory}/config.json is no directory" in bundle.refusal()
+    assert f"the root file system {bundle.directory}/config.json: Not a directory" in bundle.refusal()
 
 
 def test_what_cannot_be_mounted_is_said_in_a_sentence(bundle: Bundle, tmp_path: Path) -> None:
