@@ -79,8 +79,9 @@ class Reader:
         return [Reader(item, self.file, f"{self.where(name)}[{number}]") for number, item in enumerate(items)]
 
     def where(self, name: str) -> str:
-        """The way to a property."""
-        return f"{self.place}.{name}" if self.place else name
+        """The way to a property; a name that would not stay in the line is written with escapes."""
+        shown = name if name.isprintable() else ascii(name)
+        return f"{self.place}.{shown}" if self.place else shown
 
     def refuse_others(self, what: str = "labkit") -> None:
         """ConfigError for a property that nobody has asked for; ``null`` and an empty string ask for nothing."""

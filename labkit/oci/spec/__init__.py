@@ -113,7 +113,7 @@ def parse(document: Any, bundle: str) -> Spec:
         reader.refuse_others()
     if spec.rootfs_propagation and spec.rootfs_propagation not in PROPAGATION:
         raise ConfigError(
-            f"config.json: linux.rootfsPropagation is '{spec.rootfs_propagation}', which no mount can have",
+            f"config.json: linux.rootfsPropagation is {spec.rootfs_propagation!r}, which no mount can have",
             f"one of {', '.join(PROPAGATION)}",
         )
     return spec
@@ -122,7 +122,7 @@ def parse(document: Any, bundle: str) -> Spec:
 def _absolute(linux: Reader, name: str) -> list[str]:
     for path in linux.strings(name):
         if not path.startswith("/"):
-            raise ConfigError(f"config.json: {linux.where(name)} has '{path}', which must be an absolute path")
+            raise ConfigError(f"config.json: {linux.where(name)} has {path!r}, which must be an absolute path")
     return linux.strings(name)
 
 

@@ -24,7 +24,7 @@ def read(reader: Reader) -> Device:
     """One entry of ``linux.devices``; a fifo has no numbers."""
     kind = reader.value("type", str)
     if kind not in ("c", "b", "u", "p"):
-        raise ConfigError(f"config.json: {reader.where('type')} is '{kind}', and must be c, b, u or p")
+        raise ConfigError(f"config.json: {reader.where('type')} is {kind!r}, and must be c, b, u or p")
     without = 0 if kind == "p" else None
     device = Device(
         path=reader.value("path", str),

@@ -60,4 +60,4 @@ def _refuse_others(data: str, reader: Reader) -> None:
     for word in data.split(","):
         # For other programs: x-… (fstab(5)), and what podman leaves in of its volumes' options.
         if word and not word.startswith(("x-", "X-")) and word not in ("copy", "nocopy"):
-            raise ConfigError(f"config.json: {reader.where('options')} has '{word}', which no bind mount can do")
+            raise ConfigError(f"config.json: {reader.where('options')} has {word!r}, which no bind mount can do")

@@ -60,6 +60,8 @@ def test_the_minimum() -> None:
         ("mounts", [{"destination": "/a", "uidMappings": []}], "labkit does not support mounts[0].uidMappings"),
         ("linux.maskedPaths", ["/a", "b"], "linux.maskedPaths has 'b', which must be an absolute path"),
         ("linux.readonlyPaths", [""], "linux.readonlyPaths has '', which must be an absolute path"),
+        ("linux.rootfsPropagation", "a\nb", "'a\\nb', which no mount can have"),
+        ("linux.a\nb", 1, "labkit does not support linux.'a\\nb'"),
         ("linux.rootfsPropagation", "sideways", "'sideways', which no mount can have"),
         ("linux.devices", [{"path": "/dev/x", "type": "x"}], "'x', and must be c, b, u or p"),
         ("linux.devices", [{"path": "/dev/x", "type": "c"}], "linux.devices[0].major is missing"),
