@@ -13,6 +13,7 @@ import time
 from labkit.errors import LabkitError
 from labkit.kernel import libc, namespaces
 from labkit.oci import become, entry
+from labkit.oci.mounting import COPIES
 from labkit.operations.journal import perform
 
 TYPE_CHECKING = False
@@ -47,11 +48,13 @@ def main(
         os.setsid()
         place_stdio(stdio, extras.preserve_fds)
         if extras.gate:
-            close_others({channel.fileno(), *_descriptors(extras), *links.values()})
+            close_others({channel.fileno(), *_descriptors(extras), *links.values(), *COPIES.values()})
         if extras.keyring:
             _join_keyring(extras.keyring)
         _join_and_unshare(spec, tell, links)
         _change_root(spec, plan, tell, extras)
+        for copy in COPIES.values():
+            os.close(copy)  # no mount of the host may stay open while we wait
         if spec.process.terminal:
             _take_terminal(spec, extras)
         program = become.prepare(spec.process, tell, seccomp, spec.personality)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundles import Bundle
+from bundles import LABKIT_OCI, Bundle
 from conftest import wait_for
 
 KINDS = {"pid": "pid", "mount": "mnt", "ipc": "ipc", "uts": "uts", "cgroup": "cgroup", "network": "net", "user": "user"}
@@ -199,3 +200,27 @@ def test_a_parameter_that_is_not_there(bundle: Bundle, parameter: str) -> None:
 def test_a_value_that_the_kernel_does_not_take(bundle: Bundle) -> None:
     bundle.config["linux"]["sysctl"] = {"kernel.shmmni": "many"}
     assert "sysctl kernel.shmmni=many: Invalid argument" in bundle.refusal()
+
+
+def test_a_user_namespace_is_made_by_create_and_its_program_by_start(bundle: Bundle, tmp_path: Path) -> None:
+    """What is taken along for the way in is there although the process lets go of all that it could wait with."""
+    (tmp_path / "closed").mkdir(mode=0o700)
+    (tmp_path / "closed/text").write_text("taken along\n")
+    bundle.in_user_namespace()
+    bundle.mount("/text", "bind", str(tmp_path / "closed/text"), "bind", "ro")
+    bundle.config["process"]["args"] = ["sh", "-c", "cat /text; ls /proc/self/fd; cat /proc/self/uid_map"]
+    (bundle.directory / "config.json").write_text(json.dumps(bundle.config))
+    runtime = [*LABKIT_OCI, "--root", str(tmp_path / "state")]
+    said = tmp_path / "said"
+    with said.open("w") as output:
+        create = [*runtime, "create", "--bundle", str(bundle.directory), "mapped"]
+        subprocess.run(create, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True, timeout=60)
+    subprocess.run([*runtime, "start", "mapped"], check=True, timeout=60)
+    assert wait_for(lambda: "100000" in said.read_text()), said.read_text()
+    assert said.read_text().split() == ["taken", "along", "0", "1", "2", "3", "0", "100000", "65536"]
+    assert wait_for(lambda: '"stopped"' in _output([*runtime, "state", "mapped"]))
+    subprocess.run([*runtime, "delete", "mapped"], check=True, timeout=60)
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
