@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
+from labkit import textfile
 from labkit.value import Value, field
 
 
@@ -26,9 +26,7 @@ def detect(mountinfo: str | None = None) -> Hierarchies:
     """Read the table (or the text given). The first mount of a hierarchy counts; a controller's name stands in its
     options.
     """
-    text = (
-        Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace") if mountinfo is None else mountinfo
-    )
+    text = textfile.read("/proc/self/mountinfo") if mountinfo is None else mountinfo
     v1: dict[str, str] = {}
     v2 = ""
     for line in text.splitlines():

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from shlex import quote
 
+from labkit import textfile
 from labkit.cgroups import v1, v2
 from labkit.cgroups.detect import Hierarchies
 from labkit.errors import KernelError
@@ -64,8 +64,8 @@ class Freeze(Operation):
 
     def _is_so(self) -> bool:
         if self.file.endswith(".state"):
-            return Path(self.file).read_text(encoding="ascii").strip() == self._word(self.frozen)
-        events = Path(os.path.dirname(self.file), "cgroup.events").read_text(encoding="ascii")
+            return textfile.read(self.file).strip() == self._word(self.frozen)
+        events = textfile.read(f"{os.path.dirname(self.file)}/cgroup.events")
         return f"frozen {self._word(self.frozen)}\n" in events
 
 
@@ -81,7 +81,7 @@ def is_frozen(path: str, hierarchies: Hierarchies) -> bool:
     if not hierarchies.v2 and "freezer" not in hierarchies.v1:
         return False
     try:
-        text = Path(operation(path, hierarchies, True).file).read_text(encoding="ascii").strip()
+        text = textfile.read(operation(path, hierarchies, True).file).strip()
     except OSError:
         return False
     return text not in ("THAWED", "0", "")

@@ -6,8 +6,8 @@ import contextlib
 import errno
 import os
 import signal
-from pathlib import Path
 
+from labkit import textfile
 from labkit.cgroups import freezer, limits, placement, sharing, v1, v2
 from labkit.cgroups.detect import Hierarchies
 from labkit.cgroups.operations import remove_groups
@@ -140,14 +140,14 @@ def doors(path: str, hierarchies: Hierarchies, beside: int = 0) -> list[int]:
     places = directories(path, hierarchies)
     if hierarchies.v2 and beside:
         with contextlib.suppress(OSError):
-            if Path(places[-1], "cgroup.subtree_control").read_text(encoding="ascii").strip():
+            if textfile.read(f"{places[-1]}/cgroup.subtree_control").strip():
                 places[-1] = _within(path, beside, hierarchies) or places[-1]
     return [os.open(f"{place}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for place in places]
 
 
 def _within(path: str, pid: int, hierarchies: Hierarchies) -> str:
     """The directory on v2 of the group that the process is in; empty where that is not below ``path``."""
-    for line in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in textfile.read(f"/proc/{pid}/cgroup").splitlines():
         found = line[len("0::") :]
         if line.startswith("0::") and found.startswith(f"{path.rstrip('/')}/"):
             return f"{hierarchies.v2}{found}"
@@ -161,7 +161,7 @@ def pids(path: str, hierarchies: Hierarchies) -> list[int]:
         for place, _, files in os.walk(directory):
             if "cgroup.procs" in files:
                 try:
-                    found.update(int(line) for line in Path(place, "cgroup.procs").read_text(encoding="ascii").split())
+                    found.update(int(line) for line in textfile.read(f"{place}/cgroup.procs").split())
                 except OSError:  # removed while we read it
                     continue
     found.discard(0)  # a process of a pid namespace that we cannot see

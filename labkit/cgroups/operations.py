@@ -6,9 +6,9 @@ import contextlib
 import errno
 import os
 import time
-from pathlib import Path
 from shlex import quote
 
+from labkit import textfile
 from labkit.cgroups.limits import Setting
 from labkit.errors import KernelError, NotFoundError
 from labkit.operations import Operation
@@ -151,8 +151,8 @@ class InheritCpuset(Operation):
         """Copy where nothing is set yet."""
         for place in self._places():
             for name in ("cpuset.cpus", "cpuset.mems"):
-                if not Path(place, name).read_text(encoding="ascii").strip():
-                    write_kernel_file(f"{place}/{name}", Path(os.path.dirname(place), name).read_text(encoding="ascii"))
+                if not textfile.read(f"{place}/{name}").strip():
+                    write_kernel_file(f"{place}/{name}", textfile.read(f"{os.path.dirname(place)}/{name}"))
 
     def undo(self) -> None:
         """Nothing: the values go with the group."""
@@ -295,7 +295,7 @@ def _is_line_of_many(value: str) -> bool:
 
 def current(directory: str, name: str) -> str:
     """What a group's file says now. FileNotFoundError where it is not there."""
-    return Path(directory, name).read_text(encoding="ascii").strip()
+    return textfile.read(f"{directory}/{name}").strip()
 
 
 def missing(controller: str, version: str, what: str) -> NotFoundError:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 
+from labkit import textfile
 from labkit.cgroups import limits, placement
 from labkit.cgroups.detect import Hierarchies
 from labkit.cgroups.operations import (
@@ -87,7 +87,7 @@ def usage(path: str, hierarchies: Hierarchies) -> dict[str, int]:
 
 
 def _statistics(point: str, path: str, name: str) -> dict[str, int]:
-    text = Path(point, path.lstrip("/"), name).read_text(encoding="ascii")
+    text = textfile.read("/".join((point, path.lstrip("/"), name)))
     return {key: int(value) for key, _, value in (line.partition(" ") for line in text.splitlines())}
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 
+from labkit import textfile
 from labkit.cgroups import limits, placement
 from labkit.cgroups.detect import Hierarchies
 from labkit.cgroups.operations import EnableControllers, MakeGroup, changes, current, missing, setting_operation
@@ -63,7 +63,7 @@ def change(path: str, settings: limits.Settings, hierarchies: Hierarchies) -> li
     """The limits of a group that is there, as far as they are not what is wanted."""
     (directory,) = directories(path, hierarchies)
     wanted = _wanted(settings, hierarchies)
-    handed_on = Path(directory, "cgroup.controllers").read_text(encoding="ascii").split()
+    handed_on = textfile.read(f"{directory}/cgroup.controllers").split()
     operations: list[Operation] = []
     if not set(wanted) <= set(handed_on):
         operations += [EnableControllers(place, wanted, wanted) for place in _above(directory, hierarchies)]
@@ -75,7 +75,7 @@ def change(path: str, settings: limits.Settings, hierarchies: Hierarchies) -> li
 def offered(hierarchies: Hierarchies) -> list[str]:
     """The controllers of the tree."""
     try:
-        return Path(hierarchies.v2, "cgroup.controllers").read_text(encoding="ascii").split()
+        return textfile.read(f"{hierarchies.v2}/cgroup.controllers").split()
     except FileNotFoundError:
         return []
 
@@ -121,5 +121,5 @@ def usage(path: str, hierarchies: Hierarchies) -> dict[str, int]:
 
 
 def _statistics(place: str, name: str) -> dict[str, int]:
-    text = Path(place, name).read_text(encoding="ascii")
+    text = textfile.read(f"{place}/{name}")
     return {key: int(value) for key, _, value in (line.partition(" ") for line in text.splitlines())}

@@ -9,13 +9,15 @@ import ctypes
 import errno
 import functools
 import os
-import platform
 
 from labkit.errors import KernelError
 from labkit.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any
+
+#: This machine's kind, as uname -m says it now: a personality of 32 bits changes what it says (personality(2)).
+MACHINE = os.uname().machine if hasattr(os, "uname") else ""
 
 
 @functools.lru_cache(maxsize=1)
@@ -58,11 +60,10 @@ def call(name: str, *arguments: Any, what: str = "") -> int:
 
 def syscall(name: str, *arguments: Any, what: str = "") -> int:
     """The same for a system call by its name in SYSCALL_NUMBERS."""
-    machine = platform.machine()
     try:
-        number = SYSCALL_NUMBERS[machine][name]
+        number = SYSCALL_NUMBERS[MACHINE][name]
     except KeyError:
-        raise KernelError(f"labkit does not know the number of {name}(2) on {machine}", errno=errno.ENOSYS) from None
+        raise KernelError(f"labkit does not know the number of {name}(2) on {MACHINE}", errno=errno.ENOSYS) from None
     return call("syscall", number, *arguments, what=what or name)
 
 

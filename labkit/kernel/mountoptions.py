@@ -118,6 +118,8 @@ _RECURSIVE = {
 }
 
 COPY_UP = "tmpcopyup"
+#: Every word that is not the file system's own.
+WORDS = frozenset((*_SETS, *_CLEARS, *PROPAGATION, *_RECURSIVE, COPY_UP))
 
 
 class MountOptions(Value):

@@ -65,7 +65,8 @@ def unshare(flags: int) -> None:
 
 def setns(descriptor: int, flags: int = 0) -> None:
     """Join the namespace behind an open descriptor; ``flags`` 0 accepts any kind (setns(2))."""
-    libc.call("setns", descriptor, flags, what=f"setns({os.readlink(f'/proc/self/fd/{descriptor}')}, {words(flags)})")
+    # (In a joined mount namespace /proc/self/fd would not tell more: we may not be in its /proc at all.)
+    libc.call("setns", descriptor, flags, what=f"setns({descriptor}, {words(flags)})")
 
 
 def open_link(path: str, kind: str) -> int:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import struct
 
 from labkit.kernel import libc
@@ -25,7 +24,7 @@ _CODE, _DATA = 0x400000, 0x800000
 _HEADERS = 64 + 3 * 56
 _PARAMETERS = struct.Struct("<IIQQQQQ")  # at _DATA + _HEADERS, the constant in the first instruction
 
-#: Machine (platform.machine) -> number in the ELF header and code; assembled with as(1), shown as objdump(1) does.
+#: Machine (uname -m) -> number in the ELF header and code; assembled with as(1), shown as objdump(1) does.
 _CODES = {
     "x86_64": (
         62,
@@ -131,8 +130,7 @@ def program(path: str, report: int, line: bytes, filter_: Filter | None = None, 
     If that fails, ``line`` goes to the descriptor ``report``, with the errno in place of the last DIGITS in it.
     KeyError for a ``machine`` (this one, if it is not named) that there is no code for.
     """
-    # Not os.uname: a personality of 32 bits changes what it says. platform remembers its first answer.
-    number, code = _CODES[machine or platform.machine()]
+    number, code = _CODES[machine or libc.MACHINE]
     name = os.fsencode(path) + b"\0"
     bpf = filter_.program if filter_ else b""
     # In this order: headers, parameters, the struct sock_fprog and its instructions (aligned), code, path, line.
@@ -178,7 +176,7 @@ def fill_file(file: int, contents: bytes) -> None:
 
 def make_file() -> int:
     """An empty file in memory that can be executed, or -1 where there is no code for this machine, or no such file."""
-    if platform.machine() not in _CODES:
+    if libc.MACHINE not in _CODES:
         return -1
     # Before Linux 6.3 every such file is executable, and the flag that asks for it is unknown.
     for flags in (_MFD_EXEC, 0):

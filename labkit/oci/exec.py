@@ -1,30 +1,53 @@
 """Another process beside a container's first one: its namespaces, its cgroup, its root (setns(2)).
 
-Two forks: a helper enters the namespaces, and its child is the program, since only a child is in a pid namespace that
-one has entered. We wait, and pass signals on.
+Two forks: a helper enters the namespaces, and what it forks is the program, since only a child is in a pid namespace
+that one has entered. CLONE_PARENT makes it our child, and not the helper's, which ends at once (clone(2)).
+
+Nothing in the container can reach us on the way: helper and program cannot be traced or looked into until execve(2)
+(PR_SET_DUMPABLE), everything of the host's that they need is open before they enter, and the pid namespace, where
+others could see them, is the program's only.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
-from types import FrameType
+import socket
 
 from labkit.cgroups import group
-from labkit.cgroups.detect import Hierarchies
 from labkit.errors import ConflictError, LabkitError
 from labkit.kernel import namespaces
-from labkit.oci import become, entry, init
-from labkit.oci.launch import LABKIT_FAILED, StartError
-from labkit.oci.spec import Process
-from labkit.value import TYPE_CHECKING
+from labkit.kernel.process import start_time
+from labkit.oci import become, entry, init, launch
+from labkit.oci.launch import LABKIT_FAILED, Created
+from labkit.value import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from types import FrameType
+    from typing import NoReturn
+
+    from labkit.cgroups.detect import Hierarchies
+    from labkit.kernel.seccomp import Filter
+    from labkit.oci.spec import Process
+    from labkit.oci.spec.seccomp import Profile
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+class Beside(Value):
+    """What is to run, and beside whom."""
+
+    process: Process
+    target: int
+    """The pid of a process whose namespaces are the container's."""
+    cgroups_path: str
+    seccomp: Profile | None = None
+    personality: int | None = None
+    console: socket.socket | None = None
+    """Connected: it takes the master of the process's terminal."""
+    preserve_fds: int = 0
 
 
 def run(process: Process, target: int, cgroups_path: str, hierarchies: Hierarchies) -> int:
@@ -33,10 +56,26 @@ def run(process: Process, target: int, cgroups_path: str, hierarchies: Hierarchi
     It has our standard input, output and error, a session of its own, and nothing else of ours. StartError if it cannot
     be executed, ConflictError if the container ends meanwhile.
     """
-    links = _open_namespaces(target)
-    reader, writer = os.pipe()
     # Until we know whom to pass them on to, signals wait.
     signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+    created = create(Beside(process, target, cgroups_path), hierarchies)
+    try:
+        _pass_signals_on(created.pid)
+        created.start()
+    finally:
+        _, status = os.waitpid(created.pid, 0)
+    return as_shell(status)
+
+
+def create(beside: Beside, hierarchies: Hierarchies) -> Created:
+    """A process in the container, a child of ours, that has done everything but execute its program.
+
+    StartError if it cannot be executed, ConflictError if the container ends meanwhile.
+    """
+    links = _open_namespaces(beside.target)
+    filter_ = launch.compiled(beside.seccomp)
+    ours, theirs = socket.socketpair()
+    reader, writer = os.pipe()
     try:
         helper = os.fork()
     except OSError as error:
@@ -44,25 +83,22 @@ def run(process: Process, target: int, cgroups_path: str, hierarchies: Hierarchi
             f"no process can be started: {error.strerror}", "a limit of processes is reached"
         ) from error
     if helper == 0:
+        ours.close()
         os.close(reader)
-        _enter_and_run(process, links, cgroups_path, hierarchies, writer)
-    os.close(writer)
-    for descriptor in links.values():
+        _enter(beside, links, hierarchies, filter_, theirs, writer)
+    theirs.close()
+    for descriptor in (writer, *links.values()):
         os.close(descriptor)
-    with open(reader, encoding="utf-8") as answers:
-        told = answers.readline()
-        if told.endswith("\n"):
-            _pass_signals_on(int(told))
-            told = answers.read()
-    _, status = os.waitpid(helper, 0)
-    if told:
-        if told.startswith("{"):
-            refused = become.refusal_in(json.loads(told))
-            assert refused, told
-            raise StartError(refused.message, refused.hint, refused.exit_status)
-        message, hint, code = told.split("\0")
-        raise StartError(message, hint, int(code))
-    return _as_shell(status)
+    with open(reader, encoding="ascii") as answer:
+        pid = int(answer.read() or "0")
+    os.waitpid(helper, 0)
+    created = Created(pid, start_time(pid), ours)
+    try:
+        launch.read_events(ours, until="ready")
+    except BaseException:
+        created.abandon()
+        raise
+    return created
 
 
 def _open_namespaces(target: int) -> dict[str, int]:
@@ -70,10 +106,12 @@ def _open_namespaces(target: int) -> dict[str, int]:
     links = {}
     try:
         for kind in ("user", *entry.ORDER):
+            if kind == "time" and not os.path.exists("/proc/self/ns/time"):  # Linux 5.6 brought it
+                continue
             if namespaces.inode(target, kind) != namespaces.inode("self", kind):
                 links[kind] = os.open(f"/proc/{target}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, ProcessLookupError):
-        raise ConflictError("the container has just ended", "see 'labkit ps -a'") from None
+        raise ConflictError("the container has just ended") from None
     return links
 
 
@@ -87,34 +125,28 @@ def _pass_signals_on(pid: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
 
 
-def _enter_and_run(
-    process: Process, links: dict[str, int], cgroups_path: str, hierarchies: Hierarchies, writer: int
+def _enter(
+    beside: Beside,
+    links: dict[str, int],
+    hierarchies: Hierarchies,
+    filter_: Filter | None,
+    channel: socket.socket,
+    writer: int,
 ) -> NoReturn:
-    """In the helper. To ``writer`` goes a line with the program's pid, and an error after it or instead."""
-
-    def tell(event: str, **fields: Any) -> None:
-        if event != "error":
-            return
-        with contextlib.suppress(OSError):
-            os.write(writer, "\0".join((fields["message"], fields["hint"], str(fields["status"]))).encode())
-
+    """In the helper, and in the process that it makes: its pid goes to ``writer``, the rest to ``channel``."""
+    tell = init.Teller(channel)
     try:
-        # A session of its own: without our terminal as its controlling one it cannot type into it (TIOCSTI).
-        become.protect(process)
-        os.setsid()
-        doors = group.doors(cgroups_path, hierarchies) if cgroups_path else []
+        become.protect(beside.process)
+        init.place_stdio((0, 1, 2), beside.preserve_fds)
+        doors = group.doors(beside.cgroups_path, hierarchies, beside.target) if beside.cgroups_path else []
         entry.join(links)
-        child = os.fork()
+        child = namespaces.clone(namespaces.CLONE_PARENT)
         if child == 0:
-            # The program alone: its limits are not for us, and we could be the one that is killed for want of memory.
-            for door in doors:
-                os.write(door, b"0")  # whoever writes
-            init.place_stdio((0, 1, 2))
-            become.execute(become.prepare(process, tell), tell, writer)
+            os.close(writer)
+            _become(beside, doors, filter_, channel, tell)
         # The pid as we see it: entering a pid namespace has not moved ourselves.
-        os.write(writer, f"{child}\n".encode())
-        os.close(writer)
-        os._exit(_wait(child))
+        os.write(writer, str(child).encode())
+        os._exit(0)
     except become.RefusedError as error:
         tell("error", message=error.message, hint=error.hint, status=error.exit_status)
     except LabkitError as error:
@@ -126,10 +158,26 @@ def _enter_and_run(
         os._exit(LABKIT_FAILED)
 
 
-def _wait(child: int) -> int:
-    return _as_shell(os.waitpid(child, 0)[1])
+def _become(
+    beside: Beside, doors: list[int], filter_: Filter | None, channel: socket.socket, tell: init.Teller
+) -> NoReturn:
+    # The program alone enters the group: its limits are not for the helper, which could be killed for want of memory.
+    for door in doors:
+        os.write(door, b"0")  # whoever writes
+        os.close(door)
+    # A session of its own: without our terminal as its controlling one it cannot type into it (TIOCSTI).
+    os.setsid()
+    if beside.console:
+        from labkit.oci import console  # loaded by whoever made the connection
+
+        console.take(beside.console, beside.process, on_console=False)
+    program = become.prepare(beside.process, tell, filter_, beside.personality)
+    tell("ready")
+    init.wait_for(channel, "start")
+    become.execute(program, tell, channel.fileno())
 
 
-def _as_shell(status: int) -> int:
+def as_shell(status: int) -> int:
+    """A status of wait(2) as a shell counts it: 128 and the signal's number for a death by signal."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code

@@ -43,7 +43,7 @@ def main(
     """
     tell = Teller(channel)
     try:
-        _wait_for(channel, "go")
+        wait_for(channel, "go")
         become.protect(spec.process, by_scout=entry.is_needed(spec))
         os.setsid()
         place_stdio(stdio, extras.preserve_fds)
@@ -63,7 +63,7 @@ def main(
             tell = Teller(channel)
         else:
             tell("ready")
-            _wait_for(channel, "start")
+            wait_for(channel, "start")
         if spec.hooks.get("startContainer"):
             _run_hooks("startContainer", spec, extras, "created")
         # No operation: from here on it is the program's life, and not the making of its container.
@@ -97,7 +97,7 @@ class Teller:
             self.channel.sendall(line.encode())
 
 
-def _wait_for(channel: socket.socket, word: str) -> None:
+def wait_for(channel: socket.socket, word: str) -> None:
     """The parent's word; its end means that it died, and then there is nothing to prepare for."""
     if not _heard(channel, word):
         os._exit(125)
@@ -203,7 +203,7 @@ def _hooks_between(spec: Spec, tell: Teller, extras: Extras) -> None:
     if spec.hooks.get("startContainer"):
         from labkit.oci import hooks  # noqa: F401 - now: after the change of root Python finds no module of the host
     tell("rooted")
-    _wait_for(tell.channel, "hooked")
+    wait_for(tell.channel, "hooked")
     if spec.hooks.get("createContainer"):
         _run_hooks("createContainer", spec, extras, "creating")
 

@@ -92,9 +92,10 @@ class Created(Value):
     def abandon(self) -> None:
         """End it before it has executed anything."""
         self.channel.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
 
     def start(self) -> None:
         """Let it execute its program. StartError if that fails; what it wrote to its output is the container's own."""
@@ -138,12 +139,12 @@ def create(
             group.add_process(spec.cgroups_path, pid, hierarchies)
             places = group.directories(spec.cgroups_path, hierarchies)
             _tell(began, "\n".join(f"echo {pid} > {place}/cgroup.procs" for place in places))
-        _send(ours, "go")
+        send(ours, "go")
         if spec.hooks:
-            _read_events(ours, until="rooted")
+            read_events(ours, until="rooted")
             _run_hooks(spec, {**extras.state, "pid": pid})
-            _send(ours, "hooked")
-        _read_events(ours, until="ready")
+            send(ours, "hooked")
+        read_events(ours, until="ready")
     except BaseException:
         created.abandon()
         raise
@@ -176,9 +177,9 @@ def compiled(profile: Profile | None) -> Filter | None:
 
 def start_through(channel: socket.socket) -> None:
     """Say ``start`` to a first process, and hear how it went. StartError if the program cannot be executed."""
-    _send(channel, "start")
+    send(channel, "start")
     try:
-        _read_events(channel, until="")
+        read_events(channel, until="")
     finally:
         channel.close()
 
@@ -211,12 +212,13 @@ def _tell(began: float, command: str) -> None:
     log.emit("operation", where="host", command=command, seconds=time.monotonic() - began)
 
 
-def _send(channel: socket.socket, word: str) -> None:
+def send(channel: socket.socket, word: str) -> None:
+    """Say a word to the child."""
     with contextlib.suppress(BrokenPipeError):  # the child is gone: what it said before, or its status, tells why
         channel.sendall(f"{word}\n".encode())
 
 
-def _read_events(channel: socket.socket, until: str) -> None:
+def read_events(channel: socket.socket, until: str) -> None:
     """Pass the child's events on until the one named; an empty name means end of file, as execve(2) makes it."""
     with channel.makefile("r", encoding="utf-8") as lines, contextlib.suppress(ConnectionResetError):
         for line in lines:

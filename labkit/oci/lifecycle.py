@@ -17,7 +17,7 @@ from labkit.kernel import process
 from labkit.oci import launch, plan, spec, state
 from labkit.oci.launch import Created, Extras
 from labkit.oci.state import Container
-from labkit.operations.journal import Journal
+from labkit.operations.journal import Journal, perform
 from labkit.value import Value
 
 TYPE_CHECKING = False
@@ -47,8 +47,10 @@ class Request(Value):
 
 def create(request: Request) -> tuple[Container, Created]:
     """Make the container; its first process waits for ``start``. Whatever fails: nothing is left of it."""
-    specification = _with_group(request.specification, request.id)
-    specification = _with_passed_descriptors(specification)
+    state.check_free(request.root, request.id)
+    specification = _with_passed_descriptors(request.specification)
+    where = placement.path(specification.cgroups_path, request.id)
+    specification = specification.changed(cgroups_path=where)
     todo = plan.make(specification, here(), request.no_pivot)
     lock = state.make(request.root, request.id)
     container = Container(
@@ -106,10 +108,6 @@ def _launch(request: Request, specification: Spec, todo: plan.Plan, container: C
         created.abandon()
         raise
     return ready, created
-
-
-def _with_group(specification: Spec, container_id: str) -> Spec:
-    return specification.changed(cgroups_path=placement.path(specification.cgroups_path, container_id))
 
 
 def _listen_fds() -> int:
@@ -264,8 +262,15 @@ def _run_poststop(container: Container, warn: Callable[[str], None]) -> None:
             warn(failure)
 
 
-def running(container: Container) -> Container:
-    """The container itself. ConflictError where its first process does not live."""
-    if not container.is_alive():
-        raise ConflictError("container not running", "see 'labkit-oci state'")
-    return container
+def pause(container: Container) -> None:
+    """Stop all of its processes where they are. ConflictError where it does not run, or is paused already."""
+    if container.status() not in ("running", "created"):
+        raise ConflictError(f"container not running: it is {container.status()}", "see 'labkit-oci state'")
+    perform(freezer.operation(container.cgroups_path, here(), frozen=True), "host")
+
+
+def resume(container: Container) -> None:
+    """Let its processes go on. ConflictError where it is not paused."""
+    if container.status() != "paused":
+        raise ConflictError("container not paused", "see 'labkit-oci state'")
+    perform(freezer.operation(container.cgroups_path, here(), frozen=False), "host")

@@ -119,6 +119,17 @@ def check_id(container_id: str) -> str:
     return container_id
 
 
+def check_free(root: str, container_id: str) -> None:
+    """ConflictError where the id is taken: asked first, since the group of that container would be in the way, too."""
+    if os.path.lexists(os.path.join(root, check_id(container_id))):
+        raise _taken(container_id)
+
+
+def _taken(container_id: str) -> ConflictError:
+    hint = "choose another id, or delete that container"
+    return ConflictError(f"container with given ID already exists: {container_id}", hint)
+
+
 def make(root: str, container_id: str) -> int:
     """Make its directory, and take its lock: the descriptor that holds it. ConflictError where the id is taken."""
     directory = os.path.join(root, check_id(container_id))
@@ -126,9 +137,7 @@ def make(root: str, container_id: str) -> int:
         os.makedirs(root, mode=0o700, exist_ok=True)
         os.mkdir(directory, 0o700)
     except FileExistsError:
-        raise ConflictError(
-            f"container with given ID already exists: {container_id}", "choose another id, or delete that container"
-        ) from None
+        raise _taken(container_id) from None
     except OSError as error:
         raise KernelError(f"{directory} cannot be made: {error.strerror}", errno=error.errno or 0) from None
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -217,12 +226,10 @@ def is_locked(container: Container) -> bool:
 
 def forget(container: Container) -> None:
     """Remove its directory: the record last, so that whoever is killed in between can be finished."""
-    for name in ("gate", "config.json", "journal", "journal.new", "state.json.new", "state.json"):
-        try:
-            os.unlink(os.path.join(container.directory, name))
-        except FileNotFoundError:
-            continue
     try:
+        names = sorted(os.listdir(container.directory), key=lambda name: name == "state.json")
+        for name in names:
+            os.unlink(os.path.join(container.directory, name))
         os.rmdir(container.directory)
     except FileNotFoundError:
         return

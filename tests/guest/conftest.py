@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from runtime import Runtime
 
 pytestmark = pytest.mark.root
 
@@ -119,6 +120,14 @@ def _as_it_was(images: None) -> Iterator[None]:
     wait_for(lambda: picture() == before, 10)
     after = picture()
     assert after == before
+
+
+@pytest.fixture
+def oci(tmp_path: Path) -> Iterator[Runtime]:
+    """labkit-oci with a root and a bundle of its own; containers that a test leaves are deleted."""
+    runtime = Runtime(tmp_path)
+    yield runtime
+    runtime.clean_up()
 
 
 @pytest.fixture(scope="session")

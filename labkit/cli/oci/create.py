@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from labkit.cli.oci import making
 from labkit.cli.oci.options import Command
 from labkit.oci import lifecycle
@@ -19,13 +17,13 @@ def main(call: Call) -> int:
     """Create it."""
     options = call.options
     making.check_descriptors(options.preserve_fds)
-    pid_file = os.path.abspath(options.pid_file) if options.pid_file else ""
+    pid_file, console_socket = making.absolute(options.pid_file), making.absolute(options.console_socket)
     wanted = making.request(call, True)
-    making.check_terminal(wanted.specification.process.terminal, options.console_socket, True)
-    if options.console_socket:
+    making.check_terminal(wanted.specification.process.terminal, console_socket, True)
+    if console_socket:
         from labkit.oci.console import connect  # local: most containers have no terminal
 
-        wanted = wanted.changed(console=connect(options.console_socket))
+        wanted = wanted.changed(console=connect(console_socket))
     container, created = lifecycle.create(wanted)
     try:
         making.write_pid_file(pid_file, created.pid)

@@ -29,6 +29,15 @@ COMMANDS = {
     "state": ("state", "output the state of a container"),
     "kill": ("kill", "send a signal (default: SIGTERM) to the container's first process"),
     "delete": ("delete", "delete a container and all that it holds"),
+    "exec": ("exec", "run a program in a running container"),
+    "list": ("list", "list containers"),
+    "ps": ("ps", "show a container's processes"),
+    "pause": ("pause", "stop all processes of a container where they are"),
+    "resume": ("resume", "let a paused container go on"),
+    "update": ("update", "change a running container's limits"),
+    "events": ("events", "show what a container uses"),
+    "spec": ("spec", "write a config.json to begin with"),
+    "features": ("features", "print what this runtime can do, as JSON"),
 }
 
 GLOBAL = (

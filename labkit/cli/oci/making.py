@@ -43,6 +43,11 @@ def request(call: Call, waits_at_gate: bool) -> Request:
     )
 
 
+def absolute(path: str) -> str:
+    """A path as it is meant here, before we go into the bundle's directory; an empty one stays empty."""
+    return os.path.abspath(path) if path else ""
+
+
 def check_descriptors(count: int) -> None:
     """UsageError where a descriptor that is to be passed on is not open. Before we open any of our own."""
     for number in range(3, 3 + count):

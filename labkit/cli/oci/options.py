@@ -50,7 +50,7 @@ class Command(Value):
 class Options:
     """The parsed options: one attribute each, dashes become underscores."""
 
-    def __init__(self, known: tuple[Option, ...]) -> None:
+    def __init__(self, known: tuple[Option, ...] = ()) -> None:
         for option in known:
             self.set(option, [] if option.many else option.default if option.metavar else False)
 
@@ -58,8 +58,10 @@ class Options:
         """Give an option its value."""
         setattr(self, option.names[0].replace("-", "_"), value)
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"there is no option {name}")
+    if TYPE_CHECKING:  # each has the type of its default
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
 
 def parse(known: tuple[Option, ...], words: list[str], stop_at_first: bool) -> tuple[Options, list[str]]:

@@ -7,7 +7,6 @@ than an error. Each section of the specification has a module of its own here.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from labkit.document import Reader
 from labkit.errors import ConfigError
@@ -23,8 +22,6 @@ from labkit.value import TYPE_CHECKING, Value, field
 if TYPE_CHECKING:
     from typing import Any
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
     from labkit.oci.spec.seccomp import Profile
 
 __all__ = ["FILE", "Device", "Hook", "MountPoint", "Process", "Spec", "load", "parse"]
@@ -66,9 +63,10 @@ class Spec(Value):
 
 def load(bundle: str) -> Spec:
     """Read ``bundle/config.json``. ConfigError says which file and which property."""
-    path = Path(bundle, "config.json")
+    path = os.path.join(bundle, "config.json")
     try:
-        text = path.read_bytes()
+        with open(path, "rb") as file:
+            text = file.read()
     except FileNotFoundError:
         raise ConfigError(
             f"there is no {path}", "a bundle is a directory with a config.json and a root file system"

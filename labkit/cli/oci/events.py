@@ -1,0 +1,80 @@
+"""Show what a container uses, as JSON: at intervals until it stops, or once with --stats. An object a line."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from labkit.cgroups import oom, statistics
+from labkit.cgroups.detect import here
+from labkit.cli.oci.options import Command, Option
+from labkit.errors import ConflictError, NotFoundError, UsageError
+from labkit.oci import state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from labkit.cli.oci.main import Call
+    from labkit.oci.state import Container
+
+#: Seconds between two looks at whether the container has stopped.
+_LOOK = 0.2
+
+COMMAND = Command(
+    "CONTAINER",
+    (
+        Option(("stats",), "once"),
+        Option(("interval",), "how often, as 5s, 500ms or 1m (default: 5s)", "TIME", "5s"),
+    ),
+    examples=("events --stats redis", "events --interval 1s redis"),
+)
+
+
+def main(call: Call) -> int:
+    """Show it."""
+    interval = seconds(call.options.interval)
+    container = state.load(call.root, call.arguments[0])
+    if container.status() == "stopped":
+        raise ConflictError(f"container with id {container.id} is not running", "see 'labkit-oci state'")
+    if call.options.stats:
+        _print(container, "stats", statistics.read(container.cgroups_path, here()))
+        return 0
+    due = time.monotonic()
+    for killed in _killed_for_memory(container):
+        if killed:
+            _print(container, "oom")
+        if not container.is_alive():
+            break
+        if time.monotonic() >= due:
+            _print(container, "stats", statistics.read(container.cgroups_path, here()))
+            due = time.monotonic() + interval
+    return 0
+
+
+def _killed_for_memory(container: Container) -> Iterator[int]:
+    """As oom.watch; a machine that does not count it has 0 at every look."""
+    yield 0
+    try:
+        yield from oom.watch(container.cgroups_path, here(), _LOOK)
+    except NotFoundError:
+        while container.is_alive():
+            time.sleep(_LOOK)
+            yield 0
+
+
+def _print(container: Container, kind: str, data: object = None) -> None:
+    event = {"type": kind, "id": container.id}
+    print(json.dumps(event if data is None else {**event, "data": data}), flush=True)
+
+
+def seconds(text: str) -> float:
+    """``1m30s``, ``500ms`` or ``2h`` in seconds, as Go reads a duration. UsageError where it is none, or nothing."""
+    import re  # local: only here
+
+    parts = re.findall(r"(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)", text)
+    units = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+    total = sum(float(number) * units[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or total <= 0:
+        raise UsageError(f"invalid duration interval: {text}", "as 5s, 500ms or 1m30s, and more than nothing")
+    return total

@@ -1,0 +1,54 @@
+"""Print what labkit-oci can do, as the specification's features document (features.md)."""
+
+from __future__ import annotations
+
+import json
+
+from labkit import __version__
+from labkit.cli.oci.options import Command
+from labkit.kernel import capabilities, mountoptions, namespaces
+from labkit.oci.spec import hooks, seccomp
+from labkit.oci.state import OCI_VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from labkit.cli.oci.main import Call
+
+COMMAND = Command("", least=0, most=0, examples=("features",))
+
+
+def main(call: Call) -> int:
+    """Print it."""
+    print(json.dumps(document(), indent=4))
+    return 0
+
+
+def document() -> dict[str, Any]:
+    """What this program knows, whatever the kernel can do."""
+    return {
+        "ociVersionMin": "1.0.0",
+        "ociVersionMax": OCI_VERSION,
+        "hooks": list(hooks.KINDS),
+        "mountOptions": sorted(mountoptions.WORDS),
+        "linux": {
+            "namespaces": sorted(namespaces.OCI_NAMES),
+            "capabilities": [f"CAP_{name}" for name in capabilities.NAMES],
+            "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": True},
+            "seccomp": {
+                "enabled": True,
+                "actions": sorted(seccomp.ACTIONS),
+                "operators": sorted(seccomp.OPERATORS),
+                "archs": sorted(seccomp.ARCHITECTURES),
+                "knownFlags": list(seccomp.FLAGS),
+                "supportedFlags": list(seccomp.FLAGS),
+            },
+            "apparmor": {"enabled": False},
+            "selinux": {"enabled": False},
+            "intelRdt": {"enabled": False},
+            "mountExtensions": {"idmap": {"enabled": False}},
+        },
+        "annotations": {"labkit.version": __version__},
+        "potentiallyUnsafeConfigAnnotations": [],
+    }

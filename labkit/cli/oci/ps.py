@@ -1,0 +1,59 @@
+"""Show a container's processes, as ps(1) of the host shows them."""
+
+from __future__ import annotations
+
+import subprocess
+
+from labkit.cgroups import group
+from labkit.cgroups.detect import here
+from labkit.cli.oci.options import Command, Option
+from labkit.errors import KernelError, UsageError
+from labkit.oci import state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from labkit.cli.oci.main import Call
+
+COMMAND = Command(
+    "CONTAINER [OPTION OF PS …]",
+    (Option(("format", "f"), "table (default) or json, which is a list of pids", "FORMAT", "table"),),
+    most=-1,
+    examples=("ps redis", "ps redis -o pid,rss,args", "ps --format json redis"),
+    takes_program=True,
+)
+
+
+def main(call: Call) -> int:
+    """Show them."""
+    if call.options.format not in ("table", "json"):
+        raise UsageError(f"invalid format option: {call.options.format}", "it is table or json")
+    container = state.load(call.root, call.arguments[0])
+    pids = group.pids(container.cgroups_path, here()) if container.cgroups_path else []
+    if call.options.format == "json":
+        import json  # local: a table does without
+
+        print(json.dumps(pids))
+        return 0
+    for line in rows(_ps(call.arguments[1:] or ["-ef"]), set(pids)):
+        print(line)
+    return 0
+
+
+def rows(lines: list[str], pids: set[int]) -> list[str]:
+    """The heading, and the lines of those processes. UsageError where no column is PID."""
+    heading = lines[0].split() if lines else []
+    if "PID" not in heading:
+        raise UsageError("couldn't find PID field in ps output", "ps must show the column pid")
+    column = heading.index("PID")
+    found = [line for line in lines[1:] if len(line.split()) > column and line.split()[column].isdigit()]
+    return [lines[0], *(line for line in found if int(line.split()[column]) in pids)]
+
+
+def _ps(options: list[str]) -> list[str]:
+    try:
+        done = subprocess.run(["ps", *options], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise KernelError(f"ps cannot be executed: {error.strerror}", "install procps", error.errno or 0) from None
+    if done.returncode:
+        raise UsageError(f"ps: {(done.stderr or done.stdout).strip().splitlines()[0]}", "see ps(1)")
+    return done.stdout.splitlines()

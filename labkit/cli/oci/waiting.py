@@ -1,0 +1,94 @@
+"""``run`` and ``exec`` in the foreground: a terminal of their own, signals passed on, and the wait for the end.
+
+Detached they return when the program runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+
+from labkit.cli.oci import making
+from labkit.oci.exec import as_shell
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from labkit.cli.oci.main import Call
+    from labkit.oci.launch import Created
+
+
+def start_and_wait(
+    call: Call,
+    create: Callable[[socket.socket | None], Created],
+    terminal: bool,
+    started: Callable[[], None] = lambda: None,
+) -> int:
+    """Create a process, start it, and wait for its end: its status as a shell counts it, or 0 at once with --detach.
+
+    ``create`` gets the connection that takes the terminal's master, where there is to be a terminal. ``started`` is
+    called when the program runs. Whatever fails: the process is ended and waited for.
+    """
+    options = call.options
+    pid_file = os.path.abspath(options.pid_file) if options.pid_file else ""
+    console, master = None, None
+    if terminal:
+        console, master = _ends(options.console_socket)
+    created = create(console)
+    if console:
+        console.close()
+    try:
+        if not options.detach:  # until somebody passes them on, signals wait
+            signal.pthread_sigmask(signal.SIG_BLOCK, _passed_on())
+        created.start()
+        making.write_pid_file(pid_file, created.pid)
+        started()
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(created.pid, signal.SIGKILL)
+            os.waitpid(created.pid, 0)
+        raise
+    return 0 if options.detach else _wait(created.pid, master)
+
+
+def _ends(path: str) -> tuple[socket.socket, socket.socket | None]:
+    """The connection for the process, and our own end of it, where we are the one that shows the terminal."""
+    from labkit.oci import console  # local: most processes have no terminal
+
+    if path:
+        return console.connect(path), None
+    import socket
+
+    theirs, ours = socket.socketpair()
+    return theirs, ours
+
+
+def _wait(pid: int, master: socket.socket | None) -> int:
+    def pass_on(number: int, _: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+    for number in _passed_on():
+        signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _passed_on())
+    if master:
+        from labkit.oci import console  # local: most processes have no terminal
+
+        with console.raw_mode(0):
+            console.relay(console.receive(master), pid)
+    return as_shell(os.waitpid(pid, 0)[1])
+
+
+def _passed_on() -> list[int]:
+    return [number for number in signal.Signals if number not in _SPARED]
+
+
+#: Not passed on: those of a fault of our own, what we hear of a child's end and of our window, and the two of the
+#: kernel's.
+_SPARED = frozenset(
+    getattr(signal, f"SIG{name}")
+    for name in "CHLD URG PIPE WINCH SEGV BUS FPE ILL ABRT TRAP KILL STOP TSTP TTIN TTOU CONT".split()
+)

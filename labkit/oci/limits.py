@@ -1,0 +1,58 @@
+"""Other limits for a container that runs: all of them, or none."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from labkit import textfile
+from labkit.cgroups import group
+from labkit.cgroups.detect import here
+from labkit.document import Reader
+from labkit.errors import ConflictError
+from labkit.oci import state
+from labkit.oci.spec import FILE, resources
+from labkit.operations.journal import Journal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from labkit.oci.state import Container
+
+
+def update(container: Container, wanted: dict[str, Any]) -> None:
+    """Set these properties of ``linux.resources``. ConfigError for what is none, ConflictError if it has stopped.
+
+    Properties hang together (swap counts memory, a quota needs its period), so that a section is set as a whole: what
+    the container has, and over it what is wanted. That is also kept, for the next update.
+    """
+    lock = state.take_lock(container)
+    try:
+        if container.status() == "stopped":
+            raise ConflictError("cannot update a stopped container", "see 'labkit-oci state'")
+        path = os.path.join(container.directory, "config.json")
+        with open(path, "rb") as file:
+            document = Reader.parse(file.read(), FILE).object
+        linux = document.setdefault("linux", {})
+        linux["resources"] = _merged(linux.get("resources") or {}, wanted)
+        changed = {section: linux["resources"][section] for section in wanted if section in linux["resources"]}
+        checked = resources.read(Reader(changed, FILE, "linux.resources"))
+        changes = Journal(os.path.join(container.directory, "update"))
+        changes.run(group.change(container.cgroups_path, checked, here()))
+        textfile.remove(changes.path)  # done for good
+        textfile.replace(path, json.dumps(document))
+    finally:
+        os.close(lock)
+
+
+def _merged(before: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """Section by section; of a property that is named the new value counts, and null is none."""
+    merged = dict(before)
+    for section, properties in wanted.items():
+        old = before.get(section)
+        if isinstance(properties, dict) and isinstance(old, dict):
+            merged[section] = {**old, **{name: value for name, value in properties.items() if value is not None}}
+        elif properties is not None:
+            merged[section] = properties
+    return merged
