@@ -108,7 +108,7 @@ def test_a_group_in_use_is_refused(
 ) -> None:
     make()
     group.plan(GROUP, {}, HERE)  # empty, as a pod's
-    spawn("sleep 1000")
+    spawn("exec sleep 1000")
     with pytest.raises(ConflictError, match=r"cgroup is not empty: 1 process\(es\) found"):
         group.plan(GROUP, {}, HERE)
 
@@ -359,9 +359,9 @@ def test_statistics_are_the_kernels(
     make: Callable[..., Hierarchies], spawn: Callable[..., subprocess.Popen[str]]
 ) -> None:
     make({"cpu": {"quota": 20000, "period": 100000}} if has("cpu") else {})
-    spawn("held=$(head -c 4000000 /dev/zero | tr '\\0' x); while :; do :; done")
-    if has("pids"):  # what filled the variable has ended
-        assert wait_for(lambda: statistics.read(GROUP, HERE)["pids"]["current"] == 1)
+    child = spawn("held=$(head -c 4000000 /dev/zero | tr '\\0' x); echo ready; while :; do :; done")
+    assert child.stdout
+    assert child.stdout.readline() == "ready\n"
     time.sleep(1)
     found = statistics.read(GROUP, HERE)
     if has("cpuacct") or has("cpu"):
