@@ -212,7 +212,9 @@ def to_change(before: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     """
     changed = dict(wanted)
     for section, first, second, both_ways in (("cpu", "quota", "period", True), ("memory", "swap", "limit", False)):
-        values, old = dict(wanted.get(section) or {}), before.get(section) or {}
+        if not all(isinstance(each, dict) for each in (wanted.get(section, {}), before.get(section) or {})):
+            continue  # that is no section; who reads it says so
+        values, old = dict(wanted.get(section, {})), before.get(section) or {}
         for name, other in ((first, second), (second, first)) if both_ways else ((first, second),):
             if values.get(name) is not None and values.get(other) is None and old.get(other) is not None:
                 values[other] = old[other]

@@ -6,7 +6,7 @@ import json
 import os
 
 from labkit import textfile
-from labkit.cgroups import group
+from labkit.cgroups import group, limits
 from labkit.cgroups.detect import here
 from labkit.document import Reader
 from labkit.errors import ConflictError
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 def update(container: Container, wanted: dict[str, Any]) -> None:
     """Set these properties of ``linux.resources``. ConfigError for what is none, ConflictError if it has stopped.
 
-    Properties hang together (swap counts memory, a quota needs its period), so that a section is set as a whole: what
-    the container has, and over it what is wanted. That is also kept, for the next update.
+    What is not named stays, devices included. All that the container has then is kept, for the next update.
     """
     lock = state.take_lock(container)
     try:
@@ -35,9 +34,10 @@ def update(container: Container, wanted: dict[str, Any]) -> None:
         with open(path, "rb") as file:
             document = Reader.parse(file.read(), FILE).object
         linux = document.setdefault("linux", {})
-        linux["resources"] = _merged(linux.get("resources") or {}, wanted)
-        changed = {section: linux["resources"][section] for section in wanted if section in linux["resources"]}
-        checked = resources.read(Reader(changed, FILE, "linux.resources"))
+        before = linux.get("resources") or {}
+        linux["resources"] = _merged(before, wanted)
+        changed = limits.to_change(before, {section: value for section, value in wanted.items() if value is not None})
+        checked = resources.read(Reader(changed, FILE, "linux.resources"), default_devices=False)
         changes = Journal(os.path.join(container.directory, "update"))
         changes.run(group.change(container.cgroups_path, checked, here()))
         textfile.remove(changes.path)  # done for good

@@ -88,6 +88,11 @@ def limits_of(name: str) -> dict[str, str]:
 )
 def test_the_files_say_the_same(runtimes: dict[str, list[str]], tmp_path: Path, resources: dict[str, Any]) -> None:
     start(runtimes, tmp_path, resources)
+    compare()
+
+
+def compare() -> None:
+    """Both groups' files."""
     ours, theirs = limits_of("ours"), limits_of("runc")
     assert ours
     for found in (ours, theirs):
@@ -102,6 +107,35 @@ def test_the_files_say_the_same(runtimes: dict[str, list[str]], tmp_path: Path, 
         ours = {name: text for name, text in ours.items() if name in theirs}  # of controllers that both have
         theirs = {name: text for name, text in theirs.items() if name in ours}
     assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("has", "asks"),
+    [
+        ({"memory": {"limit": 64 * MEGABYTE, "swap": 128 * MEGABYTE}}, ["--memory", "32M"]),
+        ({"memory": {"limit": 64 * MEGABYTE}}, ["--memory", "96M", "--memory-swap", "128M"]),
+        ({"memory": {"limit": 64 * MEGABYTE, "swap": 64 * MEGABYTE}}, ["--memory", "96M", "--memory-swap", "96M"]),
+        ({"memory": {"limit": 64 * MEGABYTE}}, ["--memory", "-1"]),
+        ({"cpu": {"quota": 50000, "period": 100000}}, ["--cpu-period", "200000"]),
+        ({"cpu": {"quota": 50000, "period": 100000}}, ["--cpu-quota", "20000", "--cpu-share", "100"]),
+        ({"pids": {"limit": 20}}, ["--pids-limit", "10"]),
+        ({"pids": {"limit": 20}}, ["--pids-limit", "-1", "--cpuset-cpus", "0"]),
+        ({}, ["--blkio-weight", "500"]),
+    ],
+    ids=lambda value: "".join(value) if isinstance(value, list) else "-".join(value),
+)
+def test_an_update_leaves_the_same(
+    runtimes: dict[str, list[str]], tmp_path: Path, has: dict[str, Any], asks: list[str]
+) -> None:
+    devices = [{"allow": False, "access": "rwm"}, {"allow": True, "type": "b", "major": 7, "access": "r"}]
+    start(runtimes, tmp_path, {**has, "devices": devices})
+    done = {
+        name: subprocess.run([*command, "update", *asks, name], capture_output=True, text=True, timeout=60, check=False)
+        for name, command in runtimes.items()
+    }
+    statuses = {name: each.returncode == 0 for name, each in done.items()}
+    assert statuses["ours"] == statuses["runc"], [each.stderr for each in done.values()]
+    compare()
 
 
 def test_statistics_have_runcs_names(runtimes: dict[str, list[str]], tmp_path: Path) -> None:
