@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,11 @@ from bundles import Bundle
 
 
 @pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
-    return Bundle(tmp_path / "bundle")
+def bundle() -> Iterator[Bundle]:
+    """Where the root of a user namespace can reach it, who cannot reach pytest's own directories."""
+    with tempfile.TemporaryDirectory(prefix="labkit-bundle-") as place:
+        os.chmod(place, 0o755)
+        yield Bundle(Path(place, "bundle"))
 
 
 def _set(bundle: Bundle, **properties: Any) -> None:
