@@ -193,7 +193,10 @@ def _change_root(spec: Spec, plan: Plan, tell: Teller, extras: Extras) -> None:
         if not hooked and operation.changes_root:
             _hooks_between(spec, tell, extras)
             hooked = True
-        perform(operation, "init", tell)
+        if extras.explained:
+            perform(operation, "init", tell)
+        else:
+            operation.do()
     if not hooked:  # no mount namespace of its own
         _hooks_between(spec, tell, extras)
 

@@ -77,6 +77,8 @@ class Extras(Value):
     """How many descriptors from 3 on the program keeps."""
     keyring: str = ""
     """The name of a new session keyring; empty for the caller's own."""
+    explained: bool = True
+    """Whether anybody wants to hear of each operation inside: telling takes half as long as doing."""
     state: dict[str, Any] = field(default_factory=dict)
     """What hooks get on standard input; the pid is filled in."""
 

@@ -41,6 +41,8 @@ class Request(Value):
     preserve_fds: int = 0
     new_keyring: bool = True
     no_pivot: bool = False
+    explained: bool = False
+    """Whether the log is to hear of each operation."""
     waits_at_gate: bool = True
     """``start`` is another command; or else our own, through the channel of ``launch``."""
 
@@ -96,6 +98,7 @@ def _launch(request: Request, specification: Spec, todo: plan.Plan, container: C
         console=request.console,
         preserve_fds=request.preserve_fds + _listen_fds(),
         keyring=f"_ses.{container.id}" if request.new_keyring else "",
+        explained=request.explained,
         state=container.oci_state("creating") if specification.hooks else {},
     )
     created = launch.create(specification, todo, here(), (0, 1, 2), extras, note)

@@ -64,9 +64,10 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
         subprocess.run(["ip", "-n", _NAMESPACE, "link", "set", "lo", "up"], check=True)
         bundle = Bundle(directory / "image")
         tar = subprocess.run(["tar", "-C", str(bundle.rootfs), "-c", "."], stdout=subprocess.PIPE, check=True).stdout
-        for name, program in (("busybox", '["sh"]'), ("pause", '["sleep", "1000"]')):
+        for name, program in (("busybox", '["sh"]'), ("pause", '["sleep","1000"]')):
             words = ["import", "--change", f"CMD={program}", "-", name]
-            subprocess.run([*podman.command, *words], input=tar, check=True, capture_output=True)
+            imported = subprocess.run([*podman.command, *words], input=tar, capture_output=True, check=False)
+            assert imported.returncode == 0, imported.stderr.decode()
         yield podman
     finally:
         subprocess.run(["ip", "netns", "delete", _NAMESPACE], check=True)

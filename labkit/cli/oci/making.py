@@ -39,6 +39,7 @@ def request(call: Call, waits_at_gate: bool) -> Request:
         preserve_fds=options.preserve_fds,
         new_keyring=not options.no_new_keyring,
         no_pivot=options.no_pivot,
+        explained=call.report.debugging,
         waits_at_gate=waits_at_gate,
     )
 
