@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bundles import Bundle
+from bundles import LABKIT_OCI, Bundle
 
 
 @pytest.fixture
@@ -214,3 +216,29 @@ def test_nothing_but_the_three_descriptors_is_open(bundle: Bundle) -> None:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def test_a_second_process_has_its_own_limits_and_the_containers_namespaces(bundle: Bundle) -> None:
+    """Also where the user namespace would not let it raise a limit or lower the score any more."""
+    bundle.in_user_namespace()
+    state = ["--root", str(bundle.directory / "state")]
+    first = bundle.config["process"]
+    first["args"] = ["sleep", "100"]
+    (bundle.directory / "config.json").write_text(json.dumps(bundle.config))
+    second = {
+        **first,
+        "args": ["sh", "-c", "ulimit -n; ulimit -Hn; cat /proc/self/oom_score_adj /proc/self/uid_map; id -u"],
+    }
+    second |= {"user": {"uid": 5, "gid": 6}, "oomScoreAdj": 700}
+    second["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 21, "hard": 22}]
+    (bundle.directory / "second.json").write_text(json.dumps(second))
+    with (bundle.directory / "said").open("w") as said:
+        words = [*LABKIT_OCI, *state, "create", "--bundle", str(bundle.directory), "two"]
+        subprocess.run(words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=True, timeout=60)
+    try:
+        subprocess.run([*LABKIT_OCI, *state, "start", "two"], check=True, timeout=60)
+        words = [*LABKIT_OCI, *state, "exec", "--process", str(bundle.directory / "second.json"), "two"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        assert done.stdout.split() == ["21", "22", "700", "0", "100000", "65536", "5"], done.stderr
+    finally:
+        subprocess.run([*LABKIT_OCI, *state, "delete", "--force", "two"], check=True, timeout=60)
