@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Reader:
-    """One object of a document: it hands out properties by name and type, and knows which nobody has asked for.
+    """One object of a document: it hands out properties by name and type.
 
     ``file`` is the document's name in messages, ``place`` the way to this object in it, as ``linux.resources``.
     """
@@ -28,7 +28,6 @@ class Reader:
         if not isinstance(value, dict):
             raise ConfigError(f"{file}: {place or 'the document'} must be an object")
         self.object = value
-        self._asked: set[str] = set()
 
     @classmethod
     def parse(cls, text: str | bytes, file: str) -> Reader:
@@ -40,7 +39,6 @@ class Reader:
 
     def value(self, name: str, kind: type[T], default: T | None = None) -> T:
         """A property; without a default it must be there. JSON's ``null`` counts as not there."""
-        self._asked.add(name)
         found = self.object.get(name)
         found = default if found is None else found
         if found is None:
@@ -69,7 +67,6 @@ class Reader:
 
     def child(self, name: str, optional: bool = False) -> Reader:
         """An object in this one."""
-        self._asked.add(name)
         found = self.object.get(name)
         return Reader({} if found is None and optional else found, self.file, self.where(name))
 
@@ -83,12 +80,12 @@ class Reader:
         shown = name if name.isprintable() else ascii(name)
         return f"{self.place}.{shown}" if self.place else shown
 
-    def refuse_others(self, what: str = "labkit") -> None:
-        """ConfigError for a property that nobody has asked for; ``null`` and an empty string ask for nothing."""
-        for name, value in self.object.items():
-            if name not in self._asked and value is not None and value != "":
+    def refuse(self, *names: str) -> None:
+        """ConfigError for a property that is known and cannot be had; ``null`` and what is empty ask for nothing."""
+        for name in names:
+            if self.object.get(name) not in (None, "", [], {}):
                 raise ConfigError(
-                    f"{self.file}: {what} does not support {self.where(name)}", "take it out, or use another runtime"
+                    f"{self.file}: labkit does not support {self.where(name)}", "take it out, or use another runtime"
                 )
 
 

@@ -1,7 +1,8 @@
 """config.json: what of the OCI runtime specification (1.2) labkit runs, read and checked.
 
-A property that is not known here is refused by its name, never ignored: a limit that is silently not set is worse
-than an error. Each section of the specification has a module of its own here.
+What the specification has and labkit cannot do is refused by its name: a limit that is silently not set is worse than
+an error. What the specification does not know is ignored, as it says itself (config.md, "Extensibility"). Each section
+has a module of its own here.
 """
 
 from __future__ import annotations
@@ -107,8 +108,7 @@ def parse(document: Any, bundle: str) -> Spec:
     for name, words in (("hostname", spec.hostname), ("domainname", spec.domainname)):
         if words and "uts" not in kinds:
             raise ConfigError(f"config.json: {name} is given without a uts namespace: it would be the machine's")
-    for reader in (top, root, linux):
-        reader.refuse_others()
+    linux.refuse("intelRdt", "mountLabel", "memoryPolicy", "netDevices")
     if spec.rootfs_propagation and spec.rootfs_propagation not in PROPAGATION:
         raise ConfigError(
             f"config.json: linux.rootfsPropagation is {spec.rootfs_propagation!r}, which no mount can have",

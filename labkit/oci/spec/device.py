@@ -36,7 +36,6 @@ def read(reader: Reader) -> Device:
         uid=reader.value("uid", int, 0),
         gid=reader.value("gid", int, 0),
     )
-    reader.refuse_others()
     if not device.path.startswith("/") or device.path.rstrip("/").rpartition("/")[2] in ("", ".", ".."):
         raise ConfigError(f"config.json: {reader.where('path')} must be an absolute path of a file")
     # MINORBITS of the kernel is 20, and 12 bits are left for the major number.

@@ -24,7 +24,6 @@ class Hook(Value):
 def read(reader: Reader) -> dict[str, list[Hook]]:
     """The object ``hooks``: only kinds that have any."""
     found = {kind: [_hook(item) for item in reader.children(kind)] for kind in KINDS}
-    reader.refuse_others()
     return {kind: hooks for kind, hooks in found.items() if hooks}
 
 
@@ -35,7 +34,6 @@ def _hook(reader: Reader) -> Hook:
         env=reader.strings("env"),
         timeout=reader.value("timeout", int, 0),
     )
-    reader.refuse_others()
     if not hook.path.startswith("/") or "\0" in hook.path:
         raise ConfigError(f"config.json: {reader.where('path')} must be an absolute path")
     if "timeout" in reader.object and reader.object["timeout"] is not None and hook.timeout <= 0:

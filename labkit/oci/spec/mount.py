@@ -30,7 +30,7 @@ def read(reader: Reader, bundle: str) -> MountPoint:
     kind = reader.value("type", str, "") or "none"
     source = reader.value("source", str, "")
     options = reader.strings("options")
-    reader.refuse_others()
+    reader.refuse("uidMappings", "gidMappings")
     if not destination:
         raise ConfigError(f"config.json: {reader.where('destination')} must name a place in the container")
     for option in options:

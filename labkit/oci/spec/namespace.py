@@ -25,7 +25,6 @@ def read_all(linux: Reader) -> dict[str, str]:
     for item in linux.children("namespaces"):
         kind = item.value("type", str)
         path = item.value("path", str, "")
-        item.refuse_others()
         if kind not in namespaces.OCI_NAMES:
             raise ConfigError(f"config.json: {item.where('type')} is {kind!r}, which is no kind of namespace")
         if namespaces.OCI_NAMES[kind] in found:
@@ -48,7 +47,6 @@ def read_mappings(linux: Reader, name: str, kinds: dict[str, str]) -> list[IdMap
 
 def _mapping(item: Reader) -> IdMapping:
     mapping = IdMapping(item.value("containerID", int), item.value("hostID", int), item.value("size", int))
-    item.refuse_others()
     ends = (mapping.inside + mapping.size, mapping.outside + mapping.size)
     if min(mapping.inside, mapping.outside) < 0 or mapping.size < 1 or max(ends) >= 1 << 32:
         raise ConfigError(f"config.json: {item.place} is no range of numbers from 0 to 2^32-2")
@@ -63,13 +61,12 @@ def read_time_offsets(linux: Reader, kinds: dict[str, str]) -> dict[str, tuple[i
         if offsets.object.get(clock) is not None:
             shift = offsets.child(clock)
             seconds, nanoseconds = shift.value("secs", int, 0), shift.value("nanosecs", int, 0)
-            shift.refuse_others()
             if not -(1 << 63) <= seconds < 1 << 63 or not 0 <= nanoseconds < 1_000_000_000:
                 raise ConfigError(
                     f"config.json: {shift.place} must be seconds in 64 bits and nanoseconds below a second"
                 )
             found[clock] = (seconds, nanoseconds)
-    offsets.refuse_others()
+    offsets.refuse(*(set(offsets.object) - set(CLOCKS)))
     if found and kinds.get("time") != "":
         raise ConfigError(f"config.json: {offsets.place} is given without a new time namespace")
     return found

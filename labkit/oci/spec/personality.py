@@ -17,7 +17,6 @@ def read(linux: Reader) -> int | None:
     domain = reader.value("domain", str)
     if reader.strings("flags"):
         raise ConfigError(f"config.json: {reader.where('flags')} must be empty: the specification defines none")
-    reader.refuse_others()
     if domain not in _DOMAINS:
         raise ConfigError(f"config.json: {reader.where('domain')} is {domain!r}, and must be LINUX or LINUX32")
     return _DOMAINS[domain]

@@ -56,7 +56,6 @@ def read(reader: Reader) -> Process:
         terminal=reader.value("terminal", bool, False),
         console_size=(size.value("width", int, 0), size.value("height", int, 0)),
     )
-    user.value("username", str, "")  # Windows's
     if not process.args:
         raise ConfigError("config.json: process.args names no program")
     if not process.cwd.startswith("/") or "\0" in process.cwd:
@@ -65,8 +64,7 @@ def read(reader: Reader) -> Process:
         raise ConfigError(f"config.json: {user.where('additionalGids')} must hold group numbers up to {_LAST_ID}")
     if not all(0 <= length < 1 << 16 for length in process.console_size):
         raise ConfigError("config.json: process.consoleSize is no size of a terminal")
-    for other in (reader, user, sets, size):
-        other.refuse_others()
+    reader.refuse("apparmorProfile", "selinuxLabel", "scheduler", "ioPriority", "execCPUAffinity")
     return process
 
 
@@ -85,7 +83,6 @@ def _id(user: Reader, name: str) -> int:
 
 def _optional_number(reader: Reader, name: str, lowest: int, highest: int) -> int | None:
     if reader.object.get(name) is None:
-        reader.value(name, int, 0)  # it counts as asked for
         return None
     number = reader.value(name, int)
     if not lowest <= number <= highest:
@@ -98,7 +95,6 @@ def _rlimits(reader: Reader) -> list[tuple[str, int, int]]:
     for item in reader.children("rlimits"):
         name = item.value("type", str)
         soft, hard = item.value("soft", int), item.value("hard", int)
-        item.refuse_others()
         if name not in rlimit.NAMES:
             raise ConfigError(f"config.json: {item.where('type')} is {name!r}, which is no resource limit")
         if name in limits:

@@ -52,7 +52,7 @@ _MAXIMUM = (1 << 64) - 1
 
 
 def read(reader: Reader, default_devices: bool = True) -> dict[str, Any]:
-    """The section as plain dictionaries, checked to the last property; what is not there is left out.
+    """The section as plain dictionaries, checked; what is not there is left out.
 
     ``devices`` becomes the list of what is allowed in the end (cgroups/devices.py). As with runc a container that has
     no rules at all gets the default list, and not all devices; ``default_devices`` false leaves them alone (update).
@@ -68,7 +68,6 @@ def read(reader: Reader, default_devices: bool = True) -> dict[str, Any]:
     rules = [_device_rule(item) for item in reader.children("devices")]
     if rules or default_devices:
         resources["devices"] = devices.allowed([*rules, *defaults.ALLOWED_DEVICES])
-    reader.refuse_others()
     return resources
 
 
@@ -86,7 +85,6 @@ def _values(part: Reader, properties: dict[str, type]) -> dict[str, Any]:
             _check_number(part, name, value, 0 if name in _UNSIGNED else -1)
         if isinstance(value, str) and "\0" in value:
             raise ConfigError(f"{part.file}: {part.where(name)} holds a zero byte")
-    part.refuse_others()
     return values
 
 
@@ -106,24 +104,17 @@ def _block_io(part: Reader) -> dict[str, Any]:
     for name in ("weight", "leafWeight"):
         if part.object.get(name) is not None:
             found[name] = _number(part, name, 0, 1000)
-        part.value(name, int, 0)
     weights = []
     for item in part.children("weightDevice"):
         entry = {name: _number(item, name, 0, 1 << 32) for name in ("major", "minor")}
         for name in ("weight", "leafWeight"):
             if item.object.get(name) is not None:
                 entry[name] = _number(item, name, 0, 1000)
-            item.value(name, int, 0)
-        item.refuse_others()
         weights.append(entry)
     _keep(found, "weightDevice", weights)
     for kind in _THROTTLES:
-        entries = []
-        for item in part.children(kind):
-            entries.append({name: _number(item, name) for name in ("major", "minor", "rate")})
-            item.refuse_others()
-        _keep(found, kind, entries)
-    part.refuse_others()
+        rates = [{name: _number(item, name) for name in ("major", "minor", "rate")} for item in part.children(kind)]
+        _keep(found, kind, rates)
     return found
 
 
@@ -133,22 +124,18 @@ def _huge_page(item: Reader) -> dict[str, Any]:
     digits, unit = size[:-2], size[-2:]
     if unit not in ("KB", "MB", "GB") or not (digits.isascii() and digits.isdigit()):
         raise ConfigError(f"{item.file}: {item.where('pageSize')} is '{size}', and must be like 64KB, 2MB or 1GB")
-    entry = {"pageSize": size, "limit": _number(item, "limit")}
-    item.refuse_others()
-    return entry
+    return {"pageSize": size, "limit": _number(item, "limit")}
 
 
 def _network(part: Reader) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if part.object.get("classID") is not None:
         found["classID"] = _number(part, "classID", 0, (1 << 32) - 1)
-    part.value("classID", int, 0)
-    entries = []
-    for item in part.children("priorities"):
-        entries.append({"name": item.value("name", str), "priority": _number(item, "priority", 0, (1 << 32) - 1)})
-        item.refuse_others()
-    _keep(found, "priorities", entries)
-    part.refuse_others()
+    priorities = [
+        {"name": item.value("name", str), "priority": _number(item, "priority", 0, (1 << 32) - 1)}
+        for item in part.children("priorities")
+    ]
+    _keep(found, "priorities", priorities)
     return found
 
 
@@ -187,7 +174,6 @@ def _device_rule(reader: Reader) -> dict[str, Any]:
         "minor": reader.value("minor", int, -1),
         "access": reader.value("access", str, "rwm") or "rwm",
     }
-    reader.refuse_others()
     if rule["type"] not in ("a", "b", "c"):
         raise ConfigError(f"config.json: {reader.where('type')} is '{rule['type']}', and must be a, b or c")
     if not all(-1 <= rule[name] < 1 << 20 for name in ("major", "minor")):  # MINORBITS of the kernel

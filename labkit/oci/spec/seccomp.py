@@ -87,7 +87,7 @@ def read(reader: Reader) -> Profile:
     )
     for flag in flags or []:
         _one_of(flag, FLAGS, reader.where("flags"))
-    reader.refuse_others()
+    reader.refuse("listenerPath", "listenerMetadata")
     return profile
 
 
@@ -96,9 +96,7 @@ def _rule(reader: Reader) -> Rule:
     if not names or not all(names):
         raise ConfigError(f"config.json: {reader.where('names')} must name at least one system call")
     action, number = _action(reader, "action", "errnoRet")
-    rule = Rule(names, action, number, [_comparison(item) for item in reader.children("args")])
-    reader.refuse_others()
-    return rule
+    return Rule(names, action, number, [_comparison(item) for item in reader.children("args")])
 
 
 def _comparison(reader: Reader) -> Comparison:
@@ -106,7 +104,6 @@ def _comparison(reader: Reader) -> Comparison:
     first = reader.value("value", int)
     second = reader.value("valueTwo", int, 0)
     operator = _one_of(reader.value("op", str), OPERATORS, reader.where("op"))
-    reader.refuse_others()
     if not 0 <= index <= 5:
         raise ConfigError(f"config.json: {reader.where('index')} is {index}: a call has arguments 0 to 5")
     if not (0 <= first < _U64 and 0 <= second < _U64):
