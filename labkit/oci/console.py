@@ -143,11 +143,11 @@ def relay(master: int, child: int) -> None:
     """
     import select  # local: only in the foreground
 
-    _copy_size(master)
     reader, writer = os.pipe()  # select(2) is woken by it: Python goes on waiting after a signal (PEP 475)
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer)
-    signal.signal(signal.SIGWINCH, lambda *_: _copy_size(master))
+    signal.signal(signal.SIGWINCH, lambda *_: copy_size(master))
+    copy_size(master)  # it may have changed since the start
     signal.signal(signal.SIGCHLD, lambda *_: None)
     sources = [master, reader, 0]
     while True:
@@ -172,7 +172,8 @@ def relay(master: int, child: int) -> None:
             _write(1, said)
 
 
-def _copy_size(master: int) -> None:
+def copy_size(master: int) -> None:
+    """Give the terminal the size of our own, if we have one."""
     with contextlib.suppress(OSError):
         fcntl.ioctl(master, termios.TIOCSWINSZ, fcntl.ioctl(0, termios.TIOCGWINSZ, b"\0" * 8))
 

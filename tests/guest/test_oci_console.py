@@ -100,8 +100,9 @@ def test_in_the_foreground_our_terminal_is_passed_through(oci: Runtime, command:
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 11, 22, 0, 0))
         os.execv(words[0], words)
     said = b""
-    while b"11 22" not in said:
+    while b"\n" not in said:
         said += os.read(master, 4096)
+    assert said == b"11 22\r\n"
     os.write(master, b"word\r")
     rest = read_all(master)
     assert "got word" in rest

@@ -160,7 +160,7 @@ def test_without_a_pid_namespace_everybody_is_killed(oci: Runtime) -> None:
         ({"process": {"args": ["nowhere"], "cwd": "/"}}, 'exec: "nowhere": executable file not found in $PATH'),
         ({"process": {"args": ["true"], "cwd": "/proc/self/fd/0"}}, "is not followed"),
         ({"mounts": [{"destination": "/x", "type": "nothing", "source": "x"}]}, "mount"),
-        ({"nonsense": 1}, "labkit does not support nonsense"),
+        ({"linux": {"intelRdt": {"closID": "x"}}}, "labkit does not support linux.intelRdt"),
     ],
 )
 def test_what_cannot_be_created_leaves_nothing(oci: Runtime, change: dict[str, object], sentence: str) -> None:

@@ -77,6 +77,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
 def podman(storage: Podman) -> Iterator[Podman]:
     """podman without containers, before and after."""
     yield storage
+    storage.attempt("kill", "--all")  # rm alone waits ten seconds for each container of a pod
     storage("pod", "rm", "--all", "--force")
     storage("rm", "--all", "--force", "--time", "0")
 

@@ -34,13 +34,15 @@ def start_and_wait(
     """
     options = call.options
     pid_file = os.path.abspath(options.pid_file) if options.pid_file else ""
-    console, master = None, None
+    console, ours, master = None, None, -1
     if terminal:
-        console, master = _ends(options.console_socket)
+        console, ours = _ends(options.console_socket)
     created = create(console)
     if console:
         console.close()
     try:
+        if ours:
+            master = _take_terminal(ours)
         if not options.detach:  # until somebody passes them on, signals wait
             signal.pthread_sigmask(signal.SIG_BLOCK, _passed_on())
         created.start()
@@ -66,7 +68,16 @@ def _ends(path: str) -> tuple[socket.socket, socket.socket | None]:
     return theirs, ours
 
 
-def _wait(pid: int, master: socket.socket | None) -> int:
+def _take_terminal(ours: socket.socket) -> int:
+    """The master of the process's terminal, of our own terminal's size before the program can ask for it."""
+    from labkit.oci import console  # local: most processes have no terminal
+
+    master = console.receive(ours)
+    console.copy_size(master)
+    return master
+
+
+def _wait(pid: int, master: int) -> int:
     def pass_on(number: int, _: object) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
@@ -74,11 +85,11 @@ def _wait(pid: int, master: socket.socket | None) -> int:
     for number in _passed_on():
         signal.signal(number, pass_on)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _passed_on())
-    if master:
+    if master >= 0:
         from labkit.oci import console  # local: most processes have no terminal
 
         with console.raw_mode(0):
-            console.relay(console.receive(master), pid)
+            console.relay(master, pid)
     return as_shell(os.waitpid(pid, 0)[1])
 
 
