@@ -10,6 +10,8 @@ import pytest
 from conftest import wait_for
 from runtime import Runtime
 
+pytestmark = pytest.mark.anywhere
+
 KINDS = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]
 
 

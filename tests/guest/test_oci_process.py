@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from bundles import LABKIT_OCI, Bundle
 
+pytestmark = pytest.mark.anywhere
+
 
 @pytest.fixture
 def bundle() -> Iterator[Bundle]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -212,6 +213,15 @@ def test_the_tests_have_a_machine_of_their_own_and_one_run_at_a_time(own_state: 
         with pytest.raises(ConflictError), testing.machine_of_the_tests():
             pass
     assert os.environ["LABKIT_STATE"] == before
+
+
+@pytest.mark.parametrize(
+    ("passed", "only", "all_of_them"), [(True, None, False), (True, "guest", True), (False, None, True)]
+)
+def test_the_machine_runs_what_a_test_host_has_not(passed: bool, only: str | None, all_of_them: bool) -> None:
+    with contextlib.ExitStack() as stack:
+        options = testing.Options(stack, only=only, ran_in_test_host=passed)
+        assert ("not anywhere" in testing._arguments_in_machine(options)) is not all_of_them
 
 
 def test_end_to_end_tests_are_left_out_when_the_machine_cannot_come_up() -> None:
