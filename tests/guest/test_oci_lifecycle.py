@@ -140,7 +140,7 @@ def test_limits_are_changed_and_shown(oci: Runtime) -> None:
     assert "invalid value for pids-limit" in oci.refusal("update", "--pids-limit", "many", oci.id)
     pids = json.loads(oci("ps", "--format", "json", oci.id))
     assert oci.state()["pid"] in pids
-    assert str(pids[0]) in oci("ps", oci.id, "-o", "pid,args")
+    assert str(pids[0]) in oci("ps", oci.id, "-eo", "pid,args")
 
 
 def test_without_a_pid_namespace_everybody_is_killed(oci: Runtime) -> None:

@@ -18,7 +18,7 @@ COMMAND = Command(
     "CONTAINER [OPTION OF PS …]",
     (Option(("format", "f"), "table (default) or json, which is a list of pids", "FORMAT", "table"),),
     most=-1,
-    examples=("ps redis", "ps redis -o pid,rss,args", "ps --format json redis"),
+    examples=("ps redis", "ps redis -eo pid,rss,args", "ps --format json redis"),
     takes_program=True,
 )
 
