@@ -281,8 +281,7 @@ def matrix(
 def bench(context: Context, only: list[str], runs: str = "21", markdown: str | None = None, json: bool = False) -> int:
     """Measure labkit beside runc, podman and docker.
 
-    On this Linux host, as root, in turns: the medians of one run can be compared, and no others. Ends with 1 where a
-    figure was not reached.
+    On this Linux host, as root, in turns: only medians of one run can be compared. 1 where a figure was not reached.
 
         invoke bench
         invoke bench --only run --only exec --runs 51
