@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from labkit import __version__, log
+from labkit.cli import descriptors
 from labkit.errors import LabkitError
 
 #: Verb -> what it does, in the order of the help.
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (``sys.argv`` by default); the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     verb = words[0] if words else ""
-    _have_three_descriptors()
+    descriptors.have_three()
     try:
         log.listen_as_environment_says()
         if verb in VERBS:
@@ -82,18 +83,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141  # 128 + SIGPIPE
     except Exception:
         return _own_bug(words)
-
-
-def _have_three_descriptors() -> None:
-    """Who was started with standard input, output or error closed would open files in their places."""
-    while True:
-        descriptor = os.open(os.devnull, os.O_RDWR)
-        if descriptor > 2:
-            os.close(descriptor)
-            break
-    for name, mode in (("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - until the end
 
 
 def _prepare() -> None:

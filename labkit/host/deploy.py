@@ -8,7 +8,6 @@ network.
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
 import time
 from dataclasses import dataclass
@@ -85,12 +84,8 @@ class _Found:
 
     @property
     def files(self) -> dict[str, str]:
-        """Path -> digest. A manifest that cannot be read vouches for nothing."""
-        try:
-            files = json.loads(self.manifest or b"{}")
-        except ValueError:
-            return {}
-        return files if isinstance(files, dict) else {}
+        """Path -> digest."""
+        return payload.read_manifest(self.manifest)
 
     @property
     def base(self) -> str:

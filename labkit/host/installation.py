@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -32,7 +31,7 @@ def install(prefix: str = payload.PREFIX) -> int:
     nothing outside of it is touched. BuildError where it failed: then what was there works as before.
     """
     old = _manifest(prefix)
-    there = _read(old)
+    there = payload.read_manifest(old)
     files = payload.guest_code()
     # A machine from our own image has pyroute2 already, and maybe no Python environment that could give it.
     kept = {path: digest for path, digest in there.items() if path.startswith("lib/pyroute2")}
@@ -69,7 +68,7 @@ def remove_from(prefix: str = payload.PREFIX) -> int:
         raise ConflictError(
             f"labkit still runs containers ({len(running.stdout.split())}).", "Stop them first: labkit ps, labkit stop."
         )
-    names = [*_read(old), *_OWN_FILES]
+    names = [*payload.read_manifest(old), *_OWN_FILES]
     for name in names:
         _remove_file(Path(prefix, name))
     for directory in sorted({parent for name in names for parent in Path(prefix, name).parents}, reverse=True):
@@ -137,15 +136,6 @@ def _manifest(prefix: str) -> bytes:
         return Path(prefix, "manifest.json").read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return b""
-
-
-def _read(manifest: bytes) -> dict[str, str]:
-    """Path -> digest. One that cannot be read vouches for nothing."""
-    try:
-        files = json.loads(manifest or b"{}")
-    except ValueError:
-        return {}
-    return files if isinstance(files, dict) else {}
 
 
 def _remove_file(path: Path) -> None:

@@ -99,6 +99,15 @@ def encode_manifest(digests: dict[str, str]) -> bytes:
     return json.dumps(digests, indent=0, sort_keys=True).encode() + b"\n"
 
 
+def read_manifest(text: bytes) -> dict[str, str]:
+    """What ``encode_manifest`` wrote. One that cannot be read vouches for nothing."""
+    try:
+        files = json.loads(text or b"{}")
+    except ValueError:
+        return {}
+    return files if isinstance(files, dict) else {}
+
+
 def receiver_input(
     prefix: str,
     bin_directory: str,

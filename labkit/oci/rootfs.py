@@ -45,19 +45,6 @@ class MakeDirectoryInside(Inside):
         os.close(rootdir.directory(self.rootfs, self.path))
 
 
-class MakeFileInside(Inside):
-    """An empty file to mount another one on."""
-
-    def describe(self) -> str:
-        """As touch(1)."""
-        target = resolve(self.rootfs, self.path)
-        return f"mkdir -p {quote(os.path.dirname(target))} && touch {quote(target)}"
-
-    def do(self) -> None:
-        """Make it where it is missing; a device, for instance, is as good to mount on."""
-        os.close(rootdir.file(self.rootfs, self.path))
-
-
 class LinkInside(Inside):
     """A symbolic link. An existing name stays as it is, since an image may bring its own, unless it is ``forced``."""
 

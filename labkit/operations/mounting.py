@@ -35,34 +35,6 @@ class Mount(Operation):
         mounts.detach_if_mounted(self.target)
 
 
-class BindMount(Operation):
-    """A directory or file at a second place. Options other than (r)bind need a remount: mount(2) ignores them in one
-    call.
-    """
-
-    source: str
-    target: str
-    recursive: bool = True
-    options: tuple[str, ...] = ()
-
-    def describe(self) -> str:
-        """As mount(8), which makes the same two calls."""
-        words = ["rbind" if self.recursive else "bind", *self.options]
-        return f"mount -o {quote(','.join(words))} {quote(self.source)} {quote(self.target)}"
-
-    def do(self) -> None:
-        """Bind, then remount with the flags."""
-        bind = mounts.MS_BIND | (mounts.MS_REC if self.recursive else 0)
-        mounts.mount(self.source, self.target, flags=bind)
-        flags = mountoptions.parse(self.options).own_flags
-        if flags:
-            mounts.remount(self.target, flags)
-
-    def undo(self) -> None:
-        """Unmount."""
-        mounts.detach_if_mounted(self.target)
-
-
 class SetPropagation(Operation):
     """``mount --make-rprivate /``: later mounts do not travel between namespaces (mount_namespaces(7))."""
 

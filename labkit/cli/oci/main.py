@@ -10,6 +10,7 @@ import os
 import sys
 
 from labkit import log
+from labkit.cli import descriptors
 from labkit.cli.oci.options import Command, Option, Options, check_count, help_of, parse
 from labkit.cli.oci.report import Report
 from labkit.errors import LabkitError, UsageError
@@ -68,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line (``sys.argv`` by default); the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     report = Report()
-    _have_three_descriptors()
+    descriptors.have_three()
     try:
         options, rest = parse(GLOBAL, words, stop_at_first=True)
         report = Report(options.log, options.log_format, options.debug)
@@ -129,15 +130,6 @@ def _check_cgroup_manager(options: Options) -> None:
         )
     if options.cgroup_manager != "cgroupfs":
         raise UsageError(f"there is no cgroup manager '{options.cgroup_manager}'", "cgroupfs is the only one")
-
-
-def _have_three_descriptors() -> None:
-    """Who was started with standard input, output or error closed would open files in their places."""
-    while True:
-        descriptor = os.open(os.devnull, os.O_RDWR)
-        if descriptor > 2:
-            os.close(descriptor)
-            return
 
 
 def _version() -> str:
