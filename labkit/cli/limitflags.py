@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 
+from labkit.cli.options import Option, Options
 from labkit.errors import UsageError
 from labkit.value import TYPE_CHECKING
 
@@ -16,18 +16,17 @@ _LEAST_MEMORY = 6 << 20
 _PERIOD = 100000
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    flag = parser.add_argument
-    flag("-m", "--memory", metavar="SIZE", help="memory limit, as 64m")
-    flag("--memory-swap", metavar="SIZE", help="limit of memory and swap together, as 128m; -1 for no limit")
-    flag("--cpus", type=float, metavar="N", help="processor limit, as 0.5; 0 for none")
-    flag("--cpu-shares", type=int, metavar="N", help="share of the processors where others want them, too (1024 each)")
-    flag("--cpuset-cpus", metavar="LIST", help="the only processors that it may use, as 0-1,3")
-    flag("--pids-limit", type=int, metavar="N", help="limit of processes and threads; -1 for none")
+OPTIONS = (
+    Option(("memory", "m"), "memory limit, as 64m", "SIZE", ""),
+    Option(("memory-swap",), "limit of memory and swap together, as 128m; -1 for no limit", "SIZE", ""),
+    Option(("cpus",), "processor limit, as 0.5; 0 for none", "N", None, kind="float"),
+    Option(("cpu-shares",), "share of the processors where others want them, too (1024 each)", "N", None, kind="int"),
+    Option(("cpuset-cpus",), "the only processors that it may use, as 0-1,3", "LIST"),
+    Option(("pids-limit",), "limit of processes and threads; -1 for none", "N", None, kind="int"),
+)
 
 
-def resources(options: argparse.Namespace) -> dict[str, Any]:
+def resources(options: Options) -> dict[str, Any]:
     """What was asked for, as the specification says it (config-linux.md, "Control groups"). UsageError if it cannot
     be.
     """
@@ -61,7 +60,7 @@ def _processors(text: str) -> str:
     return text
 
 
-def _memory(options: argparse.Namespace) -> dict[str, int]:
+def _memory(options: Options) -> dict[str, int]:
     memory: dict[str, int] = {}
     if options.memory:
         memory["limit"] = parse_size(options.memory)

@@ -1,12 +1,11 @@
 """Parse, call the verb, answer for its errors.
 
-A verb is a module with ``arguments(parser)``, which describes its command line, and ``main(options) -> int``. Only the
-module of the verb that was called is imported.
+A verb is a module with ``COMMAND``, which describes its command line, and ``main(call) -> int``. Only the module of the
+verb that was called is imported.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -15,7 +14,14 @@ from importlib import import_module
 
 from labkit import __version__, log
 from labkit.cli import descriptors
-from labkit.errors import LabkitError
+from labkit.cli.options import Call, Option, check_count, help_of, parse
+from labkit.errors import LabkitError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from labkit.cli.options import Command
 
 #: Verb -> what it does, in the order of the help.
 VERBS = {
@@ -37,18 +43,8 @@ VERBS = {
 
 #: docker's status for "labkit itself failed", where the status is otherwise the container's own.
 FAILED = 125
+_HELP = Option(("help", "h"), "show this")
 _PASSES_STATUS_ON = ("run", "exec")
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse's own, but an error is one sentence and a hint."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        from labkit.errors import UsageError
-
-        # What is left over (nargs "...") may be nothing, but argparse calls it required with the rest.
-        message = message.replace("required: image, command", "required: image")
-        raise UsageError(f"{self.prog}: {message}", f"see '{self.prog} --help'")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,14 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.listen_as_environment_says()
         if verb in VERBS:
             module = import_module(f"labkit.cli.verb_{verb}")
-            parser = _Parser(
-                prog=f"labkit {verb}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-            )
-            module.arguments(parser)
-            options = parser.parse_args(words[1:])
-            options.typed = words
+            call = _call(verb, module, words)
+            if call is None:
+                return 0
             _prepare()
-            status: int = module.main(options)
+            status: int = module.main(call)
             sys.stdout.flush()
             return status
         return _without_verb(verb)
@@ -83,6 +76,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141  # 128 + SIGPIPE
     except Exception:
         return _own_bug(words)
+
+
+def _call(verb: str, module: ModuleType, words: list[str]) -> Call | None:
+    """What was typed, read as the verb's command line; None when that was a question for help, which is answered."""
+    command: Command = module.COMMAND
+    hint = f"see 'labkit {verb} --help'"
+    try:
+        options, arguments = parse((*command.options, _HELP), words[1:], command.takes_program)
+    except UsageError as error:
+        raise UsageError(f"labkit {verb}: {error.message}", hint) from None
+    if options.help:
+        print(f"usage: labkit {verb} [OPTION …] {command.usage}".rstrip())
+        print(f"\n{(module.__doc__ or '').strip()}\n\nOptions:\n{help_of((*command.options, _HELP))}")
+        return None
+    try:
+        check_count("labkit", verb, command, arguments)
+    except UsageError:
+        raise UsageError(f"labkit {verb}: it takes {command.usage or 'no arguments'}", hint) from None
+    return Call(options, arguments, words)
 
 
 def _prepare() -> None:
@@ -103,8 +115,6 @@ def _without_verb(word: str) -> int:
         print(_help())
         return 0
     from difflib import get_close_matches
-
-    from labkit.errors import UsageError
 
     near = get_close_matches(word, VERBS, 3)
     raise UsageError(

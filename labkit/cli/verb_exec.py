@@ -11,32 +11,34 @@ when it is not there.
 
 from __future__ import annotations
 
-import argparse
 import os
 
-from labkit.cli.terminal import refuse_terminal
+from labkit.cli.options import Call, Command, Option
 from labkit.engine import bundle, lifecycle, record
+from labkit.errors import UsageError
+
+COMMAND = Command(
+    "CONTAINER PROGRAM [ARGUMENT …]",
+    (
+        Option(("interactive", "i"), "pass our standard input on to it"),
+        Option(("env", "e"), "an environment variable, may be repeated", "NAME=VALUE", many=True),
+        Option(("tty", "t"), "not yet"),
+        Option(("workdir", "w"), "its working directory", "DIRECTORY", ""),
+    ),
+    least=2,
+    most=-1,
+    takes_program=True,
+)
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    parser.add_argument("-i", "--interactive", action="store_true", help="pass our standard input on to it")
-    parser.add_argument(
-        "-e", "--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable"
-    )
-    parser.add_argument("-t", "--tty", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("-w", "--workdir", default="", help="its working directory")
-    parser.add_argument("container", help="name, id or the beginning of an id")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="the program and its arguments")
-
-
-def main(options: argparse.Namespace) -> int:
+def main(call: Call) -> int:
     """Run it."""
-    refuse_terminal(options)
-    container = record.find(options.container)
-    env = bundle.environment_entries(options.env)
-    if not options.interactive:
+    if call.options.tty:
+        raise UsageError("labkit exec gives no terminal yet (-t)", "use -i alone: it gets what you type")
+    container = record.find(call.arguments[0])
+    env = bundle.environment_entries(call.options.env)
+    if not call.options.interactive:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
-    return lifecycle.execute(container, options.command, env, options.workdir)
+    return lifecycle.execute(container, call.arguments[1:], env, call.options.workdir)

@@ -8,20 +8,21 @@ Example:
 
 from __future__ import annotations
 
-import argparse
-
+from labkit.cli.options import Call, Command, Option
 from labkit.engine import gc
 
+COMMAND = Command(
+    "",
+    (Option(("quiet", "q"), "print nothing"),),
+    least=0,
+    most=0,
+)
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing")
 
-
-def main(options: argparse.Namespace) -> int:
+def main(call: Call) -> int:
     """Clean up and say after whom."""
     cleaned = gc.collect()
-    if not options.quiet:
+    if not call.options.quiet:
         for container_id in cleaned:
             print(f"cleaned up after {container_id[:12]}")
         if not cleaned:

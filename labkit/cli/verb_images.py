@@ -7,25 +7,29 @@ Examples:
 
 from __future__ import annotations
 
-import argparse
 import json
 
 from labkit.cli import table
+from labkit.cli.options import Call, Command, Option
 from labkit.images import store
 
+COMMAND = Command(
+    "",
+    (
+        Option(("quiet", "q"), "names only"),
+        Option(("json",), "a JSON list of objects"),
+    ),
+    least=0,
+    most=0,
+)
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    parser.add_argument("-q", "--quiet", action="store_true", help="names only")
-    parser.add_argument("--json", action="store_true", help="a JSON list of objects")
 
-
-def main(options: argparse.Namespace) -> int:
+def main(call: Call) -> int:
     """Print them."""
     images = store.everything()
-    if options.json:
+    if call.options.json:
         print(json.dumps([image.as_dict() for image in images], indent=1))
-    elif options.quiet:
+    elif call.options.quiet:
         for image in images:
             print(image.reference)
     else:

@@ -7,12 +7,12 @@ Examples:
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
+from labkit.cli.options import Call, Command
 from labkit.document import Reader
-from labkit.engine import bundle, lifecycle, record
+from labkit.engine import lifecycle, networking, record
 from labkit.errors import NotFoundError
 from labkit.images import store
 from labkit.value import TYPE_CHECKING
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    parser.add_argument("names", nargs="+", metavar="NAME", help="a container's name or id, or an image's name")
+COMMAND = Command(
+    "NAME …",
+    (),
+    most=-1,
+)
 
 
-def main(options: argparse.Namespace) -> int:
+def main(call: Call) -> int:
     """Print them."""
-    print(json.dumps([_inspect(name) for name in options.names], indent=2))
+    print(json.dumps([_inspect(name) for name in call.arguments], indent=2))
     return 0
 
 
@@ -46,10 +48,10 @@ def _inspect(name: str) -> dict[str, Any]:
     path = Path(container.directory, "config.json")
     specification = Reader.parse(path.read_bytes(), str(path)).object if path.exists() else None
     return {
-        **container.as_dict(),
+        **container.shown(),
         "state": container.state().as_dict(),
         "processes": lifecycle.processes(container),
-        "network_namespace": "" if container.network == "host" else bundle.sandbox_of(container).path,
+        "network_namespace": networking.namespace_path(container) or "",
         "rootfs": container.rootfs,
         "upper": f"{container.directory}/upper",
         "layers": store.find(container.image).lowers(),

@@ -6,23 +6,24 @@ Example:
 
 from __future__ import annotations
 
-import argparse
-
+from labkit.cli.options import Call, Command, Option
 from labkit.images import archive
 
+COMMAND = Command(
+    "",
+    (
+        Option(("input", "i"), "the archive, may be repeated", "FILE", many=True),
+        Option(("quiet", "q"), "print nothing"),
+    ),
+    least=0,
+    most=0,
+)
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    parser.add_argument(
-        "-i", "--input", action="append", required=True, metavar="FILE", help="the archive, may be repeated"
-    )
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing")
 
-
-def main(options: argparse.Namespace) -> int:
+def main(call: Call) -> int:
     """Load them; what is there already costs nothing."""
-    for path in options.input:
+    for path in call.options.input:
         for image in archive.load(path):
-            if not options.quiet:
+            if not call.options.quiet:
                 print(f"Loaded image: {image.reference}")
     return 0

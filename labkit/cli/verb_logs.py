@@ -7,23 +7,25 @@ Examples:
 
 from __future__ import annotations
 
-import argparse
 import sys
 
+from labkit.cli.options import Call, Command, Option
 from labkit.engine import logs, record
 from labkit.errors import UsageError
 
+COMMAND = Command(
+    "CONTAINER",
+    (
+        Option(("follow", "f"), "go on until the container has ended"),
+        Option(("tail", "n"), "the last N lines only", "N", None, kind="int"),
+    ),
+)
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    parser.add_argument("-f", "--follow", action="store_true", help="go on until the container has ended")
-    parser.add_argument("--tail", type=int, metavar="N", help="the last N lines only")
-    parser.add_argument("container", help="name, id or the beginning of an id")
 
-
-def main(options: argparse.Namespace) -> int:
+def main(call: Call) -> int:
     """Print them."""
-    if options.tail is not None and not 0 <= options.tail <= sys.maxsize:
-        raise UsageError(f"--tail {options.tail} is not possible", "a number of lines; 0 with -f shows what is to come")
-    logs.show(record.find(options.container), options.follow, options.tail)
+    tail = call.options.tail
+    if tail is not None and not 0 <= tail <= sys.maxsize:
+        raise UsageError(f"--tail {tail} is not possible", "a number of lines; 0 with -f shows what is to come")
+    logs.show(record.find(call.arguments[0]), call.options.follow, tail)
     return 0

@@ -10,23 +10,22 @@ A paused container answers nobody and uses no processor, and its memory stays. '
 
 from __future__ import annotations
 
-import argparse
-
 from labkit.cli import explain
+from labkit.cli.options import Call, Command, Option
 from labkit.engine import lifecycle, record
 
+COMMAND = Command(
+    "CONTAINER …",
+    (Option(("explain",), "print each operation as it is done"),),
+    most=-1,
+)
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    parser.add_argument("--explain", action="store_true", help="print what is done")
-    parser.add_argument("containers", nargs="+", metavar="CONTAINER", help="name, id or the beginning of an id")
 
-
-def main(options: argparse.Namespace) -> int:
+def main(call: Call) -> int:
     """Pause in turn; all names are looked up first."""
-    if options.explain:
+    if call.options.explain:
         explain.listen()
-    for word, container in [(word, record.find(word)) for word in options.containers]:
+    for word, container in [(word, record.find(word)) for word in call.arguments]:
         lifecycle.pause(container)
         print(word)
     return 0

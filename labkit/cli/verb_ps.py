@@ -8,32 +8,37 @@ Examples:
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 
 from labkit.cli import table
+from labkit.cli.options import Call, Command, Option
 from labkit.engine import gc, record
 from labkit.engine.record import Container, State
 
 RUNNING = ("running", "paused")
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    parser.add_argument("-a", "--all", action="store_true", help="those that have ended, too")
-    parser.add_argument("-q", "--quiet", action="store_true", help="ids only")
-    parser.add_argument("--json", action="store_true", help="a JSON list of objects")
+COMMAND = Command(
+    "",
+    (
+        Option(("all", "a"), "those that have ended, too"),
+        Option(("quiet", "q"), "ids only"),
+        Option(("json",), "a JSON list of objects"),
+    ),
+    least=0,
+    most=0,
+)
 
 
-def main(options: argparse.Namespace) -> int:
+def main(call: Call) -> int:
     """Print them."""
     gc.collect_quietly()
     found = [(container, container.state()) for container in record.everything()]
-    shown = [(container, state) for container, state in found if options.all or state.status in RUNNING]
-    if options.json:
-        print(json.dumps([{**container.as_dict(), "state": state.as_dict()} for container, state in shown], indent=1))
-    elif options.quiet:
+    shown = [(container, state) for container, state in found if call.options.all or state.status in RUNNING]
+    if call.options.json:
+        print(json.dumps([{**container.shown(), "state": state.as_dict()} for container, state in shown], indent=1))
+    elif call.options.quiet:
         for container, _ in shown:
             print(container.short_id)
     else:

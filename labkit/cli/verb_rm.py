@@ -7,20 +7,19 @@ Examples:
 
 from __future__ import annotations
 
-import argparse
-
+from labkit.cli.options import Call, Command, Option
 from labkit.engine import lifecycle, record
 
+COMMAND = Command(
+    "CONTAINER …",
+    (Option(("force", "f"), "kill those that run"),),
+    most=-1,
+)
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    parser.add_argument("-f", "--force", action="store_true", help="kill those that run")
-    parser.add_argument("containers", nargs="+", metavar="CONTAINER", help="name, id or the beginning of an id")
 
-
-def main(options: argparse.Namespace) -> int:
+def main(call: Call) -> int:
     """Remove them in turn; all names are looked up first."""
-    for word, container in [(word, record.find(word)) for word in options.containers]:
-        lifecycle.remove(container, options.force)
+    for word, container in [(word, record.find(word)) for word in call.arguments]:
+        lifecycle.remove(container, call.options.force)
         print(word)
     return 0

@@ -10,10 +10,10 @@ the quota (--cpus) has kept it waiting since it was started. '--' stands where t
 
 from __future__ import annotations
 
-import argparse
 import json
 
 from labkit.cli import table
+from labkit.cli.options import Call, Command, Option
 from labkit.engine import gc, record, stats
 from labkit.errors import ConflictError
 from labkit.value import TYPE_CHECKING
@@ -22,23 +22,27 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    parser.add_argument("--no-stream", action="store_true", help="one sample only: it is always that")
-    parser.add_argument("--json", action="store_true", help="a JSON list of objects, in bytes and nanoseconds")
-    parser.add_argument("containers", nargs="*", metavar="CONTAINER", help="name, id or its beginning (all that run)")
+COMMAND = Command(
+    "[CONTAINER …]",
+    (
+        Option(("no-stream",), "one sample only: it is always that"),
+        Option(("json",), "a JSON list of objects, in bytes and nanoseconds"),
+    ),
+    least=0,
+    most=-1,
+)
 
 
-def main(options: argparse.Namespace) -> int:
+def main(call: Call) -> int:
     """Print them."""
     gc.collect_quietly()
-    chosen = [record.find(word) for word in options.containers] or record.everything()
+    chosen = [record.find(word) for word in call.arguments] or record.everything()
     running = [container for container in chosen if container.state().status in ("running", "paused")]
     for container in chosen:
-        if options.containers and container not in running:
+        if call.arguments and container not in running:
             raise ConflictError(f"the container {container.name} is not running", "see 'labkit ps -a'")
     entries = stats.sample(running, 1.0)
-    if options.json:
+    if call.options.json:
         print(json.dumps(entries, indent=1))
     else:
         head = ["CONTAINER ID", "NAME", "CPU", "THROTTLED", "MEMORY / LIMIT", "PIDS"]

@@ -7,23 +7,22 @@ Examples:
 
 from __future__ import annotations
 
-import argparse
-
+from labkit.cli.options import Call, Command, Option
 from labkit.engine import lifecycle, record
 from labkit.errors import UsageError
 
+COMMAND = Command(
+    "CONTAINER …",
+    (Option(("time", "t"), "how long to wait (10)", "SECONDS", 10.0),),
+    most=-1,
+)
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    parser.add_argument("-t", "--time", type=float, default=10.0, metavar="SECONDS", help="how long to wait (10)")
-    parser.add_argument("containers", nargs="+", metavar="CONTAINER", help="name, id or the beginning of an id")
 
-
-def main(options: argparse.Namespace) -> int:
+def main(call: Call) -> int:
     """Stop them in turn; all names are looked up first."""
-    if not 0 <= options.time <= 86400:  # not a number is not in between, either
-        raise UsageError(f"-t {options.time:g} is not possible", "seconds from 0 (kills at once) to 86400")
-    for word, container in [(word, record.find(word)) for word in options.containers]:
-        lifecycle.stop(container, options.time)
+    if not 0 <= call.options.time <= 86400:  # not a number is not in between, either
+        raise UsageError(f"-t {call.options.time:g} is not possible", "seconds from 0 (kills at once) to 86400")
+    for word, container in [(word, record.find(word)) for word in call.arguments]:
+        lifecycle.stop(container, call.options.time)
         print(word)
     return 0

@@ -10,29 +10,30 @@ If one of a container's limits cannot be set, none of them is changed.
 
 from __future__ import annotations
 
-import argparse
-
 from labkit.cli import explain, limitflags
+from labkit.cli.options import Call, Command, Option
 from labkit.engine import gc, record, update
 from labkit.errors import UsageError
 
+COMMAND = Command(
+    "CONTAINER …",
+    (
+        *limitflags.OPTIONS,
+        Option(("explain",), "print what is written where"),
+    ),
+    most=-1,
+)
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    limitflags.add(parser)
-    parser.add_argument("--explain", action="store_true", help="print what is written where")
-    parser.add_argument("containers", nargs="+", metavar="CONTAINER", help="name, id or the beginning of an id")
 
-
-def main(options: argparse.Namespace) -> int:
+def main(call: Call) -> int:
     """Change them in turn; all names are looked up first."""
-    wanted = limitflags.resources(options)
+    wanted = limitflags.resources(call.options)
     if not wanted:
         raise UsageError("no limit is given", "one or more of them, as labkit update --cpus 0.5 redis")
-    if options.explain:
+    if call.options.explain:
         explain.listen()
     gc.collect_quietly()
-    for word, container in [(word, record.find(word)) for word in options.containers]:
+    for word, container in [(word, record.find(word)) for word in call.arguments]:
         update.update(container, wanted)
         print(word)
     return 0

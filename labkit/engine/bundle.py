@@ -6,38 +6,19 @@ import os
 
 from labkit.cgroups import group
 from labkit.cgroups.detect import Hierarchies
+from labkit.engine import networking
+from labkit.engine.options import Options
 from labkit.engine.record import Container
 from labkit.errors import UsageError
 from labkit.images.store import Image
-from labkit.network.model import DEFAULT, Sandbox
-from labkit.network.portmap import PortMapping
 from labkit.oci import defaults
 from labkit.storage import DRIVERS
-from labkit.value import TYPE_CHECKING, Value, field
+from labkit.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any
 
-NETWORKS = ("bridge", "host", "none")
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-class Options(Value):
-    """What ``labkit run`` was asked for, checked."""
-
-    image: str
-    command: list[str] = field(default_factory=list)
-    name: str = ""
-    ports: list[PortMapping] = field(default_factory=list)
-    env: list[str] = field(default_factory=list)
-    network: str = "bridge"
-    resources: dict[str, Any] = field(default_factory=dict)
-    """Limits, in the specification's form."""
-    auto_remove: bool = False
-    detach: bool = False
-    interactive: bool = False
-    storage_driver: str = ""
-    """The first that the kernel has, where none is named."""
 
 
 def command_of(image: Image, options: Options) -> list[str]:
@@ -61,24 +42,21 @@ def environment_of(image: Image, options: Options, hostname: str) -> list[str]:
     return [f"{name}={value}" for name, value in variables.items()]
 
 
-def sandbox_of(container: Container) -> Sandbox:
-    """The container's own network namespace, by the name that ``ip netns list`` shows."""
-    return Sandbox(f"labkit-{container.short_id}")
-
-
-def specification(container: Container, image: Image, options: Options, hierarchies: Hierarchies) -> dict[str, Any]:
+def specification(container: Container, image: Image, hierarchies: Hierarchies) -> dict[str, Any]:
     """The config.json of a container. Namespaces are new ones, except the network's, which is joined by its path.
 
     Devices are filtered. Where the machine's cgroups cannot do that, nobody in the container may make any.
     """
+    options = container.options
     filtered = group.filters_devices(hierarchies)
     granted = [name for name in defaults.CAPABILITIES if filtered or name != "CAP_MKNOD"]
     capabilities = dict.fromkeys(("bounding", "effective", "permitted"), granted)
     # All devices, or none but those that every container has.
     resources = {**options.resources, "devices": [{"allow": not filtered, "access": "rwm"}]}
     namespaces: list[dict[str, str]] = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "cgroup")]
-    if options.network != "host":
-        namespaces.append({"type": "network", "path": sandbox_of(container).path})
+    network = networking.namespace_path(container)
+    if network is not None:
+        namespaces.append({"type": "network", "path": network} if network else {"type": "network"})
     return {
         "ociVersion": "1.2.0",
         "process": {
@@ -90,7 +68,7 @@ def specification(container: Container, image: Image, options: Options, hierarch
         },
         "root": {"path": container.rootfs},
         "hostname": container.short_id,
-        "mounts": defaults.mounts() + _name_files(container, options),
+        "mounts": defaults.mounts() + _name_files(container),
         "linux": {
             "namespaces": namespaces,
             "cgroupsPath": container.cgroups_path,
@@ -101,8 +79,8 @@ def specification(container: Container, image: Image, options: Options, hierarch
     }
 
 
-def _name_files(container: Container, options: Options) -> list[dict[str, Any]]:
-    if options.network == "host":
+def _name_files(container: Container) -> list[dict[str, Any]]:
+    if container.network == "host":
         return []
     return [
         {
@@ -113,16 +91,6 @@ def _name_files(container: Container, options: Options) -> list[dict[str, Any]]:
         }
         for name in ("hostname", "hosts", "resolv.conf")
     ]
-
-
-def name_files(container: Container, resolver: str) -> dict[str, str]:
-    """The contents of /etc/hostname, /etc/hosts and /etc/resolv.conf; ``resolver`` is the host's own resolv.conf."""
-    own = f"{container.address}\t{container.short_id} {container.name}\n" if container.address else ""
-    return {
-        "hostname": f"{container.short_id}\n",
-        "hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost\n{own}",
-        "resolv.conf": resolver,
-    }
 
 
 def environment_entries(entries: list[str]) -> list[str]:
@@ -137,13 +105,6 @@ def environment_entries(entries: list[str]) -> list[str]:
         elif name in os.environ:
             found.append(f"{name}={os.environ[name]}")
     return found
-
-
-def check_network(name: str) -> str:
-    """UsageError for a network mode that there is not."""
-    if name not in NETWORKS:
-        raise UsageError(f"there is no network '{name}'", f"one of {', '.join(NETWORKS)}; bridge is {DEFAULT.name}")
-    return name
 
 
 def check_storage_driver(name: str) -> str:

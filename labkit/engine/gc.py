@@ -57,7 +57,7 @@ def _candidates() -> set[str]:
     for container_id in _names(f"{DATA}/journals"):
         container = record.load(container_id)
         # "running" in the file, and no lease: that was before the last boot.
-        if container is None or not container.was_started() or container.written_state().status == "running":
+        if container is None or not container.is_complete() or container.written_state().status == "running":
             found.add(container_id)
     return found
 
@@ -73,14 +73,14 @@ def _clean(container_id: str) -> None:
     group.kill(f"/labkit/{container_id}", here())
     record.run_journal(container_id).undo()
     container = record.load(container_id)
-    if container is None or not container.was_started():
+    if container is None or not container.is_complete():
         # It never ran, or its removal was cut short: nothing of it stays.
         record.creation_journal(container_id).undo()
         return
     state = container.written_state()
     if state.status == "running":
         container.save_state(State("exited", exit_code=137, started_at=state.started_at, finished_at=time.time()))
-    if container.auto_remove:
+    if container.options.auto_remove:
         container.forget_state()
         record.creation_journal(container_id).undo()
 

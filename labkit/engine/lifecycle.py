@@ -60,7 +60,7 @@ def remove(container: Container, force: bool = False) -> None:
 def _wait_until_started(container: Container) -> None:
     """A container whose making another command has just begun cannot be stopped before it runs."""
     deadline = time.monotonic() + _PATIENCE
-    while lease.is_held(container.id) and not container.was_started() and time.monotonic() < deadline:
+    while lease.is_held(container.id) and not container.is_complete() and time.monotonic() < deadline:
         time.sleep(0.01)
 
 

@@ -6,18 +6,12 @@ import contextlib
 import os
 from shlex import quote
 
-from labkit import textfile
-from labkit.engine.bundle import name_files, sandbox_of
 from labkit.engine.record import NAMES, Container
 from labkit.errors import ConflictError
 from labkit.images.store import Image
-from labkit.network.model import DEFAULT, Endpoint
-from labkit.network.portmap import PortMapping
 from labkit.operations import Operation
 from labkit.operations.files import MakeDirectory, MakeTree
 from labkit.storage import DRIVERS
-
-_RESOLVER = "/etc/resolv.conf"
 
 
 class ReserveName(Operation):
@@ -52,24 +46,6 @@ class ReserveName(Operation):
                 os.unlink(f"{NAMES}/{self.name}")
 
 
-class WriteFile(Operation):
-    """A small text file of ours, in a directory that goes with the container."""
-
-    path: str
-    text: str
-
-    def describe(self) -> str:
-        """As printf(1) in a shell."""
-        return f"printf %s {quote(self.text)} > {quote(self.path)}"
-
-    def do(self) -> None:
-        """Write it."""
-        textfile.write(self.path, self.text)
-
-    def undo(self) -> None:
-        """Nothing: it goes with its directory."""
-
-
 def creation(container: Container) -> list[Operation]:
     """The name and the writable layer, whose work directory overlay wants on the same file system."""
     return [
@@ -86,24 +62,4 @@ def root_filesystem(container: Container, image: Image) -> list[Operation]:
     upper, work = f"{container.directory}/upper", f"{container.directory}/work"
     made: list[Operation] = [MakeTree(container.run_directory, 0o711)]
     made += driver.operations(container.rootfs, image.lowers(driver.LAYER_FORM), upper, work)
-    return made
-
-
-def name_file_operations(container: Container) -> list[Operation]:
-    """/etc/hostname, /etc/hosts and /etc/resolv.conf, to be bound into the root file system."""
-    text = textfile.read(_RESOLVER) if os.path.exists(_RESOLVER) else ""
-    return [
-        WriteFile(f"{container.directory}/{name}", content) for name, content in name_files(container, text).items()
-    ]
-
-
-def network(container: Container, mode: str, ports: list[PortMapping]) -> list[Operation]:
-    """The sandbox; in bridge mode an endpoint in it, and its published ports."""
-    if mode == "host":
-        return []
-    sandbox = sandbox_of(container)
-    made = sandbox.operations()
-    if mode == "bridge":
-        endpoint = Endpoint(DEFAULT, sandbox, f"veth{container.id[:7]}", container.address)
-        made += endpoint.operations() + endpoint.publish(ports)
     return made

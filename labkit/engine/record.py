@@ -16,13 +16,15 @@ import re
 from labkit import textfile
 from labkit.cgroups import freezer
 from labkit.cgroups.detect import here
+from labkit.engine.options import Options
 from labkit.errors import ConfigError, ConflictError, KernelError, NotFoundError, UsageError
 from labkit.kernel import process
 from labkit.operations import Journal
 from labkit.value import TYPE_CHECKING, Value, field
 
 if TYPE_CHECKING:
-    from typing import TypeVar
+    from collections.abc import Callable
+    from typing import Any, TypeVar
 
     T = TypeVar("T")
 
@@ -51,19 +53,31 @@ class State(Value):
 
 
 class Container(Value):
-    """What was asked for. ``id`` is 64 hex digits; its first 12 name it, too."""
+    """What was asked for, and what it has got. ``id`` is 64 hex digits; its first 12 name it, too."""
 
     id: str
     name: str
     image: str
     image_id: str
     command: list[str]
+    """All of its first program's arguments."""
     created: float
-    network: str
-    address: str = ""
-    ports: list[str] = field(default_factory=list)
-    auto_remove: bool = False
+    options: Options
     storage_driver: str = "overlay"
+    endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Network name -> what it has there, as ``address``; of its last start."""
+    ports: list[str] = field(default_factory=list)
+    """The published ports of its last start, as ``docker ps`` shows them."""
+
+    @property
+    def network(self) -> str:
+        """Its network mode."""
+        return self.options.network
+
+    @property
+    def address(self) -> str:
+        """The one in its first network; empty where it has none."""
+        return next((str(endpoint.get("address", "")) for endpoint in self.endpoints.values()), "")
 
     @property
     def short_id(self) -> str:
@@ -95,6 +109,10 @@ class Container(Value):
         """What it wrote, as JSON lines."""
         return f"{self.directory}/container.log"
 
+    def shown(self) -> dict[str, Any]:
+        """All of it, for programs that read; the address and the network stand in front, too."""
+        return {**self.as_dict(), "network": self.network, "address": self.address}
+
     def save(self) -> None:
         """Write it, for others to find."""
         _write(f"{self.directory}/container.json", json.dumps(self.as_dict(), indent=1))
@@ -114,16 +132,16 @@ class Container(Value):
     def written_state(self) -> State:
         """What its shim wrote last, true or not."""
         try:
-            return _read(State, f"{self.directory}/state.json")
+            return _read(f"{self.directory}/state.json", lambda values: State(**values))
         except FileNotFoundError:
             return State()
 
-    def was_started(self) -> bool:
-        """Whether its program was ever about to run. A start that failed leaves nothing, this file least of all."""
+    def is_complete(self) -> bool:
+        """Whether its making came to an end. One that failed leaves nothing, this file least of all."""
         return os.path.exists(f"{self.directory}/state.json")
 
     def forget_state(self) -> None:
-        """The first step of its removal: from now on it counts as one that was never started, whoever goes on."""
+        """The first step of its removal: from now on it counts as one that was never complete, whoever goes on."""
         textfile.remove(f"{self.directory}/state.json")
 
     def save_state(self, state: State) -> None:
@@ -140,14 +158,19 @@ def _write(path: str, text: str) -> None:
         ) from error
 
 
-def _read(kind: type[T], path: str) -> T:
+def _read(path: str, make: Callable[[dict[str, Any]], T]) -> T:
     """A record as it was written. ConfigError where it is none; FileNotFoundError where there is no such file."""
     try:
-        return kind(**json.loads(textfile.read(path)))
-    except (ValueError, TypeError) as error:
+        return make(json.loads(textfile.read(path)))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"{path} cannot be read: {error}", "another version of labkit wrote it, or it is damaged; remove it by hand"
         ) from error
+
+
+def from_record(values: dict[str, Any]) -> Container:
+    """A container as ``as_dict`` gives it. TypeError or KeyError where it is none."""
+    return Container(**{**values, "options": Options(**values["options"])})
 
 
 def creation_journal(container_id: str) -> Journal:
@@ -172,7 +195,7 @@ def check_name(name: str) -> str:
 def load(container_id: str) -> Container | None:
     """The container of that whole id; None where there is none, or where it is being made or removed."""
     try:
-        return _read(Container, f"{DATA}/containers/{container_id}/container.json")
+        return _read(f"{DATA}/containers/{container_id}/container.json", from_record)
     except (FileNotFoundError, NotADirectoryError):
         return None
 

@@ -13,9 +13,9 @@ from types import FrameType
 
 from labkit import log, storage, textfile
 from labkit.cgroups.detect import here
-from labkit.engine import bundle, plan, record, shim
-from labkit.engine.bundle import Options
+from labkit.engine import bundle, networking, plan, record, shim
 from labkit.engine.lease import Lease, take_new
+from labkit.engine.options import Options
 from labkit.engine.record import Container
 from labkit.engine.shim import Pipes, Wire
 from labkit.errors import InfrastructureError, LabkitError
@@ -44,15 +44,13 @@ def new_container(options: Options, image: Image) -> Container:
         image_id=image.id,
         command=bundle.command_of(image, options),
         created=time.time(),
-        network=options.network,
-        ports=[str(mapping) for mapping in options.ports],
-        auto_remove=options.auto_remove,
+        options=options,
         storage_driver=storage.choose(options.storage_driver),
     )
 
 
-def run(options: Options) -> int:
-    """Make and start a container; its exit status, or 0 once it runs when ``options.detach``.
+def run(options: Options, detach: bool) -> int:
+    """Make and start a container; its exit status, or 0 once it runs when ``detach``.
 
     Prints the id when detached, as docker does. Whatever fails: nothing is left of it.
     """
@@ -64,10 +62,10 @@ def run(options: Options) -> int:
             "start it outside, or enter that root by pivot_root (unshare, systemd-nspawn)",
         )
     lease = take_new(container.id)
-    pipes = Pipes.make(stdin=options.interactive, output=not options.detach)
+    pipes = Pipes.make(stdin=options.interactive, output=not detach)
     wire = shim.fork(lease, pipes)
     try:
-        container = _prepare(container, image, options)
+        container = _prepare(container, image)
         wire.go(container)
         pid = _wait_for_start(wire)
         lease.let_go()  # from here on the shim alone is responsible
@@ -75,7 +73,7 @@ def run(options: Options) -> int:
         wire.abort()
         _abandon(container, lease)
         raise
-    if options.detach:
+    if detach:
         wire.close()
         print(container.id, flush=True)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
@@ -85,21 +83,16 @@ def run(options: Options) -> int:
     return foreground.wait()
 
 
-def _prepare(container: Container, image: Image, options: Options) -> Container:
+def _prepare(container: Container, image: Image) -> Container:
     """Everything up to the network; returns the container with its address."""
     record.creation_journal(container.id).run(plan.creation(container))
     running = record.run_journal(container.id)
-    if options.network == "bridge":
-        from labkit.network import store as networks  # local, so that a container without a network starts faster
-        from labkit.network.model import DEFAULT
-
-        address = networks.join(DEFAULT, container.id, options.ports, running)
-        container = container.changed(address=address)
+    container = networking.join(container, running)
     container.save()
     running.run(plan.root_filesystem(container, image))
-    running.run(plan.name_file_operations(container))
-    running.run(plan.network(container, options.network, options.ports))
-    document = bundle.specification(container, image, options, here())
+    running.run(networking.name_file_operations(container))
+    running.run(networking.operations(container))
+    document = bundle.specification(container, image, here())
     textfile.write(f"{container.directory}/config.json", json.dumps(document, indent=1))
     return container
 

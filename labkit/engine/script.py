@@ -7,8 +7,8 @@ import shlex
 from labkit import __version__
 from labkit.cgroups import group
 from labkit.cgroups.detect import here
-from labkit.engine import bundle, plan
-from labkit.engine.bundle import Options
+from labkit.engine import bundle, networking, plan
+from labkit.engine.options import Options
 from labkit.engine.record import Container
 from labkit.engine.run import new_container
 from labkit.images import store as images
@@ -19,7 +19,7 @@ from labkit.oci import script, spec
 from labkit.operations import Operation
 
 
-def render(options: Options, typed: list[str]) -> str:
+def render(options: Options, detach: bool, typed: list[str]) -> str:
     """``typed`` is the command line, for the first lines. Raises what ``run`` would raise for the same options."""
     image = images.find(options.image)
     container = new_container(options, image)
@@ -27,8 +27,8 @@ def render(options: Options, typed: list[str]) -> str:
         ("The name, and a writable layer of its own", plan.creation(container))
     ]
     if options.network == "bridge":
-        address, reserved = networks.reservations(DEFAULT, container.id, options.ports)
-        container = container.changed(address=address)
+        address, reserved = networks.reservations(DEFAULT, container.id, networking.mappings(container))
+        container = networking.with_address(container, address)
         if not networks.is_up(DEFAULT.name):
             sections.append((f"The network {DEFAULT.name}, which its first container brings up", DEFAULT.operations()))
         sections.append(("An address, and the ports to publish", reserved))
@@ -38,19 +38,19 @@ def render(options: Options, typed: list[str]) -> str:
             plan.root_filesystem(container, image),
         )
     )
-    sections.append(("What names the container inside", plan.name_file_operations(container)))
-    network = plan.network(container, options.network, options.ports)
+    sections.append(("What names the container inside", networking.name_file_operations(container)))
+    network = networking.operations(container)
     if network:
         sections.append(("The network namespace, and the cable into it", network))
     hierarchies = here()
-    specification = spec.parse(bundle.specification(container, image, options, hierarchies), container.directory)
+    specification = spec.parse(bundle.specification(container, image, hierarchies), container.directory)
     todo = oci_plan.make(specification, hierarchies)
     done = [operation for _, operations in sections for operation in operations] + todo.host
     lines = _head(container, typed) + _undo(done, group.directories(specification.cgroups_path, hierarchies))
     for title, operations in sections:
         lines += [f"# {title}", *[operation.describe() for operation in operations], ""]
     process = script.render(
-        specification, todo, hierarchies, container.run_directory, detached=options.detach, log=container.log_path
+        specification, todo, hierarchies, container.run_directory, detached=detach, log=container.log_path
     )
     return "\n".join(lines) + "\n" + process
 

@@ -62,7 +62,7 @@ class Wire:
 
     def go(self, container: Container) -> None:
         """The host's part is done: make the process. ``container`` now has its address."""
-        self._send(json.dumps({"container": vars(container)}))
+        self._send(json.dumps({"container": container.as_dict()}))
 
     def start(self) -> None:
         """The answer to ``created``: let the program run. A shim whose command died before this takes all back."""
@@ -119,7 +119,7 @@ def _main(channel: socket.socket, lease: Lease, pipes: Pipes) -> NoReturn:
         lines = channel.makefile("r", encoding="utf-8")
         request = _read_line(lines)
         if request:
-            container = Container(**json.loads(request)["container"])
+            container = record.from_record(json.loads(request)["container"])
             keeper = _Keeper(channel, lines, container, pipes)
             code = keeper.run()
             lease.release()
@@ -230,7 +230,7 @@ class _Keeper:
         self._take_back(with_creation=False)
         with contextlib.suppress(LabkitError):  # a full disk; the state still says running, and gc corrects it
             self.container.save_state(state.changed(finished_at=time.time()))
-        if self.container.auto_remove:
+        if self.container.options.auto_remove:
             self._take_back(with_creation=True)
 
     def _take_back(self, with_creation: bool) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
+import struct
 from shlex import quote
 
 from labkit.errors import KernelError, NotFoundError
 from labkit.kernel import mounts
 from labkit.operations import Operation
+
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP, _IFF_RUNNING = 0x1, 0x40
 
 
 class SetHostname(Operation):
@@ -24,6 +29,22 @@ class SetHostname(Operation):
     def do(self) -> None:
         """sethostname(2)."""
         socket.sethostname(self.name)
+
+    def undo(self) -> None:
+        """Nothing: it goes with the namespace."""
+
+
+class SetLoopbackUp(Operation):
+    """The loopback device of a new network namespace is down, and 127.0.0.1 out of reach (network_namespaces(7))."""
+
+    def describe(self) -> str:
+        """As ip-link(8)."""
+        return "ip link set lo up"
+
+    def do(self) -> None:
+        """The flag IFF_UP by ioctl (netdevice(7)): no netlink for one bit."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP | _IFF_RUNNING))
 
     def undo(self) -> None:
         """Nothing: it goes with the namespace."""

@@ -19,6 +19,7 @@ from labkit.oci.operations import (
     MoveRoot,
     PivotRoot,
     SetHostname,
+    SetLoopbackUp,
     revealing_mounts,
 )
 from labkit.oci.rootfs import MakeDirectoryInside
@@ -40,6 +41,8 @@ def make(spec: Spec, hierarchies: Hierarchies, no_pivot: bool = False) -> Plan:
     host = group.plan(spec.cgroups_path, spec.resources, hierarchies) if spec.cgroups_path else []
     init: list[Operation] = []
     names = [*sysctl.plan(spec), *([SetHostname(spec.hostname)] if spec.hostname else [])]
+    if spec.namespaces.get("net") == "":
+        names.append(SetLoopbackUp())
     if "mnt" not in spec.namespaces:
         # Its mounts are the host's, too; they all lie below this one, whose undo takes them away with it.
         host = [*host, BindRootOutside(spec.rootfs, stacked_on(spec.rootfs))]

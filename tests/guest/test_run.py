@@ -54,7 +54,6 @@ def test_what_cannot_be_executed_has_dockers_status_and_leaves_nothing(command: 
         (["--memory", "lots", "busybox"], "'lots' is no size"),
         (["--network", "nowhere", "busybox"], "there is no network 'nowhere'"),
         (["--frobnicate", "busybox"], "labkit run: "),
-        (["-d", "-i", "busybox"], "-d and -i exclude one another"),
         (["-p", "8080:" + "9" * 5000, "busybox"], "'999"),
         (["-p", "8080:80", "-p", "8080:81", "busybox"], "port 8080/tcp is published twice"),
         (["--memory", "9" * 5000, "busybox"], "'999"),

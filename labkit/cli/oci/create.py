@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.cli.oci import making
-from labkit.cli.oci.options import Command
+from labkit.cli.options import Command
 from labkit.oci import lifecycle
 
 TYPE_CHECKING = False

@@ -7,7 +7,7 @@ import time
 
 from labkit.cgroups import oom, statistics
 from labkit.cgroups.detect import here
-from labkit.cli.oci.options import Command, Option
+from labkit.cli.options import Command, Option
 from labkit.errors import ConflictError, NotFoundError, UsageError
 from labkit.oci import state
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from labkit.cli.oci import making
-from labkit.cli.oci.options import Command, Option
+from labkit.cli.options import Command, Option
 from labkit.document import Reader
 from labkit.errors import ConflictError, KernelError, LabkitError, UsageError
 from labkit.oci import spec, state

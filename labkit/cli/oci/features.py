@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from labkit import __version__
-from labkit.cli.oci.options import Command
+from labkit.cli.options import Command
 from labkit.kernel import capabilities, mountoptions, namespaces
 from labkit.oci.spec import hooks, seccomp
 from labkit.oci.state import OCI_VERSION

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from labkit.cli.oci.options import Command, Option
+from labkit.cli.options import Command, Option
 from labkit.errors import UsageError
 from labkit.oci import lifecycle, state
 

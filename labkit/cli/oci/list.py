@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from labkit.cli.oci.options import Command, Option
+from labkit.cli.options import Command, Option
 from labkit.errors import UsageError
 from labkit.oci import state
 

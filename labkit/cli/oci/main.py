@@ -11,8 +11,8 @@ import sys
 
 from labkit import log
 from labkit.cli import descriptors
-from labkit.cli.oci.options import Command, Option, Options, check_count, help_of, parse
 from labkit.cli.oci.report import Report
+from labkit.cli.options import Command, Option, Options, check_count, help_of, parse
 from labkit.errors import LabkitError, UsageError
 from labkit.value import Value
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from labkit.cli.oci.options import Option
+from labkit.cli.options import Option
 from labkit.errors import ConflictError, KernelError, UsageError
 from labkit.oci import spec
 from labkit.oci.lifecycle import Request

@@ -6,7 +6,7 @@ import subprocess
 
 from labkit.cgroups import group
 from labkit.cgroups.detect import here
-from labkit.cli.oci.options import Command, Option
+from labkit.cli.options import Command, Option
 from labkit.errors import KernelError, UsageError
 from labkit.oci import state
 

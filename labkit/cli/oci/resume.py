@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit.cli.oci.options import Command
+from labkit.cli.options import Command
 from labkit.oci import lifecycle, state
 
 TYPE_CHECKING = False

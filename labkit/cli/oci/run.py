@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from labkit.cli.oci import making
-from labkit.cli.oci.options import Command, Option
 from labkit.cli.oci.waiting import start_and_wait
+from labkit.cli.options import Command, Option
 from labkit.oci import lifecycle
 
 TYPE_CHECKING = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from labkit.cli.oci.options import Command, Option
+from labkit.cli.options import Command, Option
 from labkit.errors import ConflictError, KernelError
 from labkit.oci.state import OCI_VERSION
 

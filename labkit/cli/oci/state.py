@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from labkit.cli.oci.options import Command
+from labkit.cli.options import Command
 from labkit.oci import state
 
 TYPE_CHECKING = False

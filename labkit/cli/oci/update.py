@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from labkit.cli.oci.options import Command, Option
+from labkit.cli.options import Command, Option
 from labkit.document import Reader
 from labkit.errors import KernelError, UsageError
 from labkit.oci import limits, state

@@ -1,18 +1,16 @@
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 import pytest
 
 from labkit.cli import limitflags
+from labkit.cli.options import parse
 from labkit.errors import UsageError
 
 
 def given(*words: str) -> dict[str, Any]:
-    parser = argparse.ArgumentParser()
-    limitflags.add(parser)
-    return limitflags.resources(parser.parse_args(words))
+    return limitflags.resources(parse(limitflags.OPTIONS, list(words), stop_at_first=False)[0])
 
 
 def test_dockers_flags_in_the_specifications_words() -> None:

@@ -8,18 +8,28 @@ import pytest
 pytest.importorskip("fcntl", reason="the engine locks files as POSIX systems do")
 
 from labkit.cgroups.detect import Hierarchies
-from labkit.engine import bundle, plan, record
-from labkit.engine.bundle import Options
+from labkit.engine import bundle, networking, plan, record
+from labkit.engine.options import Options
 from labkit.engine.record import Container
 from labkit.errors import UsageError
 from labkit.images.store import Image
-from labkit.network.portmap import PortMapping
 from labkit.oci import spec
 
 IMAGE = Image("redis:latest", "f" * 64, ["a" * 64, "b" * 64], {"Cmd": ["redis-server"], "Env": ["A=1"]}, "", 1)
 CONTAINER = Container(
-    "0123456789ab" + "c" * 52, "box", "redis:latest", "f" * 64, ["redis-server"], 0.0, "bridge", "10.77.0.2"
+    "0123456789ab" + "c" * 52,
+    "box",
+    "redis:latest",
+    "f" * 64,
+    ["redis-server"],
+    0.0,
+    Options("redis", publish=["80:8080"]),
 )
+
+
+def with_options(**given: Any) -> Container:
+    return CONTAINER.changed(options=Options("redis", **given))
+
 
 V2 = Hierarchies(v2="/sys/fs/cgroup")
 
@@ -46,21 +56,20 @@ def test_a_later_variable_wins() -> None:
 
 def test_the_specification_is_one_that_the_runtime_takes() -> None:
     limits: dict[str, Any] = {"memory": {"limit": 67108864}, "cpu": {"quota": 50000, "period": 100000}}
-    options = Options("redis", resources=limits)
-    parsed = spec.parse(bundle.specification(CONTAINER, IMAGE, options, V2), CONTAINER.directory)
+    parsed = spec.parse(bundle.specification(with_options(resources=limits), IMAGE, V2), CONTAINER.directory)
     assert parsed.namespaces["net"] == "/run/netns/labkit-0123456789ab"
     assert set(parsed.namespaces) == {"pid", "mnt", "ipc", "uts", "cgroup", "net"}
     assert {name: values for name, values in parsed.resources.items() if name != "devices"} == limits
-    on_host = spec.parse(bundle.specification(CONTAINER, IMAGE, Options("x", network="host"), V2), "/b")
+    on_host = spec.parse(bundle.specification(with_options(network="host"), IMAGE, V2), "/b")
     assert "net" not in on_host.namespaces
 
 
 def test_who_cannot_be_kept_from_devices_cannot_make_any() -> None:
-    filtered = spec.parse(bundle.specification(CONTAINER, IMAGE, Options("x"), V2), "/b")
+    filtered = spec.parse(bundle.specification(CONTAINER, IMAGE, V2), "/b")
     assert "b *:* m" in filtered.resources["devices"]
     assert "b *:* rwm" not in filtered.resources["devices"]
     assert all("CAP_MKNOD" in filtered.process.capabilities[name] for name in ("bounding", "effective", "permitted"))
-    bare = spec.parse(bundle.specification(CONTAINER, IMAGE, Options("x"), Hierarchies(v1={"pids": "/p"})), "/b")
+    bare = spec.parse(bundle.specification(CONTAINER, IMAGE, Hierarchies(v1={"pids": "/p"})), "/b")
     assert bare.resources["devices"] == ("a *:* rwm",)
     assert not any("CAP_MKNOD" in names for names in bare.process.capabilities.values())
 
@@ -75,7 +84,7 @@ def test_a_start_in_the_order_in_which_it_is_done() -> None:
     operations = [
         *plan.creation(CONTAINER),
         *plan.root_filesystem(CONTAINER, IMAGE),
-        *plan.network(CONTAINER, "bridge", [PortMapping(80, 8080)]),
+        *networking.operations(networking.with_address(CONTAINER, "10.77.0.2")),
     ]
     commands = [re.sub("[0-9a-f]{64}", "ID", operation.describe()) for operation in operations]
     assert commands[0] == "mkdir -p /var/lib/labkit/names && ln -s ID /var/lib/labkit/names/box"
@@ -88,5 +97,5 @@ def test_a_start_in_the_order_in_which_it_is_done() -> None:
     assert commands[-1].splitlines()[0] == (
         "iptables -t nat -A LABKIT -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.77.0.2:8080"
     )
-    assert len(plan.network(CONTAINER, "none", [])) == 2
-    assert plan.network(CONTAINER, "host", []) == []
+    assert networking.operations(with_options(network="none")) == []
+    assert networking.operations(with_options(network="host")) == []

@@ -15,7 +15,7 @@ if sys.platform == "win32":
 
 from labkit.cli.oci import events, features, kill, ps, spec, update
 from labkit.cli.oci.main import COMMANDS, main
-from labkit.cli.oci.options import Option, parse
+from labkit.cli.options import Option, parse
 
 KNOWN = (
     Option(("bundle", "b"), "", "DIR", ""),

@@ -1,6 +1,7 @@
-"""A command line as runc's library reads it: ``--name value``, ``--name=value``, one dash or two.
+"""A command line as docker and runc read it: ``--name value``, ``--name=value``, one dash or two, ``-it``.
 
-Options may follow the arguments, except where these are another program's command line.
+Options may follow the arguments, except where these are another program's command line. The standard ``argparse`` costs
+8 ms to import, which is as much as Python's own start.
 """
 
 from __future__ import annotations
@@ -22,15 +23,21 @@ class Option(Value):
     default: Any = None
     many: bool = False
     """Given more than once: a list."""
+    kind: str = ""
+    """``int`` or ``float`` where the default does not tell."""
+    hidden: bool = False
+    """Not shown in the help: others write it out of habit, and it changes nothing."""
 
     def parsed(self, text: str) -> Any:
-        """The value in the type of the default: a whole number where that is one."""
-        if not isinstance(self.default, int):
+        """The value in the type of the default: a number where that is one."""
+        kind = self.kind or type(self.default).__name__
+        if kind not in ("int", "float"):
             return text
         try:
-            return int(text)
+            return int(text) if kind == "int" else float(text)
         except ValueError:
-            raise UsageError(f'invalid value "{text}" for flag -{self.names[0]}: it must be a whole number') from None
+            wanted = "a whole number" if kind == "int" else "a number"
+            raise UsageError(f'invalid value "{text}" for flag -{self.names[0]}: it must be {wanted}') from None
 
 
 class Command(Value):
@@ -64,6 +71,15 @@ class Options:
         def __setattr__(self, name: str, value: Any) -> None: ...
 
 
+class Call(Value):
+    """One call of a verb of ``labkit``."""
+
+    options: Options
+    arguments: list[str]
+    words: list[str]
+    """The whole command line, as it was typed."""
+
+
 def parse(known: tuple[Option, ...], words: list[str], stop_at_first: bool) -> tuple[Options, list[str]]:
     """The options, and the arguments that are none. UsageError for an unknown option or a missing value.
 
@@ -84,6 +100,9 @@ def parse(known: tuple[Option, ...], words: list[str], stop_at_first: bool) -> t
             continue
         name, equals, value = word.lstrip("-").partition("=")
         option = table.get(name)
+        if option is None and word[1] != "-" and word[1] in table:
+            rest = _apart(word, table) + rest
+            continue
         if option is None:
             raise UsageError(f"flag provided but not defined: -{name}", "see --help")
         if not option.metavar:
@@ -96,6 +115,13 @@ def parse(known: tuple[Option, ...], words: list[str], stop_at_first: bool) -> t
         parsed = option.parsed(value)
         options.set(option, [*getattr(options, option.names[0].replace("-", "_")), parsed] if option.many else parsed)
     return options, arguments
+
+
+def _apart(word: str, table: dict[str, Option]) -> list[str]:
+    """``-it`` as ``-i -t``, ``-p80:80`` as ``-p 80:80``, ``-itp 80:80`` as ``-i -t -p 80:80``."""
+    if table[word[1]].metavar:
+        return [word[:2], word[2:]]
+    return [word[:2], f"-{word[2:]}"]
 
 
 def _switch(name: str, value: str) -> bool:
@@ -120,6 +146,8 @@ def help_of(known: tuple[Option, ...]) -> str:
     """The options as rows of the help."""
     rows = []
     for option in known:
+        if option.hidden:
+            continue
         dashed = ", ".join(("-" if len(name) == 1 else "--") + name for name in reversed(option.names))
         rows.append((f"{dashed} {option.metavar}".rstrip(), option.help))
     width = max((len(left) for left, _ in rows), default=0)

@@ -1,0 +1,64 @@
+"""The flags of ``run`` and ``create``, as docker writes them, and what they ask for."""
+
+from __future__ import annotations
+
+from labkit.cli import limitflags
+from labkit.cli.options import Option
+from labkit.engine import bundle
+from labkit.engine.options import Options
+from labkit.errors import UsageError
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labkit.cli.options import Call
+
+OPTIONS = (
+    Option(("name",), "its name, for other commands and for people", "NAME", ""),
+    Option(("interactive", "i"), "keep its standard input open, and pass our own on to it"),
+    Option(("tty", "t"), "give it a terminal"),
+    Option(("env", "e"), "an environment variable, may be repeated", "NAME=VALUE", many=True),
+    Option(("publish", "p"), "[ADDRESS:]HOST_PORT:PORT[/udp], may be repeated", "PORTS", many=True),
+    Option(("network",), "bridge (the default), host or none", "MODE", "bridge"),
+    Option(("rm",), "remove it when it has ended"),
+    Option(("restart",), "no, always, unless-stopped or on-failure[:TIMES]", "POLICY", ""),
+    *limitflags.OPTIONS,
+    Option(("storage-driver",), "overlay or aufs (by default the first that is here)", "NAME", ""),
+    Option(("runtime",), "labkit-oci (the default), runc or crun", "NAME", ""),
+    Option(("explain",), "print each operation as it is done"),
+)
+
+
+def wanted(call: Call) -> Options:
+    """Everything is looked at before anything is done. UsageError says what cannot be meant."""
+    flags = call.options
+    resources = limitflags.resources(flags)
+    limitflags.check_swap(resources.get("memory", {}))
+    if flags.name:
+        from labkit.engine.record import check_name
+
+        check_name(flags.name)
+    options = Options(
+        image=call.arguments[0],
+        command=call.arguments[1:],
+        name=flags.name,
+        env=bundle.environment_entries(flags.env),
+        interactive=flags.interactive,
+        tty=flags.tty,
+        publish=flags.publish,
+        network=flags.network,
+        resources=resources,
+        auto_remove=flags.rm,
+        storage_driver=bundle.check_storage_driver(flags.storage_driver),
+        restart=flags.restart,
+        runtime=flags.runtime,
+    )
+    _check(options)
+    return options
+
+
+def _check(options: Options) -> None:
+    from labkit.engine import networking
+
+    networking.check(options)
+    if options.restart not in ("", "no") and options.auto_remove:
+        raise UsageError("--rm and --restart exclude one another", "leave one of them out")
