@@ -34,10 +34,14 @@ import sys
 
 if sys.version_info < (3, 9):  # Ubuntu 20.04, where vagrant/provision.sh puts a newer one beside it
     os.execv("/usr/local/bin/python3", ["python3", "-IS", *sys.argv])
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "lib"))
+library = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "lib")
+sys.path.insert(0, library)
+from labkit import quickstart
+
+quickstart.prepare(library)
 from {module} import main
 
-sys.exit(main())
+quickstart.leave(main())
 """
 
 PROGRAMS = {"bin/labkit": "labkit.cli", "bin/labkit-oci": "labkit.cli.oci", "sbin/mount.aufs": "labkit.mount_aufs"}

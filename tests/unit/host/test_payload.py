@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 import labkit
 from labkit.errors import MissingToolError
-from labkit.host import payload
+from labkit.host import paths, payload
 
 
 def test_the_guest_code_is_labkit_without_its_host_side() -> None:
@@ -76,6 +77,8 @@ def test_the_launcher_finds_its_library_through_a_link(tmp_path: Path) -> None:
     launcher = tmp_path / "prefix/bin/labkit"
     launcher.write_text(payload.LAUNCHER.format(module="labkit.cli"))
     (tmp_path / "prefix/lib/labkit/__init__.py").touch()
+    quickstart = paths.checkout() / "labkit/quickstart.py"
+    shutil.copy(quickstart, tmp_path / "prefix/lib/labkit")
     (tmp_path / "prefix/lib/labkit/cli.py").write_text(
         "import sys\ndef main():\n    print(sys.argv[1:])\n    return 7\n"
     )
