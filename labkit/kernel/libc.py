@@ -34,7 +34,9 @@ SYSCALL_NUMBERS["x86_64"]["execveat"] = 322
 SYSCALL_NUMBERS["aarch64"]["execveat"] = 281
 #: Since Linux 5.1 a new one has the same number everywhere.
 for _numbers in SYSCALL_NUMBERS.values():
-    _numbers.update({"close_range": 436, "open_tree": 428, "move_mount": 429, "openat2": 437, "mount_setattr": 442})
+    _numbers.update(
+        {"close_range": 436, "open_tree": 428, "move_mount": 429, "openat2": 437, "mount_setattr": 442, "clone3": 435}
+    )
 
 #: What an errno usually means when containers are made: the hint of the error that the user reads.
 HINTS = {

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import signal
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,6 +37,10 @@ OCI_NAMES = {
     "uts": "uts",
 }
 
+#: The child is born in the control group of version 2 whose directory's descriptor stands in struct clone_args (5.7).
+_CLONE_INTO_CGROUP = 0x200000000
+#: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup (clone(2)).
+_CLONE_ARGS = struct.Struct("11Q")
 #: The child's parent is the caller's own (clone(2)).
 CLONE_PARENT = 0x00008000
 #: ioctl_nsfs(2): which kind of namespace a descriptor stands for, as a flag of clone(2) (Linux 4.11).
@@ -94,16 +99,24 @@ def join(path: str, flags: int = 0) -> None:
         os.close(descriptor)
 
 
-def clone(flags: int) -> int:
+def clone(flags: int, group: int = -1) -> int:
     """fork(2), and new namespaces in the same call: 0 in the child, the child's pid in the parent (clone(2)).
 
     Like fork() this is the variant without a stack of its own: the child goes on here, on a copy of the parent's.
     Python is told by the same three functions that ``os.fork`` uses; only a process with one thread may do this.
+
+    With ``group``, a descriptor of a directory of cgroup v2, the child is born in there, by clone3(2). KernelError
+    where this kernel does not have that, or the group takes no process.
     """
     ctypes.pythonapi.PyOS_BeforeFork()
     pid = -1
     try:
-        pid = libc.syscall("clone", flags | signal.SIGCHLD, 0, 0, 0, 0, what=f"clone({words(flags)}|SIGCHLD)")
+        if group < 0:
+            pid = libc.syscall("clone", flags | signal.SIGCHLD, 0, 0, 0, 0, what=f"clone({words(flags)}|SIGCHLD)")
+        else:
+            fields = (flags | _CLONE_INTO_CGROUP, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, group)
+            what = f"clone3({words(flags)}|CLONE_INTO_CGROUP)"
+            pid = libc.syscall("clone3", _CLONE_ARGS.pack(*fields), _CLONE_ARGS.size, what=what)
     finally:
         if pid == 0:
             ctypes.pythonapi.PyOS_AfterFork_Child()

@@ -162,9 +162,7 @@ def _become(
     beside: Beside, doors: list[int], filter_: Filter | None, channel: socket.socket, tell: init.Teller
 ) -> NoReturn:
     # The program alone enters the group: its limits are not for the helper, which could be killed for want of memory.
-    for door in doors:
-        os.write(door, b"0")  # whoever writes
-        os.close(door)
+    group.enter(doors)
     # A session of its own: without our terminal as its controlling one it cannot type into it (TIOCSTI).
     os.setsid()
     if beside.console:

@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 
+from labkit.cgroups import group
 from labkit.errors import LabkitError
 from labkit.kernel import libc, namespaces
 from labkit.oci import become, entry
@@ -37,13 +38,15 @@ def main(
     extras: Extras,
     seccomp: Filter | None,
     links: dict[str, int],
+    doors: list[int],
 ) -> NoReturn:
     """Run the plan's part inside, then the program. It ends in another program or in _exit: it is a copy of the
-    parent.
+    parent. ``links`` are the namespaces to join (entry.py), ``doors`` those of the groups to enter (cgroups/group.py).
     """
     tell = Teller(channel)
     try:
         wait_for(channel, "go")
+        group.enter(doors)
         become.protect(spec.process, by_scout=entry.is_needed(spec))
         os.setsid()
         place_stdio(stdio, extras.preserve_fds)

@@ -1,9 +1,9 @@
 """The parent's half of a start: clone the container's first process, put it into its cgroup, tell it when to go on.
 
-Parent and child share a socket pair. The child waits for ``go`` (it is in its cgroup by then), does the plan's
-operations, says ``ready`` and waits for ``start``; then it executes the program, which closes its end. So nothing of
-the program runs before the container is complete, and the parent learns how far the child came, also when either of
-them dies: the other reads end of file.
+Parent and child share a socket pair. The child waits for ``go``, enters its cgroups, does the plan's operations, says
+``ready`` and waits for ``start``; then it executes the program, which closes its end. So nothing of the program runs
+before the container is complete, and the parent learns how far the child came, also when either of them dies: the
+other reads end of file.
 
 Where ``start`` is another command, later, the child waits at a gate instead: a listening socket with a name
 (``Extras.gate``). What connects to it is heard even if the child is not there yet, so that a start cannot be lost.
@@ -20,7 +20,7 @@ import time
 
 from labkit import log
 from labkit.cgroups import group
-from labkit.errors import LabkitError
+from labkit.errors import KernelError, LabkitError
 from labkit.kernel import namespaces, process
 from labkit.oci import become, entry, init
 from labkit.value import Value, field
@@ -124,21 +124,28 @@ def create(
     links = {} if by_scout else entry.open_links(spec)
     began = time.monotonic()
     flags = namespaces.flags_of(new)
+    # The child enters v1's trees by itself, and is born in v2's: the kernel makes it wait for neither.
+    doors = group.doors(spec.cgroups_path, hierarchies.changed(v2="")) if spec.cgroups_path else []
+    inside = False
     with _children_in("" if by_scout else spec.namespaces.get("pid", "")):
-        pid = _clone_by_scout(spec, plan, flags) if by_scout else namespaces.clone(flags)
+        if by_scout:
+            pid = _clone_by_scout(spec, plan, flags)
+        else:
+            pid, inside = _clone_into_group(spec.cgroups_path, hierarchies.v2, flags)
     if pid == 0:
         ours.close()
-        init.main(spec, plan, theirs, stdio, extras, filter_, links)  # never returns
+        init.main(spec, plan, theirs, stdio, extras, filter_, links, doors)  # never returns
     theirs.close()
-    for link in links.values():
-        os.close(link)
+    for descriptor in (*links.values(), *doors):
+        os.close(descriptor)
     _tell(began, f"unshare {' '.join(UNSHARE_WORDS[kind] for kind in new)} --fork  # one clone(2): process {pid}")
     created = Created(pid, process.start_time(pid), ours)
     try:
         born(pid, created.started)
         if spec.cgroups_path:
             began = time.monotonic()
-            group.add_process(spec.cgroups_path, pid, hierarchies)
+            if not inside:
+                group.add_process(spec.cgroups_path, pid, hierarchies.changed(v1={}))
             places = group.directories(spec.cgroups_path, hierarchies)
             _tell(began, "\n".join(f"echo {pid} > {place}/cgroup.procs" for place in places))
         send(ours, "go")
@@ -151,6 +158,18 @@ def create(
         created.abandon()
         raise
     return created
+
+
+def _clone_into_group(path: str, tree: str, flags: int) -> tuple[int, bool]:
+    """The child's pid, and whether it was born in the group ``path`` of the v2 tree."""
+    if path and tree:
+        with contextlib.suppress(OSError, KernelError):  # before Linux 5.7; why a group takes no process, a move says
+            place = os.open(os.path.join(tree, path.lstrip("/")), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                return namespaces.clone(flags, place), True
+            finally:
+                os.close(place)
+    return namespaces.clone(flags), False
 
 
 def _clone_by_scout(spec: Spec, plan: Plan, flags: int) -> int:

@@ -144,9 +144,10 @@ def test_a_process_finds_a_way_into_a_container_that_has_groups_of_its_own(
     Path(f"{HERE.v2}{GROUP}/cgroup.subtree_control").write_text(f"+{controllers[0]}")
     second = subprocess.Popen(["sleep", "1000"])
     try:
-        for door in group.doors(GROUP, HERE, first.pid):
-            os.write(door, str(second.pid).encode())
-            os.close(door)
+        *others, door = group.doors(GROUP, HERE, first.pid)
+        os.write(door, str(second.pid).encode())
+        for each in (*others, door):
+            os.close(each)
         assert str(second.pid) in (inner / "cgroup.procs").read_text().split()
     finally:
         second.kill()
