@@ -5,8 +5,7 @@ Both worlds may use it; it knows only the standard library.
 
 from __future__ import annotations
 
-import json
-
+from labkit import jsontext
 from labkit.errors import ConfigError
 from labkit.value import TYPE_CHECKING
 
@@ -33,7 +32,7 @@ class Reader:
     def parse(cls, text: str | bytes, file: str) -> Reader:
         """A whole document. ConfigError where it is no JSON, nested too deeply included."""
         try:
-            return cls(json.loads(text), file)
+            return cls(jsontext.loads(text), file)
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"{file} is no JSON: {error}") from None
 

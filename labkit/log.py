@@ -16,7 +16,6 @@ anything else   the caller's own
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -87,6 +86,8 @@ def write_json_lines(path: str) -> Callable[[], None]:
             pass
     except OSError as error:
         raise UsageError(f"the log {path} cannot be written: {error.strerror}", "LABKIT_LOG names a file") from error
+
+    import json  # local: few commands write a log
 
     def listener(record: Event) -> None:
         with open(path, "a", encoding="utf-8") as file:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from shlex import quote
 
 from labkit.cgroups import devices
 from labkit.errors import NotFoundError
 from labkit.operations import Operation
 from labkit.operations.files import write_kernel_file
+from labkit.quoting import quote
 
 
 class ListDevices(Operation):

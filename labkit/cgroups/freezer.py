@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from shlex import quote
 
 from labkit import textfile
 from labkit.cgroups import v1, v2
@@ -16,6 +15,7 @@ from labkit.cgroups.detect import Hierarchies
 from labkit.errors import KernelError
 from labkit.operations import Operation
 from labkit.operations.files import write_kernel_file
+from labkit.quoting import quote
 
 #: Seconds for all processes of a group to stop; one that waits for a device may take its time.
 _PATIENCE = 10.0

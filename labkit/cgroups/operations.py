@@ -6,13 +6,13 @@ import contextlib
 import errno
 import os
 import time
-from shlex import quote
 
 from labkit import textfile
 from labkit.cgroups.limits import Setting
 from labkit.errors import KernelError, NotFoundError
 from labkit.operations import Operation
 from labkit.operations.files import write_kernel_file
+from labkit.quoting import quote
 
 
 class MakeGroup(Operation):

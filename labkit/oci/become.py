@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import signal
 import stat
-from shlex import join, quote
 
+from labkit import jsontext
 from labkit.errors import KernelError, LabkitError
 from labkit.kernel import capabilities, rlimit, trampoline
 from labkit.kernel.process import set_dumpable, set_oom_score_adj, set_personality
+from labkit.quoting import join, quote
 from labkit.value import Value, field
 
 TYPE_CHECKING = False
@@ -149,7 +149,7 @@ def refusal_in(event: dict[str, Any]) -> RefusedError | None:
 
 
 def _fill_file(program: Program, report: int) -> None:
-    event = json.dumps({"event": "execve", "path": program.path, "errno": trampoline.DIGITS.decode()})
+    event = jsontext.dumps({"event": "execve", "path": program.path, "errno": trampoline.DIGITS.decode()})
     line = event.encode() + b"\n"
     trampoline.fill_file(program.file, trampoline.program(program.path, report, line, program.filter))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from shlex import quote
 
 from labkit.errors import KernelError
 from labkit.kernel.mountoptions import MountOptions
+from labkit.quoting import quote
 
 _CHUNK = 1 << 20
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from shlex import quote
 
 from labkit.errors import ConfigError, KernelError
 from labkit.kernel.inroot import resolve
 from labkit.oci.mounting import BindInside
 from labkit.oci.rootfs import Inside, opened_place
+from labkit.quoting import quote
 
 #: The specification's letters of devices (config-linux.md, "Devices") -> the file's type; u is c, unbuffered.
 _NODE_TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}

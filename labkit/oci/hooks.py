@@ -5,10 +5,10 @@ Imported only where a specification has hooks: subprocess takes 8 ms to import.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 
+from labkit import jsontext
 from labkit.errors import LabkitError
 from labkit.oci.spec.hooks import Hook
 
@@ -26,7 +26,7 @@ class HookError(LabkitError):
 def run(kind: str, hooks: list[Hook], state: State) -> None:
     """Run them one after the other. HookError at the first that fails: the rest is not run."""
     for number, hook in enumerate(hooks):
-        _run_one(f"{kind} hook #{number}", hook, json.dumps(state).encode())
+        _run_one(f"{kind} hook #{number}", hook, jsontext.dumps(state).encode())
 
 
 def run_all(kind: str, hooks: list[Hook], state: State) -> list[str]:
@@ -34,7 +34,7 @@ def run_all(kind: str, hooks: list[Hook], state: State) -> list[str]:
     failures = []
     for number, hook in enumerate(hooks):
         try:
-            _run_one(f"{kind} hook #{number}", hook, json.dumps(state).encode())
+            _run_one(f"{kind} hook #{number}", hook, jsontext.dumps(state).encode())
         except HookError as error:
             failures.append(error.message)
     return failures

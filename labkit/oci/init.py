@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import signal
 import socket
 import time
 
+from labkit import jsontext
 from labkit.cgroups import group
 from labkit.errors import LabkitError
 from labkit.kernel import libc, namespaces
@@ -96,7 +96,7 @@ class Teller:
     def __call__(self, event: str, **fields: Any) -> None:
         """Send one; a parent that is gone does not matter here, since the next wait for its word ends then."""
         with contextlib.suppress(OSError):
-            line = json.dumps({"event": event, "time": time.time(), **fields}) + "\n"
+            line = jsontext.dumps({"event": event, "time": time.time(), **fields}) + "\n"
             self.channel.sendall(line.encode())
 
 

@@ -12,13 +12,12 @@ Where ``start`` is another command, later, the child waits at a gate instead: a 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import time
 
-from labkit import log
+from labkit import jsontext, log
 from labkit.cgroups import group
 from labkit.errors import KernelError, LabkitError
 from labkit.kernel import namespaces, process
@@ -243,7 +242,7 @@ def read_events(channel: socket.socket, until: str) -> None:
     """Pass the child's events on until the one named; an empty name means end of file, as execve(2) makes it."""
     with channel.makefile("r", encoding="utf-8") as lines, contextlib.suppress(ConnectionResetError):
         for line in lines:
-            event: dict[str, Any] = json.loads(line)
+            event: dict[str, Any] = jsontext.loads(line)
             refused = become.refusal_in(event)
             if refused:
                 raise StartError(refused.message, refused.hint, refused.exit_status)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 
-from labkit import textfile
+from labkit import jsontext, textfile
 from labkit.cgroups import group, limits
 from labkit.cgroups.detect import here
 from labkit.document import Reader
@@ -41,7 +40,7 @@ def update(container: Container, wanted: dict[str, Any]) -> None:
         changes = Journal(os.path.join(container.directory, "update"))
         changes.run(group.change(container.cgroups_path, checked, here()))
         textfile.remove(changes.path)  # done for good
-        textfile.replace(path, json.dumps(document))
+        textfile.replace(path, jsontext.dumps(document))
     finally:
         os.close(lock)
 

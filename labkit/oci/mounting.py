@@ -8,12 +8,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from shlex import quote
 
 from labkit.errors import ConfigError, KernelError, NotFoundError
 from labkit.kernel import mountoptions, mounts, rootdir
 from labkit.kernel.inroot import resolve
 from labkit.oci.rootfs import Inside, by_number, found, kept_open, reopened
+from labkit.quoting import quote
 
 #: Single files of /proc that may be replaced, as lxcfs does (runc's list). All else in there is the kernel's alone.
 _REPLACEABLE = {

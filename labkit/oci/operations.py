@@ -7,11 +7,11 @@ import fcntl
 import os
 import socket
 import struct
-from shlex import quote
 
 from labkit.errors import KernelError, NotFoundError
 from labkit.kernel import mounts
 from labkit.operations import Operation
+from labkit.quoting import quote
 
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP, _IFF_RUNNING = 0x1, 0x40

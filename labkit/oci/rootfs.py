@@ -11,12 +11,12 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from shlex import quote
 
 from labkit.errors import KernelError
 from labkit.kernel import mounts, rootdir
 from labkit.kernel.inroot import resolve
 from labkit.operations import Operation
+from labkit.quoting import quote
 
 
 class Inside(Operation):

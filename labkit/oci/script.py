@@ -9,8 +9,6 @@ pivot_root(2) moves the root of the waiting process, too, since it was the old r
 
 from __future__ import annotations
 
-from shlex import join, quote
-
 from labkit.cgroups import group
 from labkit.cgroups.detect import Hierarchies
 from labkit.kernel import capabilities
@@ -18,6 +16,7 @@ from labkit.oci.launch import UNSHARE_WORDS
 from labkit.oci.operations import DetachOldRoot
 from labkit.oci.plan import Plan
 from labkit.oci.spec import Spec
+from labkit.quoting import join, quote
 
 
 def render(spec: Spec, plan: Plan, hierarchies: Hierarchies, run_directory: str, detached: bool, log: str) -> str:

@@ -13,10 +13,10 @@ wait, is its group frozen?
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
 
+from labkit import jsontext
 from labkit.cgroups import freezer
 from labkit.cgroups.detect import here
 from labkit.errors import ConfigError, ConflictError, KernelError, NotFoundError, UsageError
@@ -102,7 +102,7 @@ class Container(Value):
         path = os.path.join(self.directory, "state.json")
         try:
             with open(f"{path}.new", "w", encoding="utf-8") as file:
-                json.dump(self.as_dict(), file)
+                file.write(jsontext.dumps(self.as_dict()))
             os.replace(f"{path}.new", path)
         except OSError as error:
             raise KernelError(f"{path} cannot be written: {error.strerror}", errno=error.errno or 0) from None
@@ -150,7 +150,7 @@ def load(root: str, container_id: str) -> Container:
     path = os.path.join(root, check_id(container_id), "state.json")
     try:
         with open(path, encoding="utf-8") as file:
-            fields = json.load(file)
+            fields = jsontext.loads(file.read())
         return Container(**fields)
     except (FileNotFoundError, NotADirectoryError):
         if os.path.isdir(os.path.dirname(path)):

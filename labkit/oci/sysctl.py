@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from shlex import quote
 
 from labkit.errors import KernelError
 from labkit.operations import Operation
+from labkit.quoting import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

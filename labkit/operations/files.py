@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from shlex import quote
 
 from labkit import textfile
 from labkit.errors import KernelError
 from labkit.kernel import mounts
 from labkit.operations.base import Operation
+from labkit.quoting import quote
 
 
 class MakeDirectory(Operation):

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import time
 from collections.abc import Callable, Iterable
 
-from labkit import log, textfile
+from labkit import jsontext, log, textfile
 from labkit.errors import ConfigError, KernelError, LabkitError
 from labkit.operations.base import Operation, from_record, to_record
 
@@ -38,7 +37,7 @@ class Journal:
 
     def write(self, operation: Operation) -> None:
         """Note that an operation is about to be done. One write(2) with O_APPEND: whole, or not there."""
-        line = (json.dumps(to_record(operation)) + "\n").encode()
+        line = (jsontext.dumps(to_record(operation)) + "\n").encode()
         try:
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -84,7 +83,7 @@ class Journal:
 
 def _undo(line: str) -> None:
     try:
-        operation = from_record(json.loads(line))
+        operation = from_record(jsontext.loads(line))
     except (ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
         raise ConfigError(f"a record of a journal cannot be read ({error}): {line[:200]}", "undo it by hand") from error
     log.emit("undo", command=operation.describe())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from shlex import quote
-
 from labkit.kernel import mountoptions, mounts
 from labkit.operations.base import Operation
+from labkit.quoting import quote
 
 
 class Mount(Operation):

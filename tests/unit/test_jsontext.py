@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labkit import jsontext, quoting
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+DOCUMENTS = st.recursive(SCALARS, lambda parts: st.lists(parts) | st.dictionaries(st.text(), parts), max_leaves=20)
+
+
+@given(DOCUMENTS)
+def test_it_writes_and_reads_what_json_does(document: object) -> None:
+    text = json.dumps(document)
+    assert jsontext.dumps(document) == text
+    assert jsontext.loads(f" \n{text}\t ") == document
+    assert jsontext.loads(text.encode()) == document
+
+
+def outcome(read: object, text: str) -> str:
+    try:
+        return repr(read(text))  # type: ignore[operator]
+    except (ValueError, RecursionError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+@given(st.text(alphabet='{}[]",:1.5eE-tfn \\u\ufeff\n\0'))
+def test_it_refuses_what_json_does_in_the_same_words(text: str) -> None:
+    assert outcome(jsontext.loads, text) == outcome(json.loads, text)
+
+
+def test_it_is_no_json_when_something_follows_or_it_is_too_deep() -> None:
+    assert outcome(jsontext.loads, "{} {}") == outcome(json.loads, "{} {}")
+    assert outcome(jsontext.loads, "[" * 100_000).startswith("RecursionError")
+    assert math.isnan(jsontext.loads("NaN"))
+    with pytest.raises(TypeError, match="set is not JSON serializable"):
+        jsontext.dumps({"a": {1, 2}})
+
+
+@given(st.lists(st.text()))
+def test_words_are_quoted_as_shlex_does(words: list[str]) -> None:
+    assert shlex.split(quoting.join(words)) == words
+    if all(word.isascii() for word in words):
+        assert quoting.join(words) == shlex.join(words)
+
+
+def test_neither_brings_the_modules_that_it_stands_for() -> None:
+    program = "import sys; from labkit import jsontext, quoting; print({'re', 'json', 'shlex'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-S", "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
