@@ -15,6 +15,7 @@ except ImportError:  # another Python than CPython
     _json = None  # type: ignore[assignment]
 
 _SPACE = " \t\n\r"
+_MARK = b"\xef\xbb\xbf"
 
 
 class _Context:
@@ -39,6 +40,8 @@ if _json:
 
 def loads(text: str | bytes) -> Any:
     """As ``json.loads``. ValueError where it is no JSON, RecursionError where it is nested too deeply."""
+    if isinstance(text, bytes) and b"\0" not in text and not text.startswith(_MARK):  # UTF-8, as nearly always
+        text = text.decode("utf-8", "surrogatepass")
     if _json and isinstance(text, str):
         try:
             value, end = _scan(text, len(text) - len(text.lstrip(_SPACE)))

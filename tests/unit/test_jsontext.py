@@ -24,7 +24,7 @@ def test_it_writes_and_reads_what_json_does(document: object) -> None:
     assert jsontext.loads(text.encode()) == document
 
 
-def outcome(read: object, text: str) -> str:
+def outcome(read: object, text: str | bytes) -> str:
     try:
         return repr(read(text))  # type: ignore[operator]
     except (ValueError, RecursionError) as error:
@@ -33,6 +33,14 @@ def outcome(read: object, text: str) -> str:
 
 @given(st.text(alphabet='{}[]",:1.5eE-tfn \\u\ufeff\n\0'))
 def test_it_refuses_what_json_does_in_the_same_words(text: str) -> None:
+    assert outcome(jsontext.loads, text) == outcome(json.loads, text)
+
+
+ENCODED = ['{"a": "ä"}'.encode(), b"\xff{}", "\ufeff{}".encode(), '{"a": 1}'.encode("utf-16")]
+
+
+@pytest.mark.parametrize("text", ENCODED)
+def test_bytes_are_decoded_as_json_does(text: bytes) -> None:
     assert outcome(jsontext.loads, text) == outcome(json.loads, text)
 
 
@@ -52,6 +60,7 @@ def test_words_are_quoted_as_shlex_does(words: list[str]) -> None:
 
 
 def test_neither_brings_the_modules_that_it_stands_for() -> None:
-    program = "import sys; from labkit import jsontext, quoting; print({'re', 'json', 'shlex'} & set(sys.modules))"
+    use = "from labkit import jsontext, quoting; jsontext.loads(b'{}')"
+    program = f"import sys; {use}; print({{'re', 'json', 'shlex'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-S", "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
