@@ -26,8 +26,14 @@ if TYPE_CHECKING:
 #: Verb -> what it does, in the order of the help.
 VERBS = {
     "run": "make a container from an image and start it",
+    "create": "make a container and do not start it yet",
+    "start": "start containers that do not run",
     "ps": "list containers",
     "stop": "stop containers",
+    "restart": "stop containers and start them again",
+    "kill": "send a signal to containers",
+    "wait": "wait until containers have ended",
+    "attach": "show what a running container writes, and type into it",
     "pause": "stop a container's processes where they are",
     "unpause": "let a paused container go on",
     "update": "change a running container's limits",
@@ -44,7 +50,7 @@ VERBS = {
 #: docker's status for "labkit itself failed", where the status is otherwise the container's own.
 FAILED = 125
 _HELP = Option(("help", "h"), "show this")
-_PASSES_STATUS_ON = ("run", "exec")
+_PASSES_STATUS_ON = ("run", "create", "start", "attach", "exec")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

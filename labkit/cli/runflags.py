@@ -57,8 +57,9 @@ def wanted(call: Call) -> Options:
 
 
 def _check(options: Options) -> None:
-    from labkit.engine import networking
+    from labkit.engine import networking, restart
 
     networking.check(options)
+    restart.parse(options.restart)
     if options.restart not in ("", "no") and options.auto_remove:
         raise UsageError("--rm and --restart exclude one another", "leave one of them out")

@@ -2,6 +2,7 @@
 
 Examples:
   labkit exec redis redis-cli ping
+  labkit exec -it redis sh
   labkit exec -i redis sh < script.sh
   labkit exec -e LANG=C -w /data redis ls
 
@@ -14,15 +15,16 @@ from __future__ import annotations
 import os
 
 from labkit.cli.options import Call, Command, Option
-from labkit.engine import bundle, lifecycle, record
-from labkit.errors import UsageError
+from labkit.engine import bundle, record
+from labkit.engine.execute import Request, execute
 
 COMMAND = Command(
     "CONTAINER PROGRAM [ARGUMENT …]",
     (
+        Option(("detach", "d"), "return when it runs"),
         Option(("interactive", "i"), "pass our standard input on to it"),
+        Option(("tty", "t"), "give it a terminal"),
         Option(("env", "e"), "an environment variable, may be repeated", "NAME=VALUE", many=True),
-        Option(("tty", "t"), "not yet"),
         Option(("workdir", "w"), "its working directory", "DIRECTORY", ""),
     ),
     least=2,
@@ -33,12 +35,18 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Run it."""
-    if call.options.tty:
-        raise UsageError("labkit exec gives no terminal yet (-t)", "use -i alone: it gets what you type")
+    options = call.options
     container = record.find(call.arguments[0])
-    env = bundle.environment_entries(call.options.env)
-    if not call.options.interactive:
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
+    request = Request(
+        call.arguments[1:],
+        bundle.environment_entries(options.env),
+        options.workdir,
+        tty=options.tty,
+        detach=options.detach,
+    )
+    if not options.interactive or options.detach:
+        null = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2) if options.detach else (0,):
+            os.dup2(null, number)
         os.close(null)
-    return lifecycle.execute(container, call.arguments[1:], env, call.options.workdir)
+    return execute(container, request)

@@ -16,7 +16,7 @@ from labkit.cli.options import Call, Command, Option
 from labkit.engine import gc, record
 from labkit.engine.record import Container, State
 
-RUNNING = ("running", "paused")
+RUNNING = ("running", "paused", "restarting")
 
 
 COMMAND = Command(
@@ -54,6 +54,7 @@ def _row(container: Container, state: State) -> list[str]:
         "created": "Created",
         "running": f"Up {table.duration(time.time() - state.started_at)}",
         "paused": f"Up {table.duration(time.time() - state.started_at)} (Paused)",
+        "restarting": f"Restarting ({state.exit_code})",
         "exited": f"Exited ({state.exit_code}) {table.ago(state.finished_at) if state.finished_at else ''}".rstrip(),
     }[state.status]
     return [

@@ -13,16 +13,21 @@ from labkit.errors import UsageError
 
 COMMAND = Command(
     "CONTAINER …",
-    (Option(("time", "t"), "how long to wait (10)", "SECONDS", 10.0),),
+    (Option(("time", "t"), "how long to wait (10)", "SECONDS", None, kind="float"),),
     most=-1,
 )
 
 
 def main(call: Call) -> int:
     """Stop them in turn; all names are looked up first."""
-    if not 0 <= call.options.time <= 86400:  # not a number is not in between, either
-        raise UsageError(f"-t {call.options.time:g} is not possible", "seconds from 0 (kills at once) to 86400")
+    check_seconds(call.options.time)
     for word, container in [(word, record.find(word)) for word in call.arguments]:
         lifecycle.stop(container, call.options.time)
         print(word)
     return 0
+
+
+def check_seconds(seconds: float | None) -> None:
+    """UsageError for what cannot be waited for."""
+    if seconds is not None and not 0 <= seconds <= 86400:  # not a number is not in between, either
+        raise UsageError(f"-t {seconds:g} is not possible", "seconds from 0 (kills at once) to 86400")

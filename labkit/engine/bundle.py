@@ -58,12 +58,13 @@ def specification(container: Container, image: Image, hierarchies: Hierarchies) 
     if network is not None:
         namespaces.append({"type": "network", "path": network} if network else {"type": "network"})
     return {
-        "ociVersion": "1.2.0",
+        "ociVersion": "1.0.2",
         "process": {
             "args": container.command,
             "env": environment_of(image, options, container.short_id),
             "cwd": image.config.get("WorkingDir") or "/",
             "user": {"uid": 0, "gid": 0},
+            "terminal": options.tty,
             "capabilities": capabilities,
         },
         "root": {"path": container.rootfs},

@@ -9,36 +9,45 @@ import os
 import shutil
 import time
 
+from labkit import log
 from labkit.cgroups import group
 from labkit.cgroups.detect import here
 from labkit.engine import lease, record
-from labkit.engine.record import DATA, RUN, UPDATES, State
+from labkit.engine.record import DATA, RUN, UPDATES, Container
 from labkit.errors import LabkitError
 from labkit.images.store import LAYERS
 
 
 def collect(only: str = "") -> list[str]:
     """Clean up after every container that nobody is responsible for (or after ``only``); the ids of those that needed
-    it.
+    it. Those that were running and have a restart policy are started again.
 
     What cannot be undone now stays in its journal; the first such error is raised when all others are cleaned up.
     """
     cleaned = []
+    to_restart: list[Container] = []
     first_error: LabkitError | None = None
     for container_id in sorted(_candidates() & {only} if only else _candidates()):
         taken = lease.take(container_id)
         if taken is None:
             continue
         try:
-            _clean(container_id)
+            ended = _clean(container_id)
             taken.release()
             cleaned.append(container_id)
+            if ended and _is_to_run(ended):
+                to_restart.append(ended)
         except LabkitError as error:
             taken.let_go()
             first_error = first_error or error
     _networks()
     _half_unpacked_layers()
     _updates()
+    for container in to_restart:
+        try:
+            _restart(container)
+        except LabkitError as error:
+            first_error = first_error or error
     if first_error:
         raise first_error
     return cleaned
@@ -57,7 +66,11 @@ def _candidates() -> set[str]:
     for container_id in _names(f"{DATA}/journals"):
         container = record.load(container_id)
         # "running" in the file, and no lease: that was before the last boot.
-        if container is None or not container.is_complete() or container.written_state().status == "running":
+        if (
+            container is None
+            or not container.is_complete()
+            or container.written_state().status in ("running", "restarting")
+        ):
             found.add(container_id)
     return found
 
@@ -69,20 +82,38 @@ def _names(directory: str) -> list[str]:
         return []
 
 
-def _clean(container_id: str) -> None:
+def _clean(container_id: str) -> Container | None:
+    """Take back what it has left; the container, if it was running when its shim died or the machine was cut off."""
     group.kill(f"/labkit/{container_id}", here())
-    record.run_journal(container_id).undo()
+    record.undo_run(container_id)
     container = record.load(container_id)
     if container is None or not container.is_complete():
         # It never ran, or its removal was cut short: nothing of it stays.
         record.creation_journal(container_id).undo()
-        return
+        return None
     state = container.written_state()
-    if state.status == "running":
-        container.save_state(State("exited", exit_code=137, started_at=state.started_at, finished_at=time.time()))
+    was_running = state.status in ("running", "restarting")
+    if was_running:
+        container.save_state(state.changed(status="exited", pid=0, exit_code=137, finished_at=time.time()))
     if container.options.auto_remove:
         container.forget_state()
         record.creation_journal(container_id).undo()
+        return None
+    return container if was_running else None
+
+
+def _is_to_run(container: Container) -> bool:
+    from labkit.engine import restart  # local, as below: only after a death
+
+    policy = restart.parse(container.options.restart)
+    return restart.is_wanted(policy.name, 137, record.is_stopped_by_hand(container))
+
+
+def _restart(container: Container) -> None:
+    from labkit.engine import start
+
+    log.emit("restart", container=container.id, name=container.name)
+    start.again(container).let_go()
 
 
 def _networks() -> None:

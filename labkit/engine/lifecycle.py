@@ -10,40 +10,63 @@ from labkit.cgroups import freezer, group
 from labkit.cgroups.detect import here
 from labkit.engine import gc, lease, record
 from labkit.engine.record import Container, State
-from labkit.errors import ConflictError, KernelError, UsageError
-from labkit.kernel import process
-from labkit.oci import exec as oci_exec
-from labkit.oci import spec
+from labkit.errors import ConflictError, KernelError
+from labkit.kernel import process, signals
 from labkit.operations.journal import perform
 
 #: Seconds for a shim to take everything back after the end of its container, on a slow machine.
 _PATIENCE = 30.0
 
 
-def stop(container: Container, seconds: float = 10.0) -> None:
-    """SIGTERM, and SIGKILL after ``seconds``; returns when its shim has taken everything back. No-op if it does not
-    run.
+def stop(container: Container, seconds: float | None = None) -> None:
+    """Its stop signal (SIGTERM), and SIGKILL after ``seconds`` (10); returns when its shim has taken everything back.
 
-    Pid 1 of a namespace has no default actions: a program that does not handle SIGTERM runs on until SIGKILL. A paused
-    one is told first, then let go on, as docker does: it hears of nothing before.
+    No-op if it does not run. Pid 1 of a namespace has no default actions: a program that does not handle the signal
+    runs on until SIGKILL. A paused one is told first, then let go on, as docker does: it hears of nothing before.
     """
     _wait_until_started(container)
     state = container.state()
+    if state.status in ("running", "paused", "restarting"):
+        record.note_stop(container)
     if state.status in ("running", "paused"):
-        process.kill(state.pid, state.pid_started, signal.SIGTERM)
-        with contextlib.suppress(FileNotFoundError):  # it has just ended
-            freezer.thaw(container.cgroups_path, here())
+        if seconds is None:
+            seconds = 10.0 if container.options.stop_timeout is None else container.options.stop_timeout
+        process.kill(state.pid, state.pid_started, stop_signal(container))
+        _thaw(container)
         if not process.wait_for_end(state.pid, state.pid_started, seconds):
             process.kill(state.pid, state.pid_started, signal.SIGKILL)
     _wait_until_settled(container)
 
 
+def stop_signal(container: Container) -> int:
+    """The one that asks it to end: the option's, or the image's, or SIGTERM."""
+    return signals.number(container.options.stop_signal or "TERM")
+
+
+def kill(container: Container, number: int) -> None:
+    """Send a signal to its first process; SIGKILL and its stop signal end its restart policy, too."""
+    state = container.state()
+    if state.status not in ("running", "paused"):
+        raise ConflictError(f"the container {container.name} is not running", "see 'labkit ps -a'")
+    if number in (signal.SIGKILL, stop_signal(container)):
+        record.note_stop(container)
+    process.kill(state.pid, state.pid_started, number)
+    if number == signal.SIGKILL:
+        _thaw(container)  # v1: what is frozen does not die
+
+
+def _thaw(container: Container) -> None:
+    with contextlib.suppress(FileNotFoundError):  # it has just ended
+        freezer.thaw(container.cgroups_path, here())
+
+
 def remove(container: Container, force: bool = False) -> None:
     """Take back its making: name, writable layer, log. ConflictError if it runs and ``force`` is not given."""
     status = container.state().status
-    if not force and (status in ("running", "paused") or lease.is_held(container.id)):
+    if not force and (status in ("running", "paused", "restarting") or lease.is_held(container.id)):
         hint = f"stop it first, or: labkit rm -f {container.name}"
-        raise ConflictError(f"the container {container.name} is {'paused' if status == 'paused' else 'running'}", hint)
+        now = status if status in ("paused", "restarting") else "running"
+        raise ConflictError(f"the container {container.name} is {now}", hint)
     stop(container, seconds=0)
     taken = lease.take(container.id)
     if taken is None:
@@ -60,7 +83,9 @@ def remove(container: Container, force: bool = False) -> None:
 def _wait_until_started(container: Container) -> None:
     """A container whose making another command has just begun cannot be stopped before it runs."""
     deadline = time.monotonic() + _PATIENCE
-    while lease.is_held(container.id) and not container.is_complete() and time.monotonic() < deadline:
+    while lease.is_held(container.id) and time.monotonic() < deadline:
+        if container.state().status in ("running", "paused", "restarting"):
+            return
         time.sleep(0.01)
 
 
@@ -72,18 +97,6 @@ def _wait_until_settled(container: Container) -> None:
             raise KernelError(f"the container {container.name} does not stop", "see its processes with ps, and dmesg")
         time.sleep(0.01)
     gc.collect(only=container.id)
-
-
-def execute(container: Container, args: list[str], env: list[str], workdir: str) -> int:
-    """Run a program beside the container's first process; its exit status as a shell counts it."""
-    if not args:
-        raise UsageError("no program to execute", "labkit exec CONTAINER PROGRAM [ARGUMENT …]")
-    if workdir and not workdir.startswith("/"):
-        raise UsageError(f"the working directory '{workdir}' is no absolute path", "as -w /data")
-    state = running(container)
-    base = spec.load(container.directory).process
-    beside = base.changed(args=args, env=[*base.env, *env], cwd=workdir or base.cwd)
-    return oci_exec.run(beside, state.pid, container.cgroups_path, here())
 
 
 def running(container: Container) -> State:

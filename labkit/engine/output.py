@@ -1,17 +1,22 @@
-"""What a container writes, on its way to the log and, in the foreground, to the command that started it.
+"""What a container writes, on its way to the log and to the commands that are attached to it.
 
 The shim must never wait for a reader: it has to see the container's end whatever a terminal, a pager or a pipe does. So
-what the command has not read yet is held back here, and the container's own pipe fills up behind it, as it would if it
+what a command has not read yet is held back here, and the container's own pipe fills up behind it, as it would if it
 wrote to that reader itself. The log takes what comes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
 import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 #: As docker cuts them: a line's beginning waits for its end no longer than this many bytes.
 LONGEST_LINE = 16384
@@ -40,97 +45,136 @@ class LogWriter:
         with contextlib.suppress(OSError):  # a full disk costs lines of the log, not the container
             self.file.write(json.dumps(entry) + "\n")
 
-    def close(self) -> None:
-        """Write what had no end, and close."""
+    def finish_lines(self) -> None:
+        """Write what had no end: its program is through."""
         for stream, rest in self.partial.items():
             if rest:
                 self._entry(stream, rest)
+        self.partial = dict.fromkeys(self.partial, b"")
+
+    def close(self) -> None:
+        """Close it, with everything written."""
+        self.finish_lines()
         with contextlib.suppress(OSError):
             self.file.close()
 
 
-class _Stream:
-    def __init__(self, name: str, source: int, sink: int) -> None:
-        self.name = name
-        self.source = source
-        self.sink = sink
-        """Where a copy goes, or -1."""
+class Sink:
+    """An attached command's pipe, and what it has not taken yet."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self.descriptor = descriptor
         self.waiting = b""
-        """What the sink has not taken yet."""
-        self.open = True
+
+    def offer(self) -> bool:
+        """Write what it takes; whether it is still there."""
+        try:
+            self.waiting = self.waiting[os.write(self.descriptor, self.waiting) :]
+        except BlockingIOError:
+            pass
+        except OSError:  # the command is gone; the container goes on without it
+            os.close(self.descriptor)
+            return False
+        return True
+
+    def deliver_rest(self) -> None:
+        """As slowly as the command likes, and close the pipe."""
+        os.set_blocking(self.descriptor, True)
+        while self.waiting:
+            if not self.offer():
+                return
+        os.close(self.descriptor)
+
+
+class _Stream:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.source = -1
+        self.sinks: list[Sink] = []
+        self.open = False
         """Whether somebody may still write to the source."""
+
+    def waits(self) -> bool:
+        return any(sink.waiting for sink in self.sinks)
+
+    def offer(self) -> None:
+        self.sinks = [sink for sink in self.sinks if not sink.waiting or sink.offer()]
 
 
 class Copier:
-    """Copies two streams until a process has ended; ``sinks`` are the command's pipes for them, or -1."""
+    """Copies the output of one process after the other."""
 
-    def __init__(self, log: LogWriter, sources: tuple[int, int], sinks: tuple[int, int]) -> None:
+    def __init__(self, log: LogWriter) -> None:
         self.log = log
-        self.streams = [_Stream(*parts) for parts in zip(("stdout", "stderr"), sources, sinks)]
-        for stream in self.streams:
-            os.set_blocking(stream.source, False)
-            if stream.sink >= 0:
-                os.set_blocking(stream.sink, False)
+        self.streams = [_Stream("stdout"), _Stream("stderr")]
 
-    def run(self, pid: int) -> None:
-        """Until the process ``pid`` has ended and what it wrote is read.
+    def attach(self, sinks: Sequence[int]) -> None:
+        """Copy to those pipes, too: standard output's and standard error's, -1 for none."""
+        for stream, descriptor in zip(self.streams, sinks):
+            if descriptor >= 0:
+                stream.sinks.append(Sink(descriptor))
+
+    def run(self, pid: int, sources: Sequence[int], listener: int, called: Callable[[], None]) -> None:
+        """Until the process ``pid`` has ended and what it wrote is read. ``called`` when ``listener`` is readable.
 
         Not until end of file: another process may hold the pipe's other end for ever.
         """
+        for stream, source in zip(self.streams, sources):
+            os.set_blocking(source, False)
+            stream.source, stream.open = source, True
         ended = os.pidfd_open(pid)
         try:
-            while self._step(ended):
+            while self._step(ended, listener, called):
                 pass
         finally:
             os.close(ended)
         # What is in the pipes now is all that will come, and no more than two pipes hold.
-        for stream in self.streams:
+        for stream in self.streams[: len(sources)]:
             while self._read(stream):
                 pass
             os.close(stream.source)
-        self.log.close()
+            stream.open = False
+        self.log.finish_lines()
 
-    def _step(self, ended: int) -> bool:
+    def _step(self, ended: int, listener: int, called: Callable[[], None]) -> bool:
         """Wait for something to do, and do it; False when the process has ended."""
-        sources = [stream.source for stream in self.streams if stream.open and not stream.waiting]
-        sinks = [stream.sink for stream in self.streams if stream.waiting]
-        readable, writable, _ = select.select([*sources, ended], sinks, [])
+        sources = [stream.source for stream in self.streams if stream.open and not stream.waits()]
+        sinks = [sink.descriptor for stream in self.streams for sink in stream.sinks if sink.waiting]
+        readable, writable, _ = select.select([*sources, ended, listener], sinks, [])
         for stream in self.streams:
-            if stream.waiting and stream.sink in writable:
-                self._offer(stream)
+            if stream.waits():
+                if writable:
+                    stream.offer()
             elif stream.source in readable:
                 self._read(stream)
+        if listener in readable:
+            called()
         return ended not in readable
 
     def _read(self, stream: _Stream) -> bool:
         """Take what is there; whether that was anything."""
         try:
-            data = os.read(stream.source, _CHUNK)
+            data = os.read(stream.source, _CHUNK) if stream.open else b""
         except BlockingIOError:
             return False
+        except OSError as error:
+            if error.errno != errno.EIO:  # a terminal whose last process has closed it (pty(7))
+                raise
+            data = b""
         if not data:
             stream.open = False  # select would call it readable for ever
             return False
         self.log.write(stream.name, data)
-        if stream.sink >= 0:
-            stream.waiting += data
-            self._offer(stream)
+        for sink in stream.sinks:
+            sink.waiting += data
+        stream.offer()
         return True
 
-    def _offer(self, stream: _Stream) -> None:
-        try:
-            stream.waiting = stream.waiting[os.write(stream.sink, stream.waiting) :]
-        except BlockingIOError:
-            return
-        except OSError:  # the command is gone; the container goes on without it
-            stream.sink, stream.waiting = -1, b""
-
     def deliver_rest(self) -> None:
-        """Give the command what it has not read, as slowly as it likes: by now nothing else is left to do."""
+        """Give the commands what they have not read: by now nothing else is left to do."""
+        self.log.close()
         for stream in self.streams:
-            if stream.sink >= 0:
-                os.set_blocking(stream.sink, True)
-                while stream.waiting:
-                    self._offer(stream)
-            if stream.sink >= 0:  # its reader may have gone away meanwhile
-                os.close(stream.sink)
+            for sink in stream.sinks:
+                sink.deliver_rest()
+            stream.sinks = []

@@ -41,15 +41,19 @@ class State(Value):
     """Where a container is in its life. Times are seconds since the epoch, 0 for not yet."""
 
     status: str = "created"
-    """``created``, ``running``, ``paused`` or ``exited``."""
+    """``created``, ``running``, ``paused``, ``restarting`` or ``exited``."""
     pid: int = 0
     pid_started: int = 0
-    """The first process, and its start time in clock ticks; see kernel/process.py."""
+    """The first process (the shim while it waits to restart), and its start time in clock ticks; see
+    kernel/process.py.
+    """
     exit_code: int = 0
     started_at: float = 0.0
     finished_at: float = 0.0
     boot: str = ""
     """The boot in which it runs (kernel/process.py): a pid of another boot means nothing."""
+    restarts: int = 0
+    """How often its policy has started it again."""
 
 
 class Container(Value):
@@ -78,6 +82,11 @@ class Container(Value):
     def address(self) -> str:
         """The one in its first network; empty where it has none."""
         return next((str(endpoint.get("address", "")) for endpoint in self.endpoints.values()), "")
+
+    @property
+    def runtime(self) -> str:
+        """The low-level runtime that makes its processes."""
+        return self.options.runtime or "labkit-oci"
 
     @property
     def short_id(self) -> str:
@@ -109,6 +118,11 @@ class Container(Value):
         """What it wrote, as JSON lines."""
         return f"{self.directory}/container.log"
 
+    @property
+    def attach_path(self) -> str:
+        """The socket at which its shim listens."""
+        return f"{self.run_directory}/attach"
+
     def shown(self) -> dict[str, Any]:
         """All of it, for programs that read; the address and the network stand in front, too."""
         return {**self.as_dict(), "network": self.network, "address": self.address}
@@ -123,11 +137,13 @@ class Container(Value):
         ``paused`` is the kernel's word and never written: whoever thaws the group, the container runs.
         """
         state = self.written_state()
-        if state.status != "running":
+        if state.status not in ("running", "restarting"):
             return state
         if state.boot == process.boot_id() and process.is_alive(state.pid, state.pid_started):
+            if state.status == "restarting":
+                return state
             return state.changed(status="paused") if freezer.is_frozen(self.cgroups_path, here()) else state
-        return State("exited", exit_code=137, started_at=state.started_at)
+        return state.changed(status="exited", pid=0, exit_code=137)
 
     def written_state(self) -> State:
         """What its shim wrote last, true or not."""
@@ -181,6 +197,36 @@ def creation_journal(container_id: str) -> Journal:
 def run_journal(container_id: str) -> Journal:
     """What ``stop`` takes back."""
     return Journal(f"{RUN}/journals/{container_id}")
+
+
+def runtime_journal(container_id: str) -> Journal:
+    """What the end of its process takes back: groups, and what another runtime has made."""
+    return Journal(f"{RUN}/journals/{container_id}.runtime")
+
+
+def undo_run(container_id: str) -> None:
+    """Take back all that a run consists of, the last first."""
+    runtime_journal(container_id).undo()
+    run_journal(container_id).undo()
+
+
+def note_stop(container: Container) -> None:
+    """From now on no restart policy starts it again, not even after a boot."""
+    textfile.write(_stop_mark(container), "")
+
+
+def is_stopped_by_hand(container: Container) -> bool:
+    """Whether somebody wanted it to end."""
+    return os.path.exists(_stop_mark(container))
+
+
+def forget_stop(container: Container) -> None:
+    """Somebody wants it to run."""
+    textfile.remove(_stop_mark(container))
+
+
+def _stop_mark(container: Container) -> str:
+    return f"{container.directory}/stopped"
 
 
 def check_name(name: str) -> str:

@@ -8,9 +8,9 @@ from labkit import __version__
 from labkit.cgroups import group
 from labkit.cgroups.detect import here
 from labkit.engine import bundle, networking, plan
+from labkit.engine.create import new_container
 from labkit.engine.options import Options
 from labkit.engine.record import Container
-from labkit.engine.run import new_container
 from labkit.images import store as images
 from labkit.network import store as networks
 from labkit.network.model import DEFAULT

@@ -92,6 +92,13 @@ def die_with_parent() -> None:
     libc.call("prctl", 1, int(signal.SIGKILL), 0, 0, 0, what="prctl(PR_SET_PDEATHSIG)")
 
 
+def become_subreaper() -> None:
+    """Orphans among our descendants become our children, and not init's (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+    from labkit.kernel import libc  # local, as above
+
+    libc.call("prctl", 36, 1, 0, 0, 0, what="prctl(PR_SET_CHILD_SUBREAPER)")
+
+
 def set_title(title: str) -> None:
     """What ``ps`` shows of this process.
 

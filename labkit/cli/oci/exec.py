@@ -70,13 +70,18 @@ def _exec(call: Call) -> int:
     beside = _beside(call, container)
     making.check_terminal(beside.process.terminal, options.console_socket, options.detach)
     from labkit.cgroups.detect import here
-    from labkit.cli.oci.waiting import start_and_wait
     from labkit.oci import exec as oci_exec
+    from labkit.oci.foreground import start_and_wait
+
+    pid_file = making.absolute(options.pid_file)
 
     def create(console: socket.socket | None) -> Created:
         return oci_exec.create(beside.changed(console=console), here())
 
-    return start_and_wait(call, create, beside.process.terminal)
+    def started(pid: int) -> None:
+        making.write_pid_file(pid_file, pid)
+
+    return start_and_wait(create, beside.process.terminal, options.detach, options.console_socket, started)
 
 
 def _check_status(container: Container, ignore_paused: bool) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from labkit.cli.oci import making
-from labkit.cli.oci.waiting import start_and_wait
 from labkit.cli.options import Command, Option
 from labkit.oci import lifecycle
+from labkit.oci.foreground import start_and_wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ def main(call: Call) -> int:
         made.append(container)
         return created
 
+    def started(pid: int) -> None:
+        making.write_pid_file(options.pid_file, pid)
+        lifecycle.run_poststart(made[0], call.report.warning)
+
     stays = options.detach or options.keep
     try:
-        return start_and_wait(
-            call,
-            create,
-            wanted.specification.process.terminal,
-            lambda: lifecycle.run_poststart(made[0], call.report.warning),
-        )
+        terminal = wanted.specification.process.terminal
+        return start_and_wait(create, terminal, options.detach, options.console_socket, started)
     except BaseException:
         stays = False
         raise

@@ -13,9 +13,10 @@ from labkit.errors import UsageError
 if sys.platform == "win32":
     pytest.skip("the guest side is Linux's", allow_module_level=True)
 
-from labkit.cli.oci import events, features, kill, ps, spec, update
+from labkit.cli.oci import events, features, ps, spec, update
 from labkit.cli.oci.main import COMMANDS, main
 from labkit.cli.options import Option, parse
+from labkit.kernel import signals
 
 KNOWN = (
     Option(("bundle", "b"), "", "DIR", ""),
@@ -109,13 +110,13 @@ def test_deleting_by_force_what_is_not_there_is_no_error(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("word", ["9", "KILL", "SIGKILL", "sigkill", "kill"])
 def test_signals_by_name_and_number(word: str) -> None:
-    assert kill.number_of(word) == 9
+    assert signals.number(word) == 9
 
 
 @pytest.mark.parametrize("word", ["", "0", "65", "-9", "SIGNOTHING", "SIG_DFL", "__class__", "RTMIN+99"])
 def test_what_is_no_signal_is_refused(word: str) -> None:
     with pytest.raises(UsageError, match="unknown signal"):
-        kill.number_of(word)
+        signals.number(word)
 
 
 @pytest.mark.parametrize(("text", "found"), [("5s", 5), ("500ms", 0.5), ("1m30s", 90), ("1.5s", 1.5)])

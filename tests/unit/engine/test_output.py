@@ -53,10 +53,23 @@ def _program(script: str) -> tuple[subprocess.Popen[bytes], tuple[int, int]]:
     return process, (out, err)
 
 
+def _copier(tmp_path: Path, sink: int = -1) -> Copier:
+    copier = Copier(LogWriter(str(tmp_path / "log")))
+    copier.attach((sink, -1))
+    return copier
+
+
+def _run(copier: Copier, process: subprocess.Popen[bytes], sources: tuple[int, int]) -> None:
+    nobody, caller = os.pipe()
+    copier.run(process.pid, sources, nobody, lambda: None)
+    os.close(nobody)
+    os.close(caller)
+
+
 def test_a_reader_that_does_not_read_is_not_waited_for_and_gets_everything_later(tmp_path: Path) -> None:
     process, sources = _program("head -c 300000 /dev/zero | tr '\\0' a; exit 3")
     reader, sink = os.pipe()
-    copier = Copier(LogWriter(str(tmp_path / "log")), sources, (sink, -1))
+    copier = _copier(tmp_path, sink)
     read = bytearray()
 
     def read_late() -> None:
@@ -66,7 +79,7 @@ def test_a_reader_that_does_not_read_is_not_waited_for_and_gets_everything_later
 
     late = threading.Thread(target=read_late)
     late.start()
-    copier.run(process.pid)
+    _run(copier, process, sources)
     assert process.wait() == 3
     copier.deliver_rest()
     late.join(20)
@@ -79,19 +92,18 @@ def test_a_reader_that_went_away_does_not_stop_the_log(tmp_path: Path) -> None:
     process, sources = _program("for i in 1 2 3; do echo $i; sleep 0.05; done")
     reader, sink = os.pipe()
     os.close(reader)
-    copier = Copier(LogWriter(str(tmp_path / "log")), sources, (sink, -1))
-    copier.run(process.pid)
+    copier = _copier(tmp_path, sink)
+    _run(copier, process, sources)
     copier.deliver_rest()
     process.wait()
-    os.close(sink)
     assert entries(tmp_path / "log") == [("stdout", "1\n"), ("stdout", "2\n"), ("stdout", "3\n")]
 
 
 def test_the_end_of_the_process_counts_and_not_that_of_its_pipe(tmp_path: Path) -> None:
     process, sources = _program("sleep 30 & echo $!; exec 1>&- 2>&-")
-    copier = Copier(LogWriter(str(tmp_path / "log")), sources, (-1, -1))
+    copier = _copier(tmp_path)
     started = time.monotonic()
-    copier.run(process.pid)
+    _run(copier, process, sources)
     process.wait()
     assert time.monotonic() - started < 10
     ((_, pid),) = entries(tmp_path / "log")
@@ -100,9 +112,9 @@ def test_the_end_of_the_process_counts_and_not_that_of_its_pipe(tmp_path: Path) 
 
 def test_a_program_that_closes_its_output_costs_nothing_while_it_runs(tmp_path: Path) -> None:
     process, sources = _program("echo one; exec 1>&- 2>&-; sleep 1")
-    copier = Copier(LogWriter(str(tmp_path / "log")), sources, (-1, -1))
+    copier = _copier(tmp_path)
     before = time.process_time()
-    copier.run(process.pid)
+    _run(copier, process, sources)
     process.wait()
     assert time.process_time() - before < 0.2, "the copier did not wait, it turned round and round"
     assert entries(tmp_path / "log") == [("stdout", "one\n")]

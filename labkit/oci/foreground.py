@@ -9,7 +9,6 @@ import contextlib
 import os
 import signal
 
-from labkit.cli.oci import making
 from labkit.oci.exec import as_shell
 
 TYPE_CHECKING = False
@@ -17,43 +16,41 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from labkit.cli.oci.main import Call
     from labkit.oci.launch import Created
 
 
 def start_and_wait(
-    call: Call,
     create: Callable[[socket.socket | None], Created],
     terminal: bool,
-    started: Callable[[], None] = lambda: None,
+    detach: bool,
+    console_socket: str = "",
+    started: Callable[[int], None] = lambda pid: None,
 ) -> int:
-    """Create a process, start it, and wait for its end: its status as a shell counts it, or 0 at once with --detach.
+    """Create a process, start it, and wait for its end: its status as a shell counts it, or 0 at once if ``detach``.
 
-    ``create`` gets the connection that takes the terminal's master, where there is to be a terminal. ``started`` is
-    called when the program runs. Whatever fails: the process is ended and waited for.
+    ``create`` gets the connection that takes the terminal's master, where there is to be a terminal; it leads to
+    ``console_socket``, or to our own terminal. ``started`` is called with the pid when the program runs. Whatever
+    fails: the process is ended and waited for.
     """
-    options = call.options
-    pid_file = os.path.abspath(options.pid_file) if options.pid_file else ""
     console, ours, master = None, None, -1
     if terminal:
-        console, ours = _ends(options.console_socket)
+        console, ours = _ends(console_socket)
     created = create(console)
     if console:
         console.close()
     try:
         if ours:
             master = _take_terminal(ours)
-        if not options.detach:  # until somebody passes them on, signals wait
+        if not detach:  # until somebody passes them on, signals wait
             signal.pthread_sigmask(signal.SIG_BLOCK, _passed_on())
         created.start()
-        making.write_pid_file(pid_file, created.pid)
-        started()
+        started(created.pid)
     except BaseException:
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(created.pid, signal.SIGKILL)
             os.waitpid(created.pid, 0)
         raise
-    return 0 if options.detach else _wait(created.pid, master)
+    return 0 if detach else _wait(created.pid, master)
 
 
 def _ends(path: str) -> tuple[socket.socket, socket.socket | None]:

@@ -1,0 +1,23 @@
+"""Send a signal (SIGKILL, if none is named) to the first process of containers.
+
+Examples:
+  labkit kill redis
+  labkit kill -s HUP web
+"""
+
+from __future__ import annotations
+
+from labkit.cli.options import Call, Command, Option
+from labkit.engine import lifecycle, record
+from labkit.kernel import signals
+
+COMMAND = Command("CONTAINER …", (Option(("signal", "s"), "by name or number (KILL)", "SIGNAL", "KILL"),), most=-1)
+
+
+def main(call: Call) -> int:
+    """Send it in turn; all names are looked up first."""
+    number = signals.number(call.options.signal)
+    for word, container in [(word, record.find(word)) for word in call.arguments]:
+        lifecycle.kill(container, number)
+        print(word)
+    return 0

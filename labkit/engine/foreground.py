@@ -1,0 +1,133 @@
+"""A command that is attached to a container: it carries input and output, passes signals on, and waits for the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+
+from labkit.engine.start import PASSED_ON
+from labkit.errors import InfrastructureError
+from labkit.kernel import process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from labkit.engine.wire import Line, Pipes
+
+_DETACH = b"\x10\x11"
+"""Ctrl-P Ctrl-Q, as docker has it."""
+
+
+class Foreground:
+    """``pid`` is the container's first process, ``wire`` brings its shim's events, ``input`` is what it reads from.
+
+    ``terminal``: it has one, and our own passes every key on.
+    """
+
+    def __init__(self, wire: Line, pid: int, pipes: Pipes, given: int, terminal: bool, signals: bool = True) -> None:
+        self.wire = wire
+        self.pid = pid
+        self.pid_started = process.start_time(pid)
+        self.input = given
+        self.terminal = terminal
+        self.signals = signals
+        self.outputs = {ends[1]: number for number, ends in ((1, pipes.stdout), (2, pipes.stderr)) if ends[1] >= 0}
+        self.interrupts = 0
+        self.typed = b""
+
+    def wait(self, stdin: bool = True) -> int | None:
+        """Its exit status, when all of its output is written; None when the user detached.
+
+        If our reader goes away, the container is killed. ``stdin``: read our own.
+        """
+        if not stdin and self.input >= 0 and not self.terminal:
+            os.close(self.input)
+            self.input = -1
+        with contextlib.ExitStack() as stack:
+            if self.terminal and self.input >= 0:
+                from labkit.oci import console  # local: most containers have no terminal
+
+                console.copy_size(self.input)
+                signal.signal(signal.SIGWINCH, lambda *_: console.copy_size(self.input))
+                if stdin:
+                    stack.enter_context(console.raw_mode(0))
+            if self.signals:
+                for number in PASSED_ON:
+                    signal.signal(number, self._pass_on)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+            return self._carry(stdin)
+
+    def _carry(self, stdin: bool) -> int | None:
+        channel = self.wire.channel.fileno()
+        code: int | None = None
+        reads = stdin and self.input >= 0
+        while code is None or self.outputs:
+            sources = [*self.outputs, *([0] if reads else []), *([channel] if code is None else [])]
+            ready, _, _ = select.select(sources, [], [])
+            for descriptor in ready:
+                if descriptor == 0:
+                    reads = self._feed()
+                elif descriptor == channel:
+                    code = self._exit_code(code)
+                else:
+                    self._copy(descriptor)
+            if self.typed == _DETACH:
+                return None
+        return code
+
+    def _exit_code(self, code: int | None) -> int | None:
+        """It is in the shim's last event; what comes before it is what the shim takes back."""
+        event = self.wire.read()
+        if event["event"] == "end":
+            raise InfrastructureError("the container's shim died", "clean up with: labkit gc")
+        return int(event["code"]) if event["event"] == "exited" else code
+
+    def _copy(self, descriptor: int) -> None:
+        data = os.read(descriptor, 65536)
+        if not data:
+            os.close(descriptor)
+            del self.outputs[descriptor]
+            return
+        try:
+            while data:
+                select.select([], [self.outputs[descriptor]], [])  # it may be one that does not block
+                data = data[os.write(self.outputs[descriptor], data) :]
+        except BrokenPipeError:
+            if self.signals:
+                process.kill(self.pid, self.pid_started, signal.SIGKILL)
+            raise
+
+    def _pass_on(self, number: int, _: FrameType | None) -> None:
+        """The second Ctrl-C kills it: pid 1 of a namespace ignores signals that it does not handle."""
+        self.interrupts += number == signal.SIGINT
+        if self.interrupts == 1 and number == signal.SIGINT:
+            print("labkit: passed Ctrl-C on to the container; once more kills it", file=sys.stderr)
+        process.kill(self.pid, self.pid_started, signal.SIGKILL if self.interrupts > 1 else number)
+
+    def _feed(self) -> bool:
+        """Pass on what is typed; whether more may come."""
+        data = os.read(0, 65536)
+        if self.terminal:
+            self.typed = (self.typed + data)[-2:] if data in (b"\x10", b"\x11", _DETACH) else b""
+            if self.typed.endswith(b"\x10") or self.typed == _DETACH:
+                return True  # it may be the beginning of the detach keys
+            if not data and not os.isatty(0):
+                data = b"\x04"  # the end of our input is Ctrl-D in there
+                self._write(data)
+                return False
+        if data and self._write(data):
+            return True
+        if not self.terminal:
+            os.close(self.input)
+            self.input = -1
+        return False
+
+    def _write(self, data: bytes) -> bool:
+        with contextlib.suppress(OSError):  # it reads no more
+            while data:
+                data = data[os.write(self.input, data) :]
+        return not data

@@ -1,0 +1,122 @@
+"""A start: the host's part of it, the hand-over to the shim, and the wait until the program runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+
+from labkit import log, textfile
+from labkit.cgroups.detect import here
+from labkit.engine import bundle, create, lease, networking, plan, record, shim
+from labkit.engine.lease import Lease
+from labkit.engine.record import Container
+from labkit.engine.wire import SHIM_ERRORS, Pipes, Wire
+from labkit.errors import ConflictError, InfrastructureError, LabkitError
+from labkit.images import store
+from labkit.images.store import Image
+from labkit.oci.launch import StartError
+from labkit.value import Value
+
+#: Signals that go to the container when they are sent to the command in the foreground.
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+class Started(Value):
+    """A container that runs, seen from the command that has started it. ``PASSED_ON`` are blocked."""
+
+    wire: Wire
+    pid: int
+    pipes: Pipes
+    input: int
+    """What it reads from, or -1: its terminal's master, or the end of a pipe."""
+
+    def let_go(self) -> None:
+        """Leave it to its shim."""
+        self.wire.close()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+
+
+def first(container: Container, image: Image, attached: bool) -> Started:
+    """Make a new container and start it. Whatever fails: nothing is left of it."""
+    create.refuse_chroot()
+    return _launch(container, image, lease.take_new(container.id), attached, fresh=True)
+
+
+def again(container: Container, attached: bool = False) -> Started:
+    """Start one that is there. ConflictError if it runs. Whatever fails: it is as it was before."""
+    create.refuse_chroot()
+    image = store.find(container.image)
+    taken = lease.take(container.id)
+    if taken is None:
+        raise ConflictError(f"the container {container.name} is running", "see 'labkit ps'")
+    try:
+        known = record.load(container.id)
+        if known is None or not known.is_complete():
+            raise ConflictError(f"the container {container.name} is being removed")
+        record.undo_run(container.id)  # what a dead shim has left
+        record.forget_stop(container)
+    except BaseException:
+        taken.release()
+        raise
+    return _launch(known, image, taken, attached, fresh=False)
+
+
+def _launch(container: Container, image: Image, taken: Lease, attached: bool, fresh: bool) -> Started:
+    pipes = Pipes.make(container.options.tty) if attached else Pipes()
+    wire = shim.fork(taken, pipes)
+    try:
+        if fresh:
+            create.make(container)
+        container = _prepare(container, image)
+        wire.go(container.as_dict(), fresh)
+        pid = _wait_for_start(wire)
+        taken.let_go()  # from here on the shim alone is responsible
+    except BaseException:
+        wire.abort()
+        _abandon(container, taken, fresh)
+        raise
+    return Started(wire, pid, pipes, wire.descriptors[0] if wire.descriptors else -1)
+
+
+def _prepare(container: Container, image: Image) -> Container:
+    """Everything up to the network; returns the container with its address."""
+    running = record.run_journal(container.id)
+    container = networking.join(container, running)
+    container.save()
+    running.run(plan.root_filesystem(container, image))
+    running.run(networking.name_file_operations(container))
+    running.run(networking.operations(container))
+    document = bundle.specification(container, image, here())
+    textfile.write(f"{container.directory}/config.json", json.dumps(document, indent=1))
+    return container
+
+
+def _wait_for_start(wire: Wire) -> int:
+    """Pass the shim's events on until the container runs; its pid. The shim's error is raised as our own."""
+    while True:
+        event = wire.read()
+        kind = event.pop("event")
+        if kind == "started":
+            return int(event["pid"])
+        if kind == "created":
+            # Nobody may interrupt us between the word and its answer: we would not know which of us takes it back.
+            signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
+            wire.start()
+            continue
+        if kind == "error":
+            raise StartError(event["message"], event["hint"], event["status"])
+        if kind == "end":
+            raise InfrastructureError("the container's shim died while it started", f"see {SHIM_ERRORS}")
+        event.pop("time", None)
+        log.emit(kind, **event)
+
+
+def _abandon(container: Container, taken: Lease, fresh: bool) -> None:
+    """Take back a start that failed: first the run, then what would have outlived it."""
+    with contextlib.suppress(LabkitError):
+        record.undo_run(container.id)
+        if fresh:
+            create.take_back(container, taken)
+        else:
+            taken.release()
