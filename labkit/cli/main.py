@@ -41,6 +41,8 @@ VERBS = {
     "rm": "remove containers",
     "exec": "run a program in a running container",
     "logs": "show what a container wrote",
+    "port": "show where a container's published ports lead from",
+    "diff": "show what a container has changed in its root file system",
     "inspect": "show all that is known of a container or an image, as JSON",
     "images": "list images",
     "load": "load images from an archive",
