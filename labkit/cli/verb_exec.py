@@ -4,6 +4,7 @@ Examples:
   labkit exec redis redis-cli ping
   labkit exec -it redis sh
   labkit exec -i redis sh < script.sh
+  labkit exec --dry-run redis redis-cli ping    the same as a script, nothing done
   labkit exec -e LANG=C -w /data redis ls
 
 The exit status is the program's own; 125 when labkit failed, 126 when it cannot be executed, 127
@@ -26,6 +27,7 @@ COMMAND = Command(
         Option(("tty", "t"), "give it a terminal"),
         Option(("env", "e"), "an environment variable, may be repeated", "NAME=VALUE", many=True),
         Option(("workdir", "w"), "its working directory", "DIRECTORY", ""),
+        Option(("dry-run",), "print what would be done as a shell script, and do nothing"),
     ),
     least=2,
     most=-1,
@@ -44,6 +46,11 @@ def main(call: Call) -> int:
         tty=options.tty,
         detach=options.detach,
     )
+    if options.dry_run:
+        from labkit.engine import execscript  # local: only dry runs need it
+
+        print(execscript.render(container, request, options.interactive, call.words), end="")
+        return 0
     if not options.interactive or options.detach:
         null = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2) if options.detach else (0,):

@@ -3,6 +3,7 @@
 Examples:
   labkit rm redis
   labkit rm -f $(labkit ps -aq)     running ones, too
+  labkit rm --dry-run redis         the same as a script, nothing done
 """
 
 from __future__ import annotations
@@ -12,14 +13,24 @@ from labkit.engine import lifecycle, record
 
 COMMAND = Command(
     "CONTAINER …",
-    (Option(("force", "f"), "kill those that run"),),
+    (
+        Option(("force", "f"), "kill those that run"),
+        Option(("dry-run",), "print what would be done as a shell script, and do nothing"),
+    ),
     most=-1,
 )
 
 
 def main(call: Call) -> int:
     """Remove them in turn; all names are looked up first."""
-    for word, container in [(word, record.find(word)) for word in call.arguments]:
+    found = [(word, record.find(word)) for word in call.arguments]
+    if call.options.dry_run:
+        from labkit.engine import undoscript  # local: only dry runs need it
+
+        for _, container in found:
+            print(undoscript.remove(container, call.options.force, call.words), end="")
+        return 0
+    for word, container in found:
         lifecycle.remove(container, call.options.force)
         print(word)
     return 0

@@ -3,6 +3,7 @@
 Examples:
   labkit stop redis
   labkit stop -t 0 $(labkit ps -q)
+  labkit stop --dry-run redis          the same as a script, nothing done
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from labkit.errors import UsageError
 
 COMMAND = Command(
     "CONTAINER …",
-    (Option(("time", "t"), "how long to wait (10)", "SECONDS", None, kind="float"),),
+    (
+        Option(("time", "t"), "how long to wait (10)", "SECONDS", None, kind="float"),
+        Option(("dry-run",), "print what would be done as a shell script, and do nothing"),
+    ),
     most=-1,
 )
 
@@ -21,7 +25,14 @@ COMMAND = Command(
 def main(call: Call) -> int:
     """Stop them in turn; all names are looked up first."""
     check_seconds(call.options.time)
-    for word, container in [(word, record.find(word)) for word in call.arguments]:
+    found = [(word, record.find(word)) for word in call.arguments]
+    if call.options.dry_run:
+        from labkit.engine import undoscript  # local: only dry runs need it
+
+        for _, container in found:
+            print(undoscript.stop(container, lifecycle.patience(container, call.options.time), call.words), end="")
+        return 0
+    for word, container in found:
         lifecycle.stop(container, call.options.time)
         print(word)
     return 0

@@ -39,17 +39,26 @@ def execute(container: Container, request: Request) -> int:
 
     It has our standard input, output and error. ConflictError where the container does not run.
     """
-    if request.workdir and not request.workdir.startswith("/"):
-        raise UsageError(f"the working directory '{request.workdir}' is no absolute path", "as -w /data")
-    state = running(container)
+    state = _checked(container, request)
     if container.runtime != runtimes.OWN:
         _by_runtime(container, request)
-    beside = _beside(container, request, state)
+    wanted = _beside(container, request, state)
 
     def create(console: socket.socket | None) -> Created:
-        return oci_exec.create(beside.changed(console=console), here())
+        return oci_exec.create(wanted.changed(console=console), here())
 
     return start_and_wait(create, request.tty, request.detach)
+
+
+def _checked(container: Container, request: Request) -> State:
+    if request.workdir and not request.workdir.startswith("/"):
+        raise UsageError(f"the working directory '{request.workdir}' is no absolute path", "as -w /data")
+    return running(container)
+
+
+def beside(container: Container, request: Request) -> oci_exec.Beside:
+    """What ``execute`` would run, and beside whom. Raises what it would raise."""
+    return _beside(container, request, _checked(container, request))
 
 
 def _beside(container: Container, request: Request, state: State) -> oci_exec.Beside:

@@ -29,13 +29,19 @@ def stop(container: Container, seconds: float | None = None) -> None:
     if state.status in ("running", "paused", "restarting"):
         record.note_stop(container)
     if state.status in ("running", "paused"):
-        if seconds is None:
-            seconds = 10.0 if container.options.stop_timeout is None else container.options.stop_timeout
+        seconds = patience(container, seconds)
         process.kill(state.pid, state.pid_started, stop_signal(container))
         _thaw(container)
         if not process.wait_for_end(state.pid, state.pid_started, seconds):
             process.kill(state.pid, state.pid_started, signal.SIGKILL)
     _wait_until_settled(container)
+
+
+def patience(container: Container, seconds: float | None) -> float:
+    """How long it has to end after its stop signal: ``seconds`` if given, or its own option, or 10."""
+    if seconds is not None:
+        return seconds
+    return 10.0 if container.options.stop_timeout is None else container.options.stop_timeout
 
 
 def stop_signal(container: Container) -> int:
@@ -62,11 +68,7 @@ def _thaw(container: Container) -> None:
 
 def remove(container: Container, force: bool = False) -> None:
     """Take back its making: name, writable layer, log. ConflictError if it runs and ``force`` is not given."""
-    status = container.state().status
-    if not force and (status in ("running", "paused", "restarting") or lease.is_held(container.id)):
-        hint = f"stop it first, or: labkit rm -f {container.name}"
-        now = status if status in ("paused", "restarting") else "running"
-        raise ConflictError(f"the container {container.name} is {now}", hint)
+    check_removable(container, force)
     stop(container, seconds=0)
     taken = lease.take(container.id)
     if taken is None:
@@ -78,6 +80,15 @@ def remove(container: Container, force: bool = False) -> None:
     except BaseException:
         taken.let_go()
         raise
+
+
+def check_removable(container: Container, force: bool) -> None:
+    """ConflictError if it runs and ``force`` is not given."""
+    status = container.state().status
+    if not force and (status in ("running", "paused", "restarting") or lease.is_held(container.id)):
+        hint = f"stop it first, or: labkit rm -f {container.name}"
+        now = status if status in ("paused", "restarting") else "running"
+        raise ConflictError(f"the container {container.name} is {now}", hint)
 
 
 def _wait_until_started(container: Container) -> None:

@@ -96,5 +96,5 @@ def _wrapped(command: list[str]) -> list[str]:
 
 
 def _nsenter_words(spec: Spec) -> str:
-    kinds = [kind for kind in ("mnt", "uts", "ipc", "net", "pid", "cgroup") if kind in spec.namespaces]
+    kinds = [kind for kind in ("user", "mnt", "uts", "ipc", "net", "pid", "cgroup", "time") if kind in spec.namespaces]
     return " ".join(UNSHARE_WORDS[kind] for kind in kinds)

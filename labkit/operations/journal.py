@@ -60,6 +60,10 @@ class Journal:
         except FileNotFoundError:
             return []
 
+    def operations(self) -> list[Operation]:
+        """What its records stand for, in their order. ConfigError for one that cannot be read."""
+        return [_operation(line) for line in self.lines()]
+
     def undo(self) -> None:
         """Take everything back, in reverse order, and remove the journal.
 
@@ -81,11 +85,15 @@ class Journal:
         raise first
 
 
-def _undo(line: str) -> None:
+def _operation(line: str) -> Operation:
     try:
-        operation = from_record(jsontext.loads(line))
+        return from_record(jsontext.loads(line))
     except (ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
         raise ConfigError(f"a record of a journal cannot be read ({error}): {line[:200]}", "undo it by hand") from error
+
+
+def _undo(line: str) -> None:
+    operation = _operation(line)
     log.emit("undo", command=operation.describe())
     try:
         operation.undo()
