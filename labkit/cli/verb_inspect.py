@@ -51,7 +51,7 @@ def _inspect(name: str) -> dict[str, Any]:
         **container.shown(),
         "state": container.state().as_dict(),
         "processes": lifecycle.processes(container),
-        "network_namespace": networking.namespace_path(container) or "",
+        "network_namespace": networking.shown_namespace(container),
         "rootfs": container.rootfs,
         "upper": f"{container.directory}/upper",
         "layers": store.find(container.image).lowers(),

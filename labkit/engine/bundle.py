@@ -61,14 +61,14 @@ def specification(container: Container, image: Image, hierarchies: Hierarchies) 
         "ociVersion": "1.0.2",
         "process": {
             "args": container.command,
-            "env": environment_of(image, options, container.short_id),
+            "env": environment_of(image, options, networking.host_name(container)),
             "cwd": image.config.get("WorkingDir") or "/",
             "user": {"uid": 0, "gid": 0},
             "terminal": options.tty,
             "capabilities": capabilities,
         },
         "root": {"path": container.rootfs},
-        "hostname": container.short_id,
+        "hostname": networking.host_name(container),
         "mounts": defaults.mounts() + _name_files(container),
         "linux": {
             "namespaces": namespaces,

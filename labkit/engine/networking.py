@@ -6,32 +6,77 @@ import os
 
 from labkit import textfile
 from labkit.engine.files import WriteFile
-from labkit.errors import UsageError
+from labkit.errors import ConflictError, UsageError
 from labkit.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from labkit.engine.options import Options
     from labkit.engine.record import Container
-    from labkit.network.model import Sandbox
+    from labkit.network.model import Endpoint
     from labkit.network.portmap import PortMapping
     from labkit.operations import Journal, Operation
 
 _RESOLVER = "/etc/resolv.conf"
+_ANOTHERS = "container:"
 
-
+#: What --network means beside a network's name. (``bridge`` is labkit0.)
 MODES = ("bridge", "host", "none")
 
 
 def check(options: Options) -> None:
-    """UsageError for a network mode or ports that cannot be."""
-    if options.network not in MODES:
-        raise UsageError(f"there is no network '{options.network}'", f"one of {', '.join(MODES)}; bridge is labkit0")
+    """UsageError for a network mode, ports, names or addresses that cannot be; NotFoundError for no such network."""
+    mode = options.network
+    alone = mode in ("none", "host") or mode.startswith(_ANOTHERS)
     if options.publish:
-        from labkit.network import portmap
+        from labkit.network import portmap  # local: a container without a network starts faster
 
-        portmap.check_distinct([portmap.parse(text) for text in options.publish])
-        if options.network != "bridge":
-            raise UsageError(f"-p needs the bridge network, not '{options.network}'", "leave --network out")
+        portmap.check_distinct([mapping for text in options.publish for mapping in portmap.parse(text)])
+        if alone:
+            raise UsageError(f"-p needs a bridge network, not '{mode}'", "leave --network out")
+    if alone and (options.address or options.network_aliases):
+        raise UsageError(f"an address or an alias needs a network, and '{mode}' is none", "give --network NAME")
+    if mode.startswith(_ANOTHERS) and options.hostname:
+        raise UsageError("--hostname cannot be given with another container's network", "it has that one's names")
+    if not alone:
+        _check_network(options)
+    if options.dns or options.add_hosts or options.hostname:
+        _check_names(options)
+
+
+def _check_network(options: Options) -> None:
+    if options.network == "bridge":
+        if options.network_aliases:
+            raise UsageError("labkit0 has no names", "make a network: labkit network create NAME")
+        if not options.address:
+            return
+    from labkit.network import definitions, ipam
+
+    network = definitions.find(options.network)
+    if options.publish and (network.internal or network.driver == "vlan"):
+        kind = "is internal" if network.internal else "is a VLAN, which reaches its containers directly"
+        raise UsageError(f"no port can be published in {network.name}: it {kind}", "leave -p out")
+    if options.address and not ipam.is_host(options.address, network.subnet):
+        raise UsageError(f"the address {options.address} is not of {network.name}'s subnet {network.subnet}", "")
+
+
+def _check_names(options: Options) -> None:
+    from labkit.network import ipam
+
+    for server in options.dns:
+        ipam.number_of(server)
+    for entry in options.add_hosts:
+        name, colon, address = entry.partition(":")
+        if not (name and colon) or set(name) & set(" \t\n#"):
+            raise UsageError(f"--add-host '{entry}' names no host", "write NAME:ADDRESS")
+        if ":" not in address:  # IPv6 is the reader's business
+            ipam.number_of(address)
+    name = options.hostname
+    if name and (
+        len(name) > 63 or not all(letter.isascii() and (letter.isalnum() or letter in "-._") for letter in name)
+    ):
+        raise UsageError(f"'{name}' is no host name", "up to 63 letters, digits, and - . _ (sethostname(2))")
 
 
 def sandbox_name(container: Container) -> str:
@@ -39,64 +84,198 @@ def sandbox_name(container: Container) -> str:
     return f"labkit-{container.short_id}"
 
 
+def owner_of_namespace(container: Container) -> Container:
+    """The container whose network it uses: another one in the mode ``container:NAME``. ConflictError if that one does
+    not run.
+    """
+    from labkit.engine import record
+
+    other = record.find(container.network[len(_ANOTHERS) :])
+    if other.state().status not in ("running", "paused"):
+        raise ConflictError(f"the container {other.name} is not running: its network cannot be joined", "start it")
+    return other
+
+
 def namespace_path(container: Container) -> str | None:
     """What the specification says of the network's namespace: a path to join, empty for a new one, None for our own."""
     if container.network == "host":
         return None
-    return "" if container.network == "none" else f"/run/netns/{sandbox_name(container)}"
+    if container.network == "none":
+        return ""
+    if container.network.startswith(_ANOTHERS):
+        other = owner_of_namespace(container)
+        path = namespace_path(other)
+        return f"/proc/{other.state().pid}/ns/net" if path == "" else path
+    return f"/run/netns/{sandbox_name(container)}"
+
+
+def shown_namespace(container: Container) -> str:
+    """``namespace_path`` for people: empty where there is none, or none any more."""
+    if not has_sandbox(container):
+        return ""
+    return namespace_path(container) or ""
+
+
+def has_sandbox(container: Container) -> bool:
+    """Whether it has a network of labkit's."""
+    return container.network not in ("host", "none") and not container.network.startswith(_ANOTHERS)
+
+
+def wishes(container: Container) -> dict[str, dict[str, Any]]:
+    """Network name -> the wished ``address`` and ``aliases``, the first network first."""
+    if not has_sandbox(container):
+        return {}
+    options = container.options
+    name = "labkit0" if options.network == "bridge" else options.network
+    return {name: {"address": options.address, "aliases": options.network_aliases}, **options.networks}
 
 
 def join(container: Container, journal: Journal) -> Container:
-    """Reserve its address and ports, in its run's journal; the container with its endpoints and actual ports."""
-    if container.network != "bridge":
+    """Reserve its addresses and ports, in its run's journal; the container with its endpoints and actual ports."""
+    if not has_sandbox(container):
         return container.changed(endpoints={}, ports=[])
-    from labkit.network import store as networks  # local, as below: a container without a network starts faster
-    from labkit.network.model import DEFAULT
+    from labkit.network import definitions
+    from labkit.network import store as networks
 
-    address = networks.join(DEFAULT, container.id, mappings(container), journal)
-    return with_address(container, address)
+    endpoints: dict[str, dict[str, Any]] = {}
+    ports: list[str] = []
+    for number, (name, wish) in enumerate(wishes(container).items()):
+        wanted = [] if number else mappings(container)
+        address, chosen = networks.join(
+            definitions.find(name), container.id, wanted, journal.run, wish.get("address", "")
+        )
+        endpoints[name] = endpoint_record(container, number, address, wish)
+        ports += map(str, chosen)
+    return container.changed(endpoints=endpoints, ports=ports)
 
 
-def with_address(container: Container, address: str) -> Container:
-    """The container with that address in labkit0, and its ports."""
-    endpoint = {"address": address, "link": f"veth{container.id[:7]}"}
-    return container.changed(endpoints={"labkit0": endpoint}, ports=[str(mapping) for mapping in mappings(container)])
+def preview(container: Container) -> tuple[Container, list[tuple[str, list[Operation]]]]:
+    """What ``join`` would do, for a dry run: the container with its endpoints, and titles with operations."""
+    from labkit.network import definitions
+    from labkit.network import store as networks
+
+    sections: list[tuple[str, list[Operation]]] = []
+    endpoints: dict[str, dict[str, Any]] = {}
+    ports: list[str] = []
+    for number, (name, wish) in enumerate(wishes(container).items()):
+        network = definitions.find(name)
+        wanted = [] if number else mappings(container)
+        address, chosen, reserved = networks.reservations(network, container.id, wanted, wish.get("address", ""))
+        endpoints[name] = endpoint_record(container, number, address, wish)
+        ports += map(str, chosen)
+        if not networks.is_up(name):
+            operations = network.operations(networks.program(name))
+            sections.append((f"The network {name}, which its first container brings up", operations))
+        sections.append(("An address, and the ports to publish", reserved))
+    return container.changed(endpoints=endpoints, ports=ports), sections
+
+
+def endpoint_record(container: Container, number: int, address: str, wish: dict[str, Any]) -> dict[str, Any]:
+    """What its record says of an endpoint; ``number`` counts them."""
+    link = f"veth{container.id[:7]}{number or ''}"
+    return {"address": address, "link": link, "device": f"eth{number}", "aliases": list(wish.get("aliases", []))}
+
+
+def endpoint(container: Container, name: str) -> Endpoint:
+    """One of its endpoints as the network's model has it."""
+    from labkit.network import definitions
+    from labkit.network.model import Endpoint, Sandbox
+
+    known = container.endpoints[name]
+    return Endpoint(
+        definitions.find(name),
+        Sandbox(sandbox_name(container)),
+        known["link"],
+        known["address"],
+        known["device"],
+        has_default_route=name == next(iter(container.endpoints)),
+    )
 
 
 def operations(container: Container) -> list[Operation]:
-    """The sandbox; an endpoint in it for each network, and its published ports."""
-    if container.network in ("host", "none"):
+    """The sandbox; an endpoint in it for each network, its published ports, and its name for the others."""
+    if not has_sandbox(container):
         return []
-    from labkit.network.model import DEFAULT, Endpoint, Sandbox
+    from labkit.network import store as networks
+    from labkit.network.model import Sandbox
+    from labkit.network.portmap import from_shown
 
-    sandbox: Sandbox = Sandbox(sandbox_name(container))
-    made = sandbox.operations()
-    for known in container.endpoints.values():
-        endpoint = Endpoint(DEFAULT, sandbox, known["link"], known["address"])
-        made += endpoint.operations() + endpoint.publish(mappings(container))
+    made = Sandbox(sandbox_name(container)).operations()
+    for number, name in enumerate(container.endpoints):
+        joined = endpoint(container, name)
+        made += joined.operations()
+        if number == 0 and container.ports:
+            made += joined.publish([from_shown(text) for text in container.ports], networks.program(name))
+        made += name_operations(container, name)
     return made
 
 
+def name_operations(container: Container, network: str) -> list[Operation]:
+    """Its name for the other members of a user's network."""
+    if network == "labkit0":
+        return []
+    from labkit.network.names import AddName
+
+    known = container.endpoints[network]
+    words = dict.fromkeys([container.name, container.short_id, *known["aliases"]])
+    hosts = f"{container.directory}/hosts"
+    return [AddName(network, container.id, f"{known['address']}\t{' '.join(words)}", hosts)]
+
+
 def mappings(container: Container) -> list[PortMapping]:
-    """What it publishes."""
+    """What it publishes; a port of the host may be yet to be chosen."""
+    if not container.options.publish:
+        return []
     from labkit.network import portmap
 
-    return [portmap.parse(text) for text in container.options.publish]
+    return [mapping for text in container.options.publish for mapping in portmap.parse(text)]
+
+
+def host_name(container: Container) -> str:
+    """The one it was given, or its id's first digits; with another one's network, that one's."""
+    if container.network.startswith(_ANOTHERS):
+        return host_name(owner_of_namespace(container))
+    return container.options.hostname or container.short_id
 
 
 def name_files(container: Container, resolver: str) -> dict[str, str]:
     """The contents of /etc/hostname, /etc/hosts and /etc/resolv.conf; ``resolver`` is the host's own resolv.conf."""
-    own = f"{container.address}\t{container.short_id} {container.name}\n" if container.address else ""
+    options, name = container.options, host_name(container)
+    known = dict.fromkeys([name, container.name])
+    own = f"{container.address}\t{' '.join(known)}\n" if container.address else ""
+    added = ""
+    for entry in options.add_hosts:
+        host, _, address = entry.partition(":")
+        added += f"{address}\t{host}\n"
     return {
-        "hostname": f"{container.short_id}\n",
-        "hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost\n{own}",
-        "resolv.conf": resolver,
+        "hostname": f"{name}\n",
+        "hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost\n{own}{added}",
+        "resolv.conf": _resolver(options, resolver),
     }
 
 
+def _resolver(options: Options, resolver: str) -> str:
+    """The host's, with the servers or the domains that were given in place of its own."""
+    kept = resolver
+    if options.dns:
+        kept = _without(kept, ("nameserver",)) + "".join(f"nameserver {server}\n" for server in options.dns)
+    if options.dns_search:
+        kept = _without(kept, ("search", "domain")) + f"search {' '.join(options.dns_search)}\n"
+    return kept
+
+
+def _without(text: str, words: tuple[str, ...]) -> str:
+    return "".join(f"{line}\n" for line in text.splitlines() if line.split()[:1] not in [[word] for word in words])
+
+
 def name_file_operations(container: Container) -> list[Operation]:
-    """/etc/hostname, /etc/hosts and /etc/resolv.conf, to be bound into the root file system."""
-    text = textfile.read(_RESOLVER) if os.path.exists(_RESOLVER) else ""
-    return [
-        WriteFile(f"{container.directory}/{name}", content) for name, content in name_files(container, text).items()
-    ]
+    """/etc/hostname, /etc/hosts and /etc/resolv.conf, to be bound into the root file system.
+
+    In the mode ``container:NAME`` they are copies of that one's, as its network is the one they speak of.
+    """
+    if container.network.startswith(_ANOTHERS):
+        other = owner_of_namespace(container)
+        texts = {name: textfile.read(f"{other.directory}/{name}") for name in ("hostname", "hosts", "resolv.conf")}
+    else:
+        texts = name_files(container, textfile.read(_RESOLVER) if os.path.exists(_RESOLVER) else "")
+    return [WriteFile(f"{container.directory}/{name}", content) for name, content in texts.items()]

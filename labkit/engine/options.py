@@ -70,6 +70,8 @@ class Options(Value):
     network_aliases: list[str] = field(default_factory=list)
     address: str = ""
     """The one wished for."""
+    networks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Further networks that it was connected to: name -> ``address`` and ``aliases``, as far as they were given."""
     publish: list[str] = field(default_factory=list)
     """Ports, as ``-p`` writes them."""
     hostname: str = ""

@@ -12,8 +12,6 @@ from labkit.engine.create import new_container
 from labkit.engine.options import Options
 from labkit.engine.record import Container
 from labkit.images import store as images
-from labkit.network import store as networks
-from labkit.network.model import DEFAULT
 from labkit.oci import plan as oci_plan
 from labkit.oci import script, spec
 from labkit.operations import Operation
@@ -26,12 +24,8 @@ def render(options: Options, detach: bool, typed: list[str]) -> str:
     sections: list[tuple[str, list[Operation]]] = [
         ("The name, and a writable layer of its own", plan.creation(container))
     ]
-    if options.network == "bridge":
-        address, reserved = networks.reservations(DEFAULT, container.id, networking.mappings(container))
-        container = networking.with_address(container, address)
-        if not networks.is_up(DEFAULT.name):
-            sections.append((f"The network {DEFAULT.name}, which its first container brings up", DEFAULT.operations()))
-        sections.append(("An address, and the ports to publish", reserved))
+    container, network_sections = networking.preview(container)
+    sections += network_sections
     sections.append(
         (
             "The root file system: the image's layers, and the writable one on top",

@@ -1,7 +1,6 @@
 """Rules of iptables(8), added by one iptables-restore(8) so that a set of them is there or is not.
 
-Both back ends (nf_tables and legacy) have the same commands; the one that the machine's ``iptables`` stands for is
-used.
+Both back ends (nf_tables and legacy) have the same commands; backend.py chooses.
 """
 
 from __future__ import annotations
@@ -14,46 +13,94 @@ from labkit.operations import Operation
 
 
 class AddRules(Operation):
-    """Chains of our own, then rules, each a string ``TABLE CHAIN SPECIFICATION``; ``chains`` are ``TABLE CHAIN``."""
+    """Chains of our own, then rules, each a string ``TABLE CHAIN SPECIFICATION``; ``chains`` are ``TABLE CHAIN``.
+
+    Rules in ``first`` go before all others of their chain: a firewall may have ended it with a DROP.
+    """
 
     rules: tuple[str, ...]
     chains: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
+    program: str = "iptables"
 
     def describe(self) -> str:
         """One iptables(8) command a line."""
-        made = [f"iptables -t {table} -N {chain}" for table, chain in map(str.split, self.chains)]
-        added = [f"iptables -t {table} -A {rule}" for table, rule in map(_table_and_rule, self.rules)]
-        return "\n".join(made + added)
+        made = [f"{self.program} -t {table} -N {chain}" for table, chain in map(str.split, self.chains)]
+        inserted = [f"{self.program} -t {table} -I {rule}" for table, rule in map(_table_and_rule, self.first)]
+        added = [f"{self.program} -t {table} -A {rule}" for table, rule in map(_table_and_rule, self.rules)]
+        return "\n".join(made + inserted + added)
 
     def describe_undo(self) -> str:
         """The same in reverse."""
-        deleted = [f"iptables -t {table} -D {rule}" for table, rule in map(_table_and_rule, reversed(self.rules))]
-        emptied = [f"iptables -t {table} -F {chain}" for table, chain in map(str.split, self.chains)]
-        removed = [f"iptables -t {table} -X {chain}" for table, chain in map(str.split, self.chains)]
-        return "\n".join(deleted + emptied + removed)
+        return "\n".join(f"{self.program} -t {table} {command}" for table, command in self._deletions())
 
     def do(self) -> None:
-        """All tables in one call. The kernel takes each table as a whole."""
+        """Add what is not there, all tables in one call. The kernel takes each table as a whole."""
+        self.missing(saved(self.program)).restore()
+
+    def missing(self, present: str) -> AddRules:
+        """The part of it that ``present``, the output of iptables-save(8), does not have."""
+        lines = set(canonical(present))
+        return self.changed(
+            chains=tuple(chain for chain in self.chains if f"{chain} exists" not in lines),
+            rules=tuple(rule for rule in self.rules if _with_masks(rule) not in lines),
+            first=tuple(rule for rule in self.first if _with_masks(rule) not in lines),
+        )
+
+    def restore(self) -> None:
+        """Add all of it, there or not. A declared chain that exists would be emptied: leave out those that do."""
         lines: dict[str, list[str]] = {}
         for table, chain in map(str.split, self.chains):
             lines.setdefault(table, []).append(f":{chain} - [0:0]")
-        for table, rule in map(_table_and_rule, self.rules):
-            lines.setdefault(table, []).append(f"-A {rule}")
-        _restore(lines)
+        for letter, rules in (("I", self.first), ("A", self.rules)):
+            for table, rule in map(_table_and_rule, rules):
+                lines.setdefault(table, []).append(f"-{letter} {rule}")
+        if lines:
+            _restore(self.program, lines)
 
     def undo(self) -> None:
         """All in one call; if a part of it is gone already, what is left one by one."""
         lines: dict[str, list[str]] = {}
-        for table, rule in map(_table_and_rule, reversed(self.rules)):
-            lines.setdefault(table, []).append(f"-D {rule}")
-        for table, chain in map(str.split, self.chains):
-            lines.setdefault(table, []).extend([f"-F {chain}", f"-X {chain}"])
+        for table, command in self._deletions():
+            lines.setdefault(table, []).append(command)
         try:
-            _restore(lines)
+            _restore(self.program, lines)
         except KernelError:
-            for table, commands in lines.items():
-                for command in commands:
-                    _run(["iptables", "--wait", "-t", table, *command.split()])
+            for table, command in self._deletions():
+                _run([self.program, "--wait", "-t", table, *command.split()])
+
+    def _deletions(self) -> list[tuple[str, str]]:
+        deleted = [(table, f"-D {rule}") for table, rule in map(_table_and_rule, reversed(self.first + self.rules))]
+        chains = [(table, chain) for table, chain in map(str.split, self.chains)]
+        return deleted + [(table, f"-{letter} {chain}") for letter in "FX" for table, chain in chains]
+
+
+def saved(program: str = "iptables", counters: bool = False) -> str:
+    """What iptables-save(8) prints; empty where there is no such program or nothing is loaded."""
+    result = _run([f"{program}-save", *(["-c"] if counters else [])])
+    return result.stdout if result.returncode == 0 else ""
+
+
+def canonical(text: str) -> list[str]:
+    """iptables-save's output as our rules are written: ``TABLE CHAIN SPECIFICATION``, and ``TABLE CHAIN exists``."""
+    table, found = "", []
+    for line in text.split("\n"):
+        if line.startswith("*"):
+            table = line[1:]
+        elif line.startswith(":"):
+            found.append(f"{table} {line[1:].split()[0]} exists")
+        elif line.startswith("-A "):
+            found.append(f"{table} {line[3:]}")
+    return found
+
+
+def _with_masks(rule: str) -> str:
+    """A single address as iptables-save prints it."""
+    words = rule.split(" ")
+    for place, word in enumerate(words[:-1]):
+        if word in ("-s", "-d") and "/" not in words[place + 1]:
+            words[place + 1] += "/32"
+    return " ".join(words)
 
 
 def _table_and_rule(rule: str) -> tuple[str, str]:
@@ -61,11 +108,11 @@ def _table_and_rule(rule: str) -> tuple[str, str]:
     return table, rest
 
 
-def _restore(lines: dict[str, list[str]]) -> None:
+def _restore(program: str, lines: dict[str, list[str]]) -> None:
     text = "".join(
         f"*{table}\n" + "".join(f"{line}\n" for line in content) + "COMMIT\n" for table, content in lines.items()
     )
-    result = _run(["iptables-restore", "--noflush", "--wait"], text)
+    result = _run([f"{program}-restore", "--noflush", "--wait"], text)
     if result.returncode:
         words = (result.stderr.strip().splitlines() or ["no message"])[-1]
         raise KernelError(f"iptables-restore failed: {words}", "does this kernel have nf_tables or ip_tables with NAT?")

@@ -139,6 +139,52 @@ class JoinBridge(Operation):
         """Nothing: it goes with the device."""
 
 
+class SetHairpin(Operation):
+    """A port of a bridge takes back what came from it.
+
+    Only where br_netfilter is loaded (docker does that) a container needs it to reach its own published port: then the
+    packet is translated within the bridge, and has to leave by the port by which it came. Otherwise it passes this
+    machine's own routing, and the bridge does not see that it is the same port (br_forward.c, should_deliver).
+    """
+
+    device: str
+
+    def describe(self) -> str:
+        """As bridge(8)."""
+        return f"bridge link set dev {quote(self.device)} hairpin on"
+
+    def do(self) -> None:
+        """RTM_NEWLINK with IFLA_BRPORT_MODE."""
+        netlink.set_hairpin(self.device)
+
+    def undo(self) -> None:
+        """Nothing: it goes with the device."""
+
+
+class AddVlan(Operation):
+    """A link that carries the frames of one VLAN of its parent (802.1Q)."""
+
+    name: str
+    parent: str
+    number: int
+
+    def describe(self) -> str:
+        """As ip-link(8)."""
+        return f"ip link add link {quote(self.parent)} name {quote(self.name)} type vlan id {self.number}"
+
+    def describe_undo(self) -> str:
+        """As ip-link(8)."""
+        return f"ip link delete {quote(self.name)}"
+
+    def do(self) -> None:
+        """RTM_NEWLINK with IFLA_LINK."""
+        netlink.add_vlan(self.name, self.parent, self.number)
+
+    def undo(self) -> None:
+        """RTM_DELLINK."""
+        netlink.delete_link(self.name)
+
+
 class SetUp(_InNamespace):
     """A link begins to carry packets."""
 

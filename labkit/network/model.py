@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from labkit.network import bridge, ipam, portmap
 from labkit.network.links import (
     AddAddress,
@@ -11,6 +9,7 @@ from labkit.network.links import (
     AddNamespace,
     AddVeth,
     JoinBridge,
+    SetHairpin,
     SetUp,
     namespace_path,
 )
@@ -23,24 +22,43 @@ class Network(Value):
 
     name: str
     subnet: str
+    bridge: str = "labkit0"
+    """The bridge's link, at most 15 letters, that begins with ``labkit``."""
+    driver: str = "bridge"
+    """``bridge`` or ``vlan``."""
+    gateway: str = ""
+    """The bridge's own address; in a VLAN its router's, or empty."""
+    internal: bool = False
+    """There is no way out, and none in."""
+    parent: str = ""
+    """The device whose VLAN it is."""
+    vlan: int = 0
+    adds_link: bool = True
+    """Whether the VLAN's sub-interface is ours; somebody may have made it before."""
+    created: float = 0.0
 
     @property
-    def bridge(self) -> str:
-        """The bridge's link."""
-        return self.name
+    def vlan_link(self) -> str:
+        """The sub-interface; a link's name has at most 15 letters (IFNAMSIZ)."""
+        return f"{self.parent[: 14 - len(str(self.vlan))]}.{self.vlan}"
 
     @property
-    def gateway(self) -> str:
-        """The bridge's own address."""
-        return ipam.gateway(self.subnet)
+    def chain(self) -> str:
+        """The name of its chain, at most 28 letters with what follows it."""
+        return "LABKIT" if self.name == "labkit0" else f"LABKIT-{self.bridge[7:]}"
 
-    def operations(self) -> list[Operation]:
-        """Bring it up."""
-        return bridge.operations(self.bridge, self.subnet)
+    @property
+    def way_out(self) -> str:
+        """Where its containers send what is for others; empty where they cannot."""
+        return "" if self.internal else self.gateway
+
+    def operations(self, program: str = "iptables") -> list[Operation]:
+        """Bring it up; ``program`` adds its rules."""
+        return bridge.operations(self, program)
 
 
 #: The network that containers join when nothing else is said.
-DEFAULT = Network("labkit0", "10.77.0.0/16")
+DEFAULT = Network("labkit0", "10.77.0.0/16", gateway="10.77.0.1")
 
 
 class Sandbox(Value):
@@ -59,26 +77,33 @@ class Sandbox(Value):
 
 
 class Endpoint(Value):
-    """A veth pair that joins a sandbox to a network: ``host_link`` is a port of the bridge, eth0 is in the sandbox."""
+    """A veth pair that joins a sandbox to a network: ``host_link`` is a port of the bridge, ``device`` in the
+    sandbox.
+    """
 
     network: Network
     sandbox: Sandbox
     host_link: str
     address: str
+    device: str = "eth0"
+    has_default_route: bool = True
+    """Of several endpoints the first one has it."""
 
     def operations(self) -> list[Operation]:
         """Plug it in, give it its address and the way out."""
-        prefix = ipaddress.IPv4Network(self.network.subnet).prefixlen
-        inside = self.sandbox.name
-        return [
-            AddVeth(self.host_link, "eth0", inside),
-            JoinBridge(self.host_link, self.network.bridge),
+        inside, network = self.sandbox.name, self.network
+        made: list[Operation] = [
+            AddVeth(self.host_link, self.device, inside),
+            JoinBridge(self.host_link, network.bridge),
+            SetHairpin(self.host_link),
             SetUp(self.host_link),
-            AddAddress("eth0", inside, address=self.address, prefix=prefix),
-            SetUp("eth0", inside),
-            AddDefaultRoute("eth0", inside, gateway=self.network.gateway),
+            AddAddress(self.device, inside, address=self.address, prefix=ipam.prefix_of(network.subnet)),
+            SetUp(self.device, inside),
         ]
+        if network.way_out and self.has_default_route:
+            made.append(AddDefaultRoute(self.device, inside, gateway=network.way_out))
+        return made
 
-    def publish(self, ports: list[portmap.PortMapping]) -> list[Operation]:
-        """Lead ports of the host here."""
-        return [portmap.rules(mapping, self.address) for mapping in ports]
+    def publish(self, ports: list[portmap.PortMapping], program: str = "iptables") -> list[Operation]:
+        """Lead ports of the host here, all by one operation."""
+        return [portmap.rules(ports, self.address, self.network, program)] if ports else []

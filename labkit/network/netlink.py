@@ -141,6 +141,24 @@ def set_master(name: str, bridge: str) -> None:
     _ask(_RTM_NEWLINK, 0, message, f"ip link set {name} master {bridge}")
 
 
+def set_hairpin(name: str) -> None:
+    """``bridge link set dev NAME hairpin on``."""
+    message = _message_classes()[0]()
+    message["index"] = _index(name)
+    data = ["IFLA_INFO_SLAVE_DATA", {"attrs": [["IFLA_BRPORT_MODE", 1]]}]
+    message["attrs"] = [["IFLA_LINKINFO", {"attrs": [["IFLA_INFO_SLAVE_KIND", "bridge"], data]}]]
+    _ask(message, _RTM_NEWLINK, 0, f"bridge link set dev {name} hairpin on")
+
+
+def add_vlan(name: str, parent: str, number: int) -> None:
+    """``ip link add link PARENT name NAME type vlan id NUMBER``."""
+    message = _message_classes()[0]()
+    info = [["IFLA_INFO_KIND", "vlan"], ["IFLA_INFO_DATA", {"attrs": [["IFLA_VLAN_ID", number]]}]]
+    message["attrs"] = [["IFLA_IFNAME", name], ["IFLA_LINK", _index(parent)], ["IFLA_LINKINFO", {"attrs": info}]]
+    what = f"ip link add link {parent} name {name} type vlan id {number}"
+    _ask(message, _RTM_NEWLINK, _NLM_F_CREATE | _NLM_F_EXCL, what)
+
+
 def add_address(name: str, address: str, prefix: int) -> None:
     """``ip address add ADDRESS/PREFIX dev NAME`` (IPv4)."""
     message = address_message(_index(name), address, prefix)

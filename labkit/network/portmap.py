@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 
 from labkit.errors import ConflictError, UsageError
-from labkit.network.bridge import CHAIN
+from labkit.network import ipam
 from labkit.network.iptables import AddRules
 from labkit.value import Value
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from labkit.network.model import Network
+
 _FORMS = "write HOST_PORT:CONTAINER_PORT, as -p 6379:6379, with an address before it or /udp behind it where needed"
+_ANY = "0.0.0.0"  # noqa: S104 - it is how one writes "any address"
+#: Where a port of ours is looked for when none is named, as docker does: /proc/sys/net/ipv4/ip_local_port_range.
+FREE_PORTS = range(32768, 61000)
 
 
 class PortMapping(Value):
-    """One port of the host that leads to one of a container; ``host_address`` empty means any of the host's."""
+    """One port of the host that leads to one of a container; ``host_address`` empty means any of the host's.
+
+    ``host_port`` 0 is one that is yet to be chosen.
+    """
 
     host_port: int
     container_port: int
@@ -24,26 +33,52 @@ class PortMapping(Value):
 
     def __str__(self) -> str:
         """As ``docker ps`` shows it."""
-        return f"{self.host_address or '0.0.0.0'}:{self.host_port}->{self.container_port}/{self.protocol}"  # noqa: S104
+        return f"{self.host_address or _ANY}:{self.host_port}->{self.container_port}/{self.protocol}"
 
 
-def parse(text: str) -> PortMapping:
-    """``[ADDRESS:]HOST_PORT:CONTAINER_PORT[/tcp|/udp]``. UsageError says which part cannot be meant."""
+def parse(text: str) -> list[PortMapping]:
+    """``[[ADDRESS:][HOST_PORT]:]CONTAINER_PORT[/tcp|/udp]``; each port may be a range, as ``8000-8005:80-85``.
+
+    UsageError says which part cannot be meant.
+    """
     ports, _, protocol = text.partition("/")
     if protocol not in ("", "tcp", "udp"):
         raise UsageError(f"'{protocol}' in -p {text} is no protocol", "tcp and udp can be published")
     parts = ports.split(":")
-    if len(parts) not in (2, 3):
+    if len(parts) > 3 or not ports:
         raise UsageError(f"-p {text} does not name two ports", _FORMS)
     address = parts[0] if len(parts) == 3 else ""
     if address:
         try:
-            ipaddress.IPv4Address(address)
-        except ValueError:
+            ipam.number_of(address)
+        except UsageError:
             raise UsageError(f"'{address}' in -p {text} is no IPv4 address", _FORMS) from None
-    if address == "0.0.0.0":  # noqa: S104 - it is how one writes "any address"
-        address = ""
-    return PortMapping(_port(parts[-2], text), _port(parts[-1], text), protocol or "tcp", address)
+    inner = _range(parts[-1], text)
+    outer_word = parts[-2] if len(parts) > 1 else ""
+    if len(parts) == 2 and not outer_word:
+        raise UsageError(f"'' in -p {text} is no port", _FORMS)
+    outer = list(_range(outer_word, text)) if outer_word else [0] * len(inner)
+    if len(outer) != len(inner):
+        raise UsageError(f"the two ranges of -p {text} differ in length", "as -p 8000-8005:80-85")
+    address = "" if address == _ANY else address
+    return [PortMapping(host, port, protocol or "tcp", address) for host, port in zip(outer, inner)]
+
+
+def from_shown(text: str) -> PortMapping:
+    """The mapping that ``str`` shows as ``text``."""
+    outer, _, inner = text.partition("->")
+    address, _, host_port = outer.rpartition(":")
+    port, _, protocol = inner.partition("/")
+    return PortMapping(int(host_port), int(port), protocol, "" if address == _ANY else address)
+
+
+def _range(word: str, text: str) -> range:
+    first, dash, last = word.partition("-")
+    begin = _port(first, text)
+    end = _port(last, text) if dash else begin
+    if end < begin:
+        raise UsageError(f"the range '{word}' in -p {text} runs backwards", "as -p 8000-8005:80-85")
+    return range(begin, end + 1)
 
 
 def _port(word: str, text: str) -> int:
@@ -52,24 +87,28 @@ def _port(word: str, text: str) -> int:
     raise UsageError(f"'{word}' in -p {text} is no port", "a port is a number from 1 to 65535")
 
 
-def rules(mapping: PortMapping, address: str) -> AddRules:
-    """DNAT in our nat chain, and leave to pass in our filter chain."""
-    destination = f"-d {mapping.host_address} " if mapping.host_address else ""
-    protocol = f"-p {mapping.protocol} -m {mapping.protocol} --dport"
-    return AddRules(
-        rules=(
-            f"nat {CHAIN} {destination}{protocol} {mapping.host_port} "
-            f"-j DNAT --to-destination {address}:{mapping.container_port}",
-            f"filter {CHAIN} -d {address} {protocol} {mapping.container_port} -j ACCEPT",
+def rules(mappings: list[PortMapping], address: str, network: Network, program: str = "iptables") -> AddRules:
+    """For each: DNAT in the network's nat chain and for its own containers, and leave to pass in its filter chain."""
+    made = []
+    for mapping in mappings:
+        destination = f"-d {mapping.host_address} " if mapping.host_address else ""
+        protocol = f"-p {mapping.protocol} -m {mapping.protocol} --dport"
+        translate = (
+            f"{destination}{protocol} {mapping.host_port} -j DNAT --to-destination {address}:{mapping.container_port}"
         )
-    )
+        made += [
+            f"nat {network.chain} {translate}",
+            f"nat {network.chain}-HAIRPIN {translate}",
+            f"filter {network.chain} -d {address} {protocol} {mapping.container_port} -j ACCEPT",
+        ]
+    return AddRules(rules=tuple(dict.fromkeys(made)), program=program)  # two ports may lead to one: one leave to pass
 
 
 def check_distinct(mappings: list[PortMapping]) -> None:
     """UsageError where one command line publishes a port of the host twice: the second rule would never be reached."""
     for number, mapping in enumerate(mappings):
         for other in mappings[:number]:
-            if overlap(mapping, other.protocol, other.host_port, other.host_address):
+            if mapping.host_port and overlap(mapping, other.protocol, other.host_port, other.host_address):
                 raise UsageError(f"port {mapping.host_port}/{mapping.protocol} is published twice", "leave one -p out")
 
 

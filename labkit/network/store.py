@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from shlex import quote
 
 from labkit import textfile
@@ -92,7 +92,7 @@ class Reserve(Operation):
 
     def undo(self) -> None:
         """Give it back, if it is ours; the last one takes the network down."""
-        with locked(self.network):
+        with locked(self.network), locked(".ports"):
             with contextlib.suppress(FileNotFoundError):
                 if textfile.read(self.path) == self.owner:
                     os.unlink(self.path)
@@ -106,14 +106,25 @@ def is_up(name: str) -> bool:
     return os.path.exists(f"{_directory(name)}/up")
 
 
+def program(name: str) -> str:
+    """The iptables that its rules were added with; the one to choose now where it is not up."""
+    try:
+        return textfile.read(f"{_directory(name)}/up")
+    except FileNotFoundError:
+        from labkit.network import backend  # local: only the first container of a network needs it
+
+        return backend.choose()
+
+
 def bring_up(network: Network) -> None:
     """Do the network's operations, unless it is up; what a dead process began is undone first. The caller holds the
     lock.
     """
     if not is_up(network.name):
         journal(network.name).undo()
-        journal(network.name).run(network.operations())
-        textfile.write(f"{_directory(network.name)}/up", "")
+        chosen = program(network.name)
+        journal(network.name).run(network.operations(chosen))
+        textfile.write(f"{_directory(network.name)}/up", chosen)
 
 
 def take_down_if_unused(name: str) -> None:
@@ -121,32 +132,60 @@ def take_down_if_unused(name: str) -> None:
     if not addresses(name):
         textfile.remove(f"{_directory(name)}/up")
         journal(name).undo()
-        with contextlib.suppress(OSError):
-            os.rmdir(_directory(name))
+        for directory in (f"{_directory(name)}/names", _directory(name)):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
 
 
-def reservations(network: Network, owner: str, mappings: list[PortMapping]) -> tuple[str, list[Operation]]:
-    """An address, and the operations that reserve it and the ports. It only looks; ``join`` does it under the lock."""
-    address = ipam.allocate(network.subnet, addresses(network.name))
+def reservations(
+    network: Network, owner: str, mappings: list[PortMapping], wish: str = ""
+) -> tuple[str, list[PortMapping], list[Operation]]:
+    """An address, the ports with those chosen that were left open, and the operations that reserve them.
+
+    It only looks; ``join`` does it under the locks. Raises ConflictError where one is taken.
+    """
+    taken = [*addresses(network.name), *([network.gateway] if network.gateway else [])]
+    address = ipam.allocate(network.subnet, taken, wish)
     reserved: list[Operation] = [Reserve(f"{_directory(network.name)}/addresses/{address}", owner, network.name)]
-    for mapping in mappings:
-        _check_port(mapping)
+    known = ports() if mappings else {}
+    chosen: list[PortMapping] = []
+    for wanted in mappings:
+        mapping = _with_port(wanted, known)
         name = f"{mapping.protocol} {mapping.host_port} {mapping.host_address or 'any'}"
+        known[name] = owner
+        chosen.append(mapping)
         reserved.append(Reserve(f"{RUN_DIRECTORY}/ports/{name}", owner, network.name))
-    return address, reserved
+    return address, chosen, reserved
 
 
-def join(network: Network, owner: str, mappings: list[PortMapping], container: Journal) -> str:
-    """Bring the network up if it is not, and reserve an address and the ports in the container's journal."""
-    with locked(network.name):
-        address, reserved = reservations(network, owner, mappings)
+def join(
+    network: Network, owner: str, mappings: list[PortMapping], do: Callable[[list[Operation]], None], wish: str = ""
+) -> tuple[str, list[PortMapping]]:
+    """Bring the network up if it is not, and reserve an address and the ports, by ``do`` (a container's journal)."""
+    with contextlib.ExitStack() as locks:
+        locks.enter_context(locked(network.name))
+        if mappings:
+            locks.enter_context(locked(".ports"))  # all networks share them
+        address, chosen, reserved = reservations(network, owner, mappings, wish)
         bring_up(network)
-        container.run(reserved)
-    return address
+        do(reserved)
+    return address, chosen
 
 
-def _check_port(mapping: PortMapping) -> None:
-    for taken, owner in ports().items():
+def _with_port(mapping: PortMapping, known: dict[str, str]) -> PortMapping:
+    """The mapping, if its port is free; with the first free one, if it names none."""
+    if mapping.host_port:
+        _check_port(mapping, known)
+        return mapping
+    for port in portmap.FREE_PORTS:
+        with contextlib.suppress(ConflictError):
+            _check_port(mapping.changed(host_port=port), known)
+            return mapping.changed(host_port=port)
+    raise ConflictError("no port of this machine is free to be published", "stop a container")
+
+
+def _check_port(mapping: PortMapping, known: dict[str, str]) -> None:
+    for taken, owner in known.items():
         protocol, port, address = taken.split(" ")
         if portmap.overlap(mapping, protocol, int(port), "" if address == "any" else address):
             raise ConflictError(

@@ -124,3 +124,34 @@ def test_forwarding_is_put_back() -> None:
         assert setting.read_text() == "0\n"
     finally:
         setting.write_text(before)
+
+
+@pytest.mark.anywhere
+def test_a_container_reaches_its_own_and_anothers_published_port_at_the_hosts_address() -> None:
+    labkit("run", "-d", "-p", "7010:80", "--name", "server", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc")
+    labkit("run", "-d", "--name", "other", "busybox", "sleep", "100")
+
+    def call(name: str) -> int:
+        (known,) = json.loads(labkit("inspect", name).stdout)
+        command = ["nsenter", f"--net={known['network_namespace']}", "timeout", "2"]
+        script = (
+            "exec 3<>/dev/tcp/10.77.0.1/7010; printf 'GET /hostname HTTP/1.0\\r\\n\\r\\n' >&3; grep -q '200 OK' <&3"
+        )
+        return subprocess.run([*command, "bash", "-c", script], capture_output=True, check=False).returncode
+
+    assert wait_for(lambda: call("server") == 0), "its own port"
+    assert call("other") == 0, "another one's port"
+    rule = "LABKIT-HAIRPIN -p tcp -m tcp --dport 7010 -j DNAT --to-destination 10.77.0.2:80".split()
+    subprocess.run(["iptables", "-t", "nat", "-D", *rule], check=True)
+    assert call("server") != 0, "without the rule it is reached, or this test shows nothing"
+    subprocess.run(["iptables", "-t", "nat", "-A", *rule], check=True)
+
+
+@pytest.mark.anywhere
+def test_a_port_that_is_not_named_is_chosen_and_another_containers_network_is_joined() -> None:
+    labkit("run", "-d", "-p", "80", "--name", "server", "--hostname", "web", "busybox", "sleep", "100")
+    (known,) = json.loads(labkit("inspect", "server").stdout)
+    assert known["ports"] == ["0.0.0.0:32768->80/tcp"]
+    joined = labkit("run", "--rm", "--network", "container:server", "busybox", "sh", "-c", "ip -4 addr; hostname")
+    assert known["address"] in joined.stdout
+    assert joined.stdout.splitlines()[-1] == "web"

@@ -81,10 +81,12 @@ def test_no_names(name: str) -> None:
 
 
 def test_a_start_in_the_order_in_which_it_is_done() -> None:
+    endpoint = networking.endpoint_record(CONTAINER, 0, "10.77.0.2", {})
+    joined = CONTAINER.changed(endpoints={"labkit0": endpoint}, ports=["0.0.0.0:80->8080/tcp"])
     operations = [
         *plan.creation(CONTAINER),
         *plan.root_filesystem(CONTAINER, IMAGE),
-        *networking.operations(networking.with_address(CONTAINER, "10.77.0.2")),
+        *networking.operations(joined),
     ]
     commands = [re.sub("[0-9a-f]{64}", "ID", operation.describe()) for operation in operations]
     assert commands[0] == "mkdir -p /var/lib/labkit/names && ln -s ID /var/lib/labkit/names/box"
