@@ -101,7 +101,8 @@ def rules(mappings: list[PortMapping], address: str, network: Network, program: 
             f"nat {network.chain}-HAIRPIN {translate}",
             f"filter {network.chain} -d {address} {protocol} {mapping.container_port} -j ACCEPT",
         ]
-    return AddRules(rules=tuple(dict.fromkeys(made)), program=program)  # two ports may lead to one: one leave to pass
+    # Two ports may lead to one, which needs one leave to pass.
+    return AddRules(rules=tuple(dict.fromkeys(made)), program=program, is_new=True)
 
 
 def check_distinct(mappings: list[PortMapping]) -> None:
