@@ -52,6 +52,18 @@ def test_a_link_that_becomes_a_bridges_port() -> None:
     assert ours == body(link(index=5, attrs=[["IFLA_MASTER", 3]]))
 
 
+def test_a_port_that_takes_back_what_came_from_it() -> None:
+    data = ["IFLA_INFO_SLAVE_DATA", {"attrs": [["IFLA_BRPORT_MODE", 1]]}]
+    theirs = link(index=9, attrs=[["IFLA_LINKINFO", {"attrs": [["IFLA_INFO_SLAVE_KIND", "bridge"], data]}]])
+    assert netlink.hairpin_message(9) == body(theirs)
+
+
+def test_a_vlan_of_a_link() -> None:
+    info = {"attrs": [["IFLA_INFO_KIND", "vlan"], ["IFLA_INFO_DATA", {"attrs": [["IFLA_VLAN_ID", 10]]}]]}
+    theirs = link(attrs=[["IFLA_IFNAME", "eth0.10"], ["IFLA_LINK", 2], ["IFLA_LINKINFO", info]])
+    assert netlink.vlan_message("eth0.10", 2, 10) == body(theirs)
+
+
 def test_an_address() -> None:
     from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 
