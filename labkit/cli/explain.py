@@ -11,6 +11,9 @@ from labkit import log
 from labkit.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from labkit.engine.record import Container
     from labkit.log import Event
 
 _DIM, _BOLD, _PLAIN = "\033[2m", "\033[1m", "\033[0m"
@@ -18,6 +21,7 @@ _ID = re.compile(r"\b[0-9a-f]{64}\b")
 _WHO = {
     "host": "out here: what this command and the container's shim do",
     "init": "in there: what the container's first process does in its new namespaces, before it becomes the program",
+    "shim": "the container's shim, when its process had ended",
 }
 
 
@@ -31,9 +35,11 @@ class Explainer:
 
     def __call__(self, event: Event) -> None:
         """A heading where the place changes, the container's id once, then a line for each operation."""
-        if event["event"] not in ("operation", "program"):
+        if event["event"] not in ("operation", "program", "undo"):
             return
         command = str(event["command"])
+        if not command:  # it goes with something else
+            return
         if not self.container:
             found = _ID.search(command)
             if found:
@@ -42,7 +48,8 @@ class Explainer:
         if event["where"] != self.where:
             self.where = event["where"]
             self._print(f"# {_WHO[self.where]}", "")
-        head = f"{self.where:<4} {event['seconds'] * 1000:7.1f} ms  "
+        took = f"{event['seconds'] * 1000:7.1f} ms" if "seconds" in event else " " * 10
+        head = f"{self.where:<4} {took}  "
         first, *rest = (command.replace(self.container, "$ID") if self.container else command).splitlines()
         self._print(head, "\n".join([first, *[" " * len(head) + line for line in rest]]))
 
@@ -55,3 +62,16 @@ class Explainer:
 def listen() -> None:
     """Explain from now on."""
     log.listen(Explainer())
+
+
+@contextlib.contextmanager
+def by_shim(container: Container, wanted: bool) -> Iterator[None]:
+    """What is done in here ends a container. Its shim takes the run back and tells nobody: its journals say what."""
+    lines = []
+    if wanted:
+        from labkit.engine import undoscript  # local: few ask
+
+        lines = undoscript.end_of_run(container)
+    yield
+    for line in lines:
+        log.emit("undo", where="shim", command=line)

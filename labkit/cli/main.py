@@ -44,6 +44,7 @@ VERBS = {
     "port": "show where a container's published ports lead from",
     "diff": "show what a container has changed in its root file system",
     "inspect": "show all that is known of a container or an image, as JSON",
+    "explain": "show what a container was made by, and what the kernel says of it now",
     "images": "list images",
     "load": "load images from an archive",
     "gc": "take back what killed commands and containers left behind",

@@ -7,16 +7,26 @@ Examples:
 
 from __future__ import annotations
 
+from labkit.cli import explain
 from labkit.cli.options import Call, Command, Option
 from labkit.engine import lifecycle, record
 from labkit.kernel import signals
 
-COMMAND = Command("CONTAINER …", (Option(("signal", "s"), "by name or number (KILL)", "SIGNAL", "KILL"),), most=-1)
+COMMAND = Command(
+    "CONTAINER …",
+    (
+        Option(("signal", "s"), "by name or number (KILL)", "SIGNAL", "KILL"),
+        Option(("explain",), "print each operation as it is done"),
+    ),
+    most=-1,
+)
 
 
 def main(call: Call) -> int:
     """Send it in turn; all names are looked up first."""
     number = signals.number(call.options.signal)
+    if call.options.explain:
+        explain.listen()
     for word, container in [(word, record.find(word)) for word in call.arguments]:
         lifecycle.kill(container, number)
         print(word)

@@ -8,6 +8,7 @@ Examples:
 
 from __future__ import annotations
 
+from labkit.cli import explain
 from labkit.cli.options import Call, Command, Option
 from labkit.engine import lifecycle, record
 
@@ -15,6 +16,7 @@ COMMAND = Command(
     "CONTAINER …",
     (
         Option(("force", "f"), "kill those that run"),
+        Option(("explain",), "print each operation as it is done"),
         Option(("dry-run",), "print what would be done as a shell script, and do nothing"),
     ),
     most=-1,
@@ -30,7 +32,10 @@ def main(call: Call) -> int:
         for _, container in found:
             print(undoscript.remove(container, call.options.force, call.words), end="")
         return 0
+    if call.options.explain:
+        explain.listen()
     for word, container in found:
-        lifecycle.remove(container, call.options.force)
+        with explain.by_shim(container, call.options.explain):
+            lifecycle.remove(container, call.options.force)
         print(word)
     return 0

@@ -8,6 +8,7 @@ Examples:
 
 from __future__ import annotations
 
+from labkit.cli import explain
 from labkit.cli.options import Call, Command, Option
 from labkit.engine import lifecycle, record
 from labkit.errors import UsageError
@@ -16,6 +17,7 @@ COMMAND = Command(
     "CONTAINER …",
     (
         Option(("time", "t"), "how long to wait (10)", "SECONDS", None, kind="float"),
+        Option(("explain",), "print each operation as it is done"),
         Option(("dry-run",), "print what would be done as a shell script, and do nothing"),
     ),
     most=-1,
@@ -32,8 +34,11 @@ def main(call: Call) -> int:
         for _, container in found:
             print(undoscript.stop(container, lifecycle.patience(container, call.options.time), call.words), end="")
         return 0
+    if call.options.explain:
+        explain.listen()
     for word, container in found:
-        lifecycle.stop(container, call.options.time)
+        with explain.by_shim(container, call.options.explain):
+            lifecycle.stop(container, call.options.time)
         print(word)
     return 0
 

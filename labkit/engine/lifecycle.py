@@ -6,6 +6,7 @@ import contextlib
 import signal
 import time
 
+from labkit import log
 from labkit.cgroups import freezer, group
 from labkit.cgroups.detect import here
 from labkit.engine import gc, lease, record
@@ -30,10 +31,10 @@ def stop(container: Container, seconds: float | None = None) -> None:
         record.note_stop(container)
     if state.status in ("running", "paused"):
         seconds = patience(container, seconds)
-        process.kill(state.pid, state.pid_started, stop_signal(container))
+        _send(state, stop_signal(container))
         _thaw(container)
         if not process.wait_for_end(state.pid, state.pid_started, seconds):
-            process.kill(state.pid, state.pid_started, signal.SIGKILL)
+            _send(state, signal.SIGKILL)
     _wait_until_settled(container)
 
 
@@ -56,9 +57,16 @@ def kill(container: Container, number: int) -> None:
         raise ConflictError(f"the container {container.name} is not running", "see 'labkit ps -a'")
     if number in (signal.SIGKILL, stop_signal(container)):
         record.note_stop(container)
-    process.kill(state.pid, state.pid_started, number)
+    _send(state, number)
     if number == signal.SIGKILL:
         _thaw(container)  # v1: what is frozen does not die
+
+
+def _send(state: State, number: int) -> None:
+    began = time.monotonic()
+    process.kill(state.pid, state.pid_started, number)
+    seconds = time.monotonic() - began
+    log.emit("operation", where="host", command=f"kill -{signals.name(number)} {state.pid}", seconds=seconds)
 
 
 def _thaw(container: Container) -> None:

@@ -6,14 +6,12 @@ the shim first and does its work; labkit finds a container that has ended and wh
 
 from __future__ import annotations
 
-import signal
-
 from labkit import __version__
 from labkit.cgroups import freezer, group
 from labkit.cgroups.detect import here
 from labkit.engine import lifecycle, record
 from labkit.engine.record import RUN, Container
-from labkit.kernel import process
+from labkit.kernel import process, signals
 from labkit.quoting import join, quote
 from labkit.value import TYPE_CHECKING
 
@@ -70,7 +68,7 @@ def _ending(container: Container, pid: int, seconds: float) -> list[str]:
     if seconds > 0:
         lines += [
             f"# It is asked to end, and has {seconds:g} seconds. (Pid 1 of a namespace hears only what it handles.)",
-            f"kill -{_name(lifecycle.stop_signal(container))} {pid}",
+            f"kill -{signals.name(lifecycle.stop_signal(container))} {pid}",
             f"for _ in {{1..{max(1, round(seconds * 10))}}}; do",
             # A zombie has ended: nobody may be there to reap it at once.
             f"  grep -q '^State:.[^ZX]' /proc/{pid}/status 2> /dev/null || break; sleep 0.1",
@@ -81,13 +79,6 @@ def _ending(container: Container, pid: int, seconds: float) -> list[str]:
         thaw = freezer.operation(container.cgroups_path, here(), frozen=False)
         lines += ["# On cgroup v1 a frozen process does not die.", thaw.describe()]
     return [*lines, ""]
-
-
-def _name(number: int) -> str:
-    try:
-        return signal.Signals(number).name[3:]
-    except ValueError:  # a real-time signal
-        return str(number)
 
 
 def _emptying(container: Container) -> list[str]:
@@ -106,14 +97,19 @@ def _emptying(container: Container) -> list[str]:
 
 
 def _taking_back(container: Container) -> list[str]:
-    journals = [record.runtime_journal(container.id), record.run_journal(container.id)]
     run = f"{RUN}/journals/{container.id}"
     return [
         "# What its run consisted of, the last first",
-        *[line for journal in journals for line in undone(journal)],
+        *end_of_run(container),
         f"rm -f {quote(run)} {quote(run + '.runtime')} {quote(f'{RUN}/leases/{container.id}')}",
         "",
     ]
+
+
+def end_of_run(container: Container) -> list[str]:
+    """The commands that take back what its run consists of, the last first."""
+    journals = [record.runtime_journal(container.id), record.run_journal(container.id)]
+    return [line for journal in journals for line in undone(journal)]
 
 
 def _removing(container: Container) -> list[str]:

@@ -20,3 +20,11 @@ def number(word: str) -> int:
     if found not in signal.valid_signals():
         raise UsageError(f'unknown signal "{word}"', "by name or number: see 'kill -l'")
     return found
+
+
+def name(number: int) -> str:
+    """As kill(1) takes it: ``TERM``, or the number of one that has no name."""
+    try:
+        return signal.Signals(number).name[3:]
+    except ValueError:  # between SIGRTMIN and SIGRTMAX
+        return str(number)

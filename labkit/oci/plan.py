@@ -39,14 +39,20 @@ class Plan(Value):
 def make(spec: Spec, hierarchies: Hierarchies, no_pivot: bool = False) -> Plan:
     """The whole plan. ``no_pivot`` is for a host whose root is its initramfs, which pivot_root(2) cannot move."""
     host = group.plan(spec.cgroups_path, spec.resources, hierarchies) if spec.cgroups_path else []
+    if "mnt" not in spec.namespaces:
+        # Its mounts are the host's, too; they all lie below this one, whose undo takes them away with it.
+        host = [*host, BindRootOutside(spec.rootfs, stacked_on(spec.rootfs))]
+    return Plan(host, inside(spec, hierarchies, no_pivot))
+
+
+def inside(spec: Spec, hierarchies: Hierarchies, no_pivot: bool = False) -> list[Operation]:
+    """The part of the container's first process."""
     init: list[Operation] = []
     names = [*sysctl.plan(spec), *([SetHostname(spec.hostname)] if spec.hostname else [])]
     if spec.namespaces.get("net") == "":
         names.append(SetLoopbackUp())
     if "mnt" not in spec.namespaces:
-        # Its mounts are the host's, too; they all lie below this one, whose undo takes them away with it.
-        host = [*host, BindRootOutside(spec.rootfs, stacked_on(spec.rootfs))]
-        return Plan(host, [*_filling(spec, hierarchies), *names, ChangeRoot(spec.rootfs)])
+        return [*_filling(spec, hierarchies), *names, ChangeRoot(spec.rootfs)]
     init += [*_taking_apart(spec), BindRoot(spec.rootfs), *_filling(spec, hierarchies), *names]
     init += (
         [MoveRoot(spec.rootfs, revealing_mounts(spec.rootfs))]
@@ -55,7 +61,7 @@ def make(spec: Spec, hierarchies: Hierarchies, no_pivot: bool = False) -> Plan:
     )
     if spec.rootfs_propagation:
         init.append(SetPropagation("/", spec.rootfs_propagation))
-    return Plan(host, init)
+    return init
 
 
 def _taking_apart(spec: Spec) -> list[Operation]:

@@ -94,11 +94,12 @@ def _operation(line: str) -> Operation:
 
 def _undo(line: str) -> None:
     operation = _operation(line)
-    log.emit("undo", command=operation.describe())
+    began = time.monotonic()
     try:
         operation.undo()
     except OSError as error:
         raise KernelError(f"cannot undo '{operation.describe()}': {error.strerror}", errno=error.errno or 0) from error
+    log.emit("undo", where="host", command=operation.describe_undo(), seconds=time.monotonic() - began)
 
 
 def perform(operation: Operation, where: str, emit: Callable[..., None] = log.emit) -> None:
