@@ -45,6 +45,7 @@ class Value:
 
     _fields: tuple[str, ...]
     _defaults: dict[str, object]
+    _kinds: dict[str, str]
 
     def __init_subclass__(cls) -> None:
         """Note the fields of a new subclass."""
@@ -52,6 +53,7 @@ class Value:
         own = cls.__dict__.get("__annotations__", ())  # noqa: RUF063
         earlier = getattr(cls, "_fields", ())
         cls._fields = (*earlier, *(name for name in own if name not in earlier and not name.startswith("_")))
+        cls._kinds = {**getattr(cls, "_kinds", {}), **{name: str(own[name]) for name in own}}
         defaults = {name: cls.__dict__[name] for name in own if name in cls.__dict__}
         cls._defaults = {**getattr(cls, "_defaults", {}), **defaults}
 
@@ -97,9 +99,54 @@ class Value:
         """A copy with other values in some fields."""
         return type(self)(**{**self.__dict__, **named})
 
+    @classmethod
+    def from_json(cls: type[Self], document: Any) -> Self:
+        """What ``as_dict`` gave, from a file that may hold anything. TypeError where a field is not of its type."""
+        if not isinstance(document, dict):
+            raise TypeError(f"it must be an object and is {_name(document)}")
+        made = cls(**document)
+        for name, value in document.items():
+            kind = cls._kinds[name]
+            if not _is_of(kind, value):
+                raise TypeError(f"{name} must be {kind} and is {_name(value)}")
+        return made
+
     def as_dict(self) -> dict[str, Any]:
         """Field name -> value; values and lists in it become what JSON can hold."""
         return {name: _plain(self.__dict__[name]) for name in self._fields}
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "list": list,
+    "dict": dict,
+    "None": type(None),
+}
+"""The first word of an annotation -> what JSON makes of it. Any other word is the caller's own to check."""
+
+
+def _is_of(kind: str, value: Any) -> bool:
+    return any(_is_of_one(part.strip(), value) for part in kind.split(" | "))
+
+
+def _is_of_one(kind: str, value: Any) -> bool:
+    word, _, inner = kind.partition("[")
+    wanted = _TYPES.get(word)
+    if wanted is None:
+        return True
+    if not isinstance(value, wanted) or (isinstance(value, bool) and word != "bool"):
+        return False
+    inside = inner[:-1]
+    if isinstance(value, dict):
+        return all(_is_of_one(inside.partition(", ")[2], part) for part in value.values())
+    return not isinstance(value, list) or all(_is_of_one(inside, part) for part in value)
+
+
+def _name(value: object) -> str:
+    return {dict: "an object", list: "a list", str: "a string", type(None): "null"}.get(type(value), repr(value)[:40])
 
 
 def _plain(value: Any) -> Any:

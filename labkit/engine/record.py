@@ -37,6 +37,9 @@ UPDATES = f"{RUN}/updates"
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
 
 
+STATUSES = ("created", "running", "paused", "restarting", "exited")
+
+
 class State(Value):
     """Where a container is in its life. Times are seconds since the epoch, 0 for not yet."""
 
@@ -148,7 +151,7 @@ class Container(Value):
     def written_state(self) -> State:
         """What its shim wrote last, true or not."""
         try:
-            return _read(f"{self.directory}/state.json", lambda values: State(**values))
+            return read(f"{self.directory}/state.json", state_from_record)
         except FileNotFoundError:
             return State()
 
@@ -174,7 +177,7 @@ def _write(path: str, text: str) -> None:
         ) from error
 
 
-def _read(path: str, make: Callable[[dict[str, Any]], T]) -> T:
+def read(path: str, make: Callable[[dict[str, Any]], T]) -> T:
     """A record as it was written. ConfigError where it is none; FileNotFoundError where there is no such file."""
     try:
         return make(json.loads(textfile.read(path)))
@@ -184,9 +187,17 @@ def _read(path: str, make: Callable[[dict[str, Any]], T]) -> T:
         ) from error
 
 
+def state_from_record(values: dict[str, Any]) -> State:
+    """A state as ``as_dict`` gives it. TypeError or ValueError where it is none."""
+    state = State.from_json(values)
+    if state.status not in STATUSES or not all(abs(moment) < 1e11 for moment in (state.started_at, state.finished_at)):
+        raise ValueError(f"there is no status {state.status!r}, or a time is none")
+    return state
+
+
 def from_record(values: dict[str, Any]) -> Container:
     """A container as ``as_dict`` gives it. TypeError or KeyError where it is none."""
-    return Container(**{**values, "options": Options(**values["options"])})
+    return Container.from_json({**values, "options": Options.from_json(values["options"])})
 
 
 def creation_journal(container_id: str) -> Journal:
@@ -241,7 +252,7 @@ def check_name(name: str) -> str:
 def load(container_id: str) -> Container | None:
     """The container of that whole id; None where there is none, or where it is being made or removed."""
     try:
-        return _read(f"{DATA}/containers/{container_id}/container.json", from_record)
+        return read(f"{DATA}/containers/{container_id}/container.json", from_record)
     except (FileNotFoundError, NotADirectoryError):
         return None
 

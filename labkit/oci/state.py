@@ -150,8 +150,7 @@ def load(root: str, container_id: str) -> Container:
     path = os.path.join(root, check_id(container_id), "state.json")
     try:
         with open(path, encoding="utf-8") as file:
-            fields = jsontext.loads(file.read())
-        return Container(**fields)
+            return Container.from_json(jsontext.loads(file.read()))
     except (FileNotFoundError, NotADirectoryError):
         if os.path.isdir(os.path.dirname(path)):
             return _unwritten(root, container_id)

@@ -1,0 +1,200 @@
+"""Whatever is written in config.json, in a state file or on a command line: a sentence, and never a traceback."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+if sys.platform == "win32":
+    pytest.skip("the guest side is Linux's", allow_module_level=True)
+
+from labkit import textfile
+from labkit.cgroups.detect import Hierarchies
+from labkit.cli import runflags, verb_ps
+from labkit.cli.main import main
+from labkit.cli.oci import spec as oci_spec
+from labkit.cli.oci.main import GLOBAL
+from labkit.cli.options import Call, parse
+from labkit.document import Reader
+from labkit.engine import record
+from labkit.engine.options import Options
+from labkit.engine.record import Container, State
+from labkit.errors import LabkitError
+from labkit.oci import plan, spec, state
+
+
+def bounded(examples: int) -> settings:
+    return settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(
+        ["", "/", "..", "/proc", "CAP_SYS_ADMIN", "pid", "network", "0:0", "-1", "rw", "\0", "a\nb", "bind"]
+    ),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=6), inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+def _rich() -> dict[str, Any]:
+    """runc's own document, with something in each section that it leaves empty."""
+    document = oci_spec.document()
+    document["hooks"] = {"poststop": [{"path": "/bin/true", "args": ["true"], "env": ["A=1"], "timeout": 3}]}
+    document["annotations"] = {"a": "b"}
+    document["mounts"].append({"destination": "/b", "type": "bind", "source": "/tmp", "options": ["rbind", "ro"]})
+    linux = document["linux"]
+    linux["sysctl"] = {"net.ipv4.ip_forward": "1"}
+    linux["devices"] = [{"path": "/dev/x", "type": "c", "major": 1, "minor": 3, "fileMode": 438, "uid": 0, "gid": 0}]
+    linux["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "architectures": ["SCMP_ARCH_X86_64"],
+        "syscalls": [
+            {"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]}
+        ],
+    }
+    linux["resources"] |= {
+        "memory": {"limit": 1 << 26, "swap": 1 << 27, "reservation": 1 << 20},
+        "cpu": {"shares": 100, "quota": 1000, "period": 10000, "cpus": "0", "mems": "0"},
+        "pids": {"limit": 7},
+        "blockIO": {"weight": 100, "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 100}]},
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 1}],
+        "network": {"classID": 1, "priorities": [{"name": "lo", "priority": 1}]},
+        "unified": {"memory.high": "1000000"},
+    }
+    document["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}]
+    return document
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [path] if path else []
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        found += _places(part, (*path, key))
+    return found
+
+
+@st.composite
+def damaged(draw: st.DrawFn, right: dict[str, Any]) -> Any:
+    """The document with one to three places that hold something else, or nothing."""
+    document = copy.deepcopy(right)
+    for _ in range(draw(st.integers(1, 3))):
+        *way, last = draw(st.sampled_from(_places(right)))
+        here = document
+        try:
+            for key in way:
+                here = here[key]
+            if draw(st.booleans()):
+                here[last] = draw(VALUES)
+            else:
+                del here[last]
+        except (KeyError, IndexError, TypeError):
+            continue
+    return document
+
+
+def _a_sentence(error: LabkitError) -> None:
+    assert error.message
+    assert "\n" not in error.message, error.message
+    assert "Traceback" not in error.message
+
+
+HERE = Hierarchies(v2="/sys/fs/cgroup")
+
+
+@bounded(9000)
+@given(damaged(_rich()))
+def test_any_config_json(document: Any) -> None:
+    try:
+        plan.make(spec.parse(document, "/tmp"), HERE)
+    except LabkitError as error:
+        _a_sentence(error)
+
+
+@bounded(2000)
+@given(st.one_of(st.binary(max_size=60), damaged(_rich()).map(lambda value: json.dumps(value).encode()[:-3])))
+def test_any_bytes(text: bytes) -> None:
+    try:
+        Reader.parse(text, "config.json")
+    except LabkitError as error:
+        _a_sentence(error)
+
+
+CONTAINER = Container(
+    "0" * 64,
+    "box",
+    "busybox:latest",
+    "f" * 64,
+    ["sh"],
+    1.0,
+    Options("busybox"),
+    endpoints={"labkit0": {"address": "x"}},
+)
+
+
+@bounded(2500)
+@given(damaged(CONTAINER.as_dict()), damaged(State("running", 1, 2).as_dict()))
+def test_any_record_of_the_engine(tmp_path_factory: pytest.TempPathFactory, container: Any, written: Any) -> None:
+    place = tmp_path_factory.getbasetemp()
+    for name, value in (("container.json", container), ("state.json", written)):
+        textfile.write(str(place / name), json.dumps(value))
+    try:
+        read = record.read(str(place / "container.json"), record.from_record)
+        now = record.read(str(place / "state.json"), record.state_from_record)
+        verb_ps._row(read, now)
+    except LabkitError as error:
+        _a_sentence(error)
+
+
+OCI = state.Container("x", "/r", "/b", "/b/rootfs", "now", {}, "/x", True)
+
+
+@bounded(2500)
+@given(damaged(OCI.as_dict()))
+def test_any_state_of_the_low_level_runtime(tmp_path_factory: pytest.TempPathFactory, document: Any) -> None:
+    root = tmp_path_factory.getbasetemp() / "root"
+    (root / "x").mkdir(parents=True, exist_ok=True)
+    (root / "x" / "state.json").write_text(json.dumps(document))
+    try:
+        state.load(str(root), "x").oci_state("stopped")
+    except LabkitError as error:
+        _a_sentence(error)
+
+
+def _words() -> st.SearchStrategy[list[str]]:
+    known = [f"--{name}" for option in runflags.OPTIONS for name in option.names if len(name) > 1]
+    odd = st.sampled_from(
+        ["", "-", "--", "-p", "-v", "-e", "-it", "80:80", "1-2", ":::", "host", "container:", "64m", "\0"]
+    )
+    # Programs are only asked for where they are; everything else is read and not done.
+    return st.lists(st.one_of(st.sampled_from(known), odd, st.text(max_size=6)), max_size=6)
+
+
+@bounded(5000)
+@given(_words())
+def test_any_flags(words: list[str]) -> None:
+    for known in (runflags.OPTIONS, GLOBAL):
+        try:
+            options, arguments = parse(known, words, stop_at_first=True)
+            if known is runflags.OPTIONS and arguments:
+                runflags.wanted(Call(options, arguments, ["run", *words]))
+        except LabkitError as error:
+            _a_sentence(error)
+
+
+def test_the_programs_answer_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--no-such-flag"]) == 125
+    assert len(capsys.readouterr().err.splitlines()) == 2
