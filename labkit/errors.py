@@ -24,6 +24,13 @@ class LabkitError(Exception):
         self.hint = hint
 
 
+def one_line(text: str) -> str:
+    """The text as a terminal may show it: a name that was typed, or read from a file, may hold anything."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 class UsageError(LabkitError):
     """What was typed cannot be meant: an invalid name, port, address, image or flag."""
 

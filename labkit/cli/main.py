@@ -15,7 +15,7 @@ from importlib import import_module
 from labkit import __version__, log
 from labkit.cli import descriptors
 from labkit.cli.options import Call, Option, check_count, help_of, parse
-from labkit.errors import LabkitError, UsageError
+from labkit.errors import LabkitError, UsageError, one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,9 +145,9 @@ def _help() -> str:
 
 
 def _explain(error: LabkitError, verb: str) -> int:
-    print(f"labkit: {error.message}", file=sys.stderr)
+    print(f"labkit: {one_line(error.message)}", file=sys.stderr)
     if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+        print(f"hint: {one_line(error.hint)}", file=sys.stderr)
     return FAILED if verb in _PASSES_STATUS_ON and not error.passes_status_on else error.exit_status
 
 

@@ -15,6 +15,8 @@ from conftest import labkit
 
 from labkit.oci import defaults
 
+pytestmark = pytest.mark.anywhere
+
 #: What the kernel would run as ``python -c CODE SCRIPT`` if the interpreter were the runtime's own program.
 TRAP = "#!{interpreter} -cprint(open('/proc/self/exe','rb')and'reached')\n"
 

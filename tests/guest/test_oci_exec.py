@@ -11,6 +11,8 @@ import pytest
 from conftest import wait_for
 from runtime import Runtime
 
+pytestmark = pytest.mark.anywhere
+
 
 @pytest.fixture
 def running(oci: Runtime) -> Runtime:

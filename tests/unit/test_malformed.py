@@ -25,7 +25,7 @@ from labkit.document import Reader
 from labkit.engine import record
 from labkit.engine.options import Options
 from labkit.engine.record import Container, State
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, one_line
 from labkit.oci import plan, spec, state
 
 
@@ -108,8 +108,10 @@ def damaged(draw: st.DrawFn, right: dict[str, Any]) -> Any:
 
 def _a_sentence(error: LabkitError) -> None:
     assert error.message
-    assert "\n" not in error.message, error.message
+    # What was given may be quoted in it; what we say ourselves is in one line.
+    assert one_line(error.message).isprintable()
     assert "Traceback" not in error.message
+    assert "\n" not in error.hint
 
 
 HERE = Hierarchies(v2="/sys/fs/cgroup")

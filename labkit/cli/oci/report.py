@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from labkit.errors import UsageError
+from labkit.errors import UsageError, one_line
 
 
 class Report:
@@ -34,9 +34,9 @@ class Report:
         """What the command failed with. A person who reads standard error gets the hint, too."""
         self._write("error", message)
         if self.path:
-            _to_standard_error(f"{message}\n")
+            _to_standard_error(f"{one_line(message)}\n")
         if hint:
-            _to_standard_error(f"hint: {hint}\n")
+            _to_standard_error(f"hint: {one_line(hint)}\n")
 
     def warning(self, message: str) -> None:
         """What went wrong, and does not stop the command."""
