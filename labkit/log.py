@@ -46,6 +46,11 @@ def listen_no_more() -> None:
     _listeners.clear()
 
 
+def is_heard() -> bool:
+    """Whether anybody listens: what takes long to describe need not be described for nobody."""
+    return bool(_listeners)
+
+
 def emit(event: str, **fields: Any) -> None:
     """Tell all listeners."""
     record: Event = {"event": event, "time": time.time(), **fields}

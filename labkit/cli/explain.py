@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 
 from labkit import log
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from labkit.log import Event
 
 _DIM, _BOLD, _PLAIN = "\033[2m", "\033[1m", "\033[0m"
-_ID = re.compile(r"\b[0-9a-f]{64}\b")
 _WHO = {
     "host": "out here: what this command and the container's shim do",
     "init": "in there: what the container's first process does in its new namespaces, before it becomes the program",
@@ -29,6 +27,9 @@ class Explainer:
     """Prints operations. Colours only on a terminal, and not with NO_COLOR (no-color.org)."""
 
     def __init__(self) -> None:
+        import re  # local: every run imports this module, and few explain
+
+        self.identifier = re.compile(r"\b[0-9a-f]{64}\b")
         self.colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         self.container = ""
         self.where = ""
@@ -41,7 +42,7 @@ class Explainer:
         if not command:  # it goes with something else
             return
         if not self.container:
-            found = _ID.search(command)
+            found = self.identifier.search(command)
             if found:
                 self.container = found[0]
                 self._print("", f"ID={self.container}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from labkit.cli.options import Option, Options
 from labkit.errors import UsageError
 from labkit.value import TYPE_CHECKING
@@ -55,6 +53,8 @@ def _quota(cpus: float) -> dict[str, int]:
 
 
 def _processors(text: str) -> str:
+    import re  # local, as below: most containers have no limits
+
     if not re.fullmatch(r"[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*", text):
         raise UsageError(f"'{text}' is no list of processors", "write numbers and ranges, as --cpuset-cpus 0-1,3")
     return text
@@ -92,6 +92,8 @@ def _pids(limit: int | None) -> dict[str, int]:
 
 def parse_size(text: str) -> int:
     """``512m`` in bytes, as docker reads it: b, k, m, g, powers of 1024. UsageError for anything else."""
+    import re
+
     match = re.fullmatch(r"([0-9]{1,15})([bkmg]?)b?", text.lower())
     if not match:
         raise UsageError(f"'{text}' is no size", "write a number and b, k, m or g, as --memory 64m")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from shlex import quote
-
 from labkit import textfile
 from labkit.operations import Operation
+from labkit.quoting import quote
 
 
 class WriteFile(Operation):

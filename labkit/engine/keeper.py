@@ -10,7 +10,7 @@ import os
 import socket
 import time
 
-from labkit import log, textfile
+from labkit import textfile
 from labkit.cgroups import group
 from labkit.cgroups.detect import detect
 from labkit.engine import record, restart, runtimes
@@ -46,10 +46,6 @@ class Keeper:
         """What the container writes: its terminal's master, or two pipes."""
         self.input = -1
         """Where others write for it: the same master, or the end of a pipe."""
-        log.listen(self._forward)
-
-    def _forward(self, event: dict[str, Any]) -> None:
-        self.command.tell(**event)
 
     def tell_all(self, **event: Any) -> None:
         """Tell everybody who is attached."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import select
 import time
+
+from labkit import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class LogWriter:
     def _entry(self, stream: str, line: bytes) -> None:
         entry = {"time": time.time(), "stream": stream, "log": line.decode(errors="replace")}
         with contextlib.suppress(OSError):  # a full disk costs lines of the log, not the container
-            self.file.write(json.dumps(entry) + "\n")
+            self.file.write(jsontext.dumps(entry) + "\n")
 
     def finish_lines(self) -> None:
         """Write what had no end: its program is through."""

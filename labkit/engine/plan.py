@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from shlex import quote
 
 from labkit.engine.record import NAMES, Container
 from labkit.errors import ConflictError
 from labkit.images.store import Image
 from labkit.operations import Operation
 from labkit.operations.files import MakeDirectory, MakeTree
+from labkit.quoting import quote
 from labkit.storage import DRIVERS
 
 

@@ -9,11 +9,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 
-from labkit import textfile
+from labkit import jsontext, textfile
 from labkit.cgroups import freezer
 from labkit.cgroups.detect import here
 from labkit.engine.options import Options
@@ -34,7 +32,9 @@ NAMES = f"{DATA}/names"
 UPDATES = f"{RUN}/updates"
 
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
+_ALPHANUMERIC = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_LONGEST_NAME = 63
+_PUNCTUATION = dict.fromkeys(map(ord, "_.-"))
 
 
 STATUSES = ("created", "running", "paused", "restarting", "exited")
@@ -132,7 +132,7 @@ class Container(Value):
 
     def save(self) -> None:
         """Write it, for others to find."""
-        _write(f"{self.directory}/container.json", json.dumps(self.as_dict(), indent=1))
+        _write(f"{self.directory}/container.json", jsontext.dumps(self.as_dict()))
 
     def state(self) -> State:
         """What it is doing now. A first process that is gone without a word means that its shim died, too.
@@ -165,7 +165,7 @@ class Container(Value):
 
     def save_state(self, state: State) -> None:
         """Write it in one step."""
-        _write(f"{self.directory}/state.json", json.dumps(state.as_dict()))
+        _write(f"{self.directory}/state.json", jsontext.dumps(state.as_dict()))
 
 
 def _write(path: str, text: str) -> None:
@@ -180,7 +180,7 @@ def _write(path: str, text: str) -> None:
 def read(path: str, make: Callable[[dict[str, Any]], T]) -> T:
     """A record as it was written. ConfigError where it is none; FileNotFoundError where there is no such file."""
     try:
-        return make(json.loads(textfile.read(path)))
+        return make(jsontext.loads(textfile.read(path)))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"{path} cannot be read: {error}", "another version of labkit wrote it, or it is damaged; remove it by hand"
@@ -242,7 +242,8 @@ def _stop_mark(container: Container) -> str:
 
 def check_name(name: str) -> str:
     """UsageError for what cannot be a container's name (it becomes a file's name and a host's)."""
-    if not _NAME.fullmatch(name):
+    possible = 0 < len(name) <= _LONGEST_NAME and name[0] in _ALPHANUMERIC
+    if not possible or not _ALPHANUMERIC.issuperset(name.translate(_PUNCTUATION)):
         raise UsageError(
             f"'{name}' is no container name", "up to 63 letters, digits, and _ . - after the first, as --name redis-1"
         )

@@ -9,6 +9,7 @@ import contextlib
 import os
 import socket
 
+from labkit import log
 from labkit.cgroups import group
 from labkit.cgroups.operations import MakeGroup
 from labkit.engine.record import RUN
@@ -87,7 +88,7 @@ def create(
     specification = spec.load(container.directory)
     todo = plan.make(specification, hierarchies)
     journal.run(todo.host)
-    return launch.create(specification, todo, hierarchies, stdio, Extras(console=console))
+    return launch.create(specification, todo, hierarchies, stdio, Extras(console=console, explained=log.is_heard()))
 
 
 class CreateByRuntime(Operation):

@@ -47,6 +47,8 @@ def _main(channel: socket.socket, lease: Lease, pipes: Pipes) -> NoReturn:
         line = Line(channel)
         request = line.read()
         if "container" in request:
+            if request["heard"]:
+                log.listen(lambda event: line.tell(**event))
             at_work = keeper.Keeper(line, record.from_record(request["container"]), sinks, request["fresh"])
             code = at_work.run()
             lease.release()

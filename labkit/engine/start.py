@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 
-from labkit import log, textfile
+from labkit import jsontext, log, textfile
 from labkit.cgroups.detect import here
 from labkit.engine import bundle, create, lease, networking, plan, record, shim
 from labkit.engine.lease import Lease
@@ -69,7 +68,7 @@ def _launch(container: Container, image: Image, taken: Lease, attached: bool, fr
         if fresh:
             create.make(container)
         container = _prepare(container, image)
-        wire.go(container.as_dict(), fresh)
+        wire.go(container.as_dict(), fresh, log.is_heard())
         pid = _wait_for_start(wire)
         taken.let_go()  # from here on the shim alone is responsible
     except BaseException:
@@ -88,7 +87,7 @@ def _prepare(container: Container, image: Image) -> Container:
     running.run(networking.name_file_operations(container))
     running.run(networking.operations(container))
     document = bundle.specification(container, image, here())
-    textfile.write(f"{container.directory}/config.json", json.dumps(document, indent=1))
+    textfile.write(f"{container.directory}/config.json", jsontext.dumps(document))
     return container
 
 

@@ -8,10 +8,10 @@ terminal's master, or the writing end of its standard input.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 
+from labkit import jsontext
 from labkit.errors import InfrastructureError
 from labkit.value import TYPE_CHECKING, Value
 
@@ -65,12 +65,12 @@ class Line:
                 return {"event": "end"}
             self._pending += data
         line, _, self._pending = self._pending.partition(b"\n")
-        document: dict[str, Any] = json.loads(line)
+        document: dict[str, Any] = jsontext.loads(line)
         return document
 
     def write(self, descriptors: Sequence[int] = (), /, **fields: Any) -> None:
         """A line, with descriptors. OSError where the peer is gone."""
-        line = f"{json.dumps(fields)}\n".encode()
+        line = f"{jsontext.dumps(fields)}\n".encode()
         rights = b"".join(number.to_bytes(4, "little") for number in descriptors)
         if rights:
             sent = self.channel.sendmsg([line], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
@@ -90,9 +90,12 @@ class Line:
 class Wire(Line):
     """The starting command's end of the socket to the shim."""
 
-    def go(self, container: dict[str, Any], fresh: bool) -> None:
-        """The host's part is done: make the process. ``fresh``: a failure takes the container's making back, too."""
-        self._say(container=container, fresh=fresh)
+    def go(self, container: dict[str, Any], fresh: bool, heard: bool) -> None:
+        """The host's part is done: make the process. ``fresh``: a failure takes the container's making back, too.
+
+        ``heard``: we want to hear of each operation.
+        """
+        self._say(container=container, fresh=fresh, heard=heard)
 
     def start(self) -> None:
         """The answer to ``created``: let the program run. A shim whose command died before this takes all back."""

@@ -7,10 +7,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 
-from labkit import textfile
+from labkit import jsontext, textfile
 from labkit.errors import ConfigError, NotFoundError
 from labkit.images import reference
 from labkit.value import TYPE_CHECKING, Value
@@ -66,7 +65,7 @@ def save(image: Image) -> None:
     """Let the image's name stand for it; what the name stood for before loses it."""
     path = _file(image.reference)
     os.makedirs(IMAGES, exist_ok=True)
-    textfile.replace(path, json.dumps(image.as_dict(), indent=1))
+    textfile.replace(path, jsontext.dumps(image.as_dict()))
 
 
 def find(text: str) -> Image:
@@ -91,6 +90,6 @@ def everything() -> list[Image]:
 
 def _read(path: str) -> Image:
     try:
-        return Image(**json.loads(textfile.read(path)))
+        return Image(**jsontext.loads(textfile.read(path)))
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", "remove it, and load the image again") from error

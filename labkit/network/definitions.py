@@ -6,13 +6,12 @@ A definition is not yet a bridge: that comes with the first container and goes w
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import struct
 import time
 import zlib
 
-from labkit import textfile
+from labkit import jsontext, textfile
 from labkit.errors import ConfigError, ConflictError, NotFoundError, UsageError
 from labkit.network import ipam, netlink, store
 from labkit.network.model import DEFAULT, Network
@@ -57,7 +56,7 @@ def everything() -> list[Network]:
 
 def _load(path: str) -> Network:
     try:
-        return Network(**json.loads(textfile.read(path)))
+        return Network(**jsontext.loads(textfile.read(path)))
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", "it is damaged; remove it by hand") from error
 
@@ -99,7 +98,7 @@ def create(
         )
         _check_vlan(network, known)
         os.makedirs(DIRECTORY, mode=0o700, exist_ok=True)
-        textfile.replace(f"{DIRECTORY}/{name}.json", json.dumps(network.as_dict(), indent=1))
+        textfile.replace(f"{DIRECTORY}/{name}.json", jsontext.dumps(network.as_dict()))
     return network
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from shlex import quote
 
 from labkit import textfile
 from labkit.errors import KernelError
 from labkit.kernel import mounts, namespaces
 from labkit.network import netlink
 from labkit.operations import Operation
+from labkit.quoting import quote
 
 #: Where ip-netns(8) looks: a namespace is a file with the namespace's own link mounted on it.
 NETNS_DIRECTORY = "/run/netns"

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from shlex import quote
 
 from labkit import textfile
 from labkit.network.store import RUN_DIRECTORY, locked
 from labkit.operations import Operation
+from labkit.quoting import quote
 
 _MARK = "# names in its networks, kept by labkit\n"
 

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from shlex import quote
 
 from labkit import textfile
 from labkit.errors import ConflictError
@@ -18,6 +17,7 @@ from labkit.network import ipam, portmap
 from labkit.network.model import Network
 from labkit.network.portmap import PortMapping
 from labkit.operations import Journal, Operation
+from labkit.quoting import quote
 
 RUN_DIRECTORY = "/run/labkit/networks"
 

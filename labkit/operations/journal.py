@@ -99,11 +99,14 @@ def _undo(line: str) -> None:
         operation.undo()
     except OSError as error:
         raise KernelError(f"cannot undo '{operation.describe()}': {error.strerror}", errno=error.errno or 0) from error
-    log.emit("undo", where="host", command=operation.describe_undo(), seconds=time.monotonic() - began)
+    if log.is_heard():
+        log.emit("undo", where="host", command=operation.describe_undo(), seconds=time.monotonic() - began)
 
 
 def perform(operation: Operation, where: str, emit: Callable[..., None] = log.emit) -> None:
     """Do an operation and tell the listeners: ``where`` it is done (host or init), the command, the seconds it took."""
     started = time.monotonic()
     operation.do()
+    if emit is log.emit and not log.is_heard():
+        return
     emit("operation", where=where, command=operation.describe(), seconds=time.monotonic() - started)

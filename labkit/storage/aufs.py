@@ -13,12 +13,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from shlex import quote
 
 from labkit.errors import KernelError, LabkitError
 from labkit.kernel import kmsg, mounts, probes
 from labkit.operations import Operation
 from labkit.operations.files import MakeTree
+from labkit.quoting import quote
 
 LAYER_FORM = "aufs"
 """Which form of a layer it reads; see images/layers.py."""
