@@ -43,6 +43,7 @@ VERBS = {
     "logs": "show what a container wrote",
     "port": "show where a container's published ports lead from",
     "diff": "show what a container has changed in its root file system",
+    "cp": "copy files out of a container, or into one",
     "inspect": "show all that is known of a container or an image, as JSON",
     "explain": "show what a container was made by, and what the kernel says of it now",
     "images": "list images",
