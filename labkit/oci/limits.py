@@ -29,6 +29,8 @@ def update(container: Container, wanted: dict[str, Any]) -> None:
     try:
         if container.status() == "stopped":
             raise ConflictError("cannot update a stopped container", "see 'labkit-oci state'")
+        changes = Journal(os.path.join(container.directory, "update"))
+        changes.undo()  # what an update that was killed half-way has left
         path = os.path.join(container.directory, "config.json")
         with open(path, "rb") as file:
             document = Reader.parse(file.read(), FILE).object
@@ -37,7 +39,6 @@ def update(container: Container, wanted: dict[str, Any]) -> None:
         linux["resources"] = _merged(before, wanted)
         changed = limits.to_change(before, {section: value for section, value in wanted.items() if value is not None})
         checked = resources.read(Reader(changed, FILE, "linux.resources"), default_devices=False)
-        changes = Journal(os.path.join(container.directory, "update"))
         changes.run(group.change(container.cgroups_path, checked, here()))
         textfile.remove(changes.path)  # done for good
         textfile.replace(path, jsontext.dumps(document))
