@@ -48,13 +48,15 @@ VERBS = {
     "explain": "show what a container was made by, and what the kernel says of it now",
     "images": "list images",
     "load": "load images from an archive",
+    "spec": "print the specification that a run would use",
+    "volume": "directories that outlive containers: create, list, show and remove them",
     "gc": "take back what killed commands and containers left behind",
 }
 
 #: docker's status for "labkit itself failed", where the status is otherwise the container's own.
 FAILED = 125
 _HELP = Option(("help", "h"), "show this")
-_PASSES_STATUS_ON = ("run", "create", "start", "attach", "exec")
+_PASSES_STATUS_ON = ("run", "create", "start", "attach", "exec", "spec")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

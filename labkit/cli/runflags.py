@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit.cli import limitflags
+from labkit.cli import limitflags, specflags
 from labkit.cli.options import Option
 from labkit.engine import bundle
 from labkit.engine.options import Options
@@ -28,6 +28,8 @@ OPTIONS = (
     Option(("rm",), "remove it when it has ended"),
     Option(("restart",), "no, always, unless-stopped or on-failure[:TIMES]", "POLICY", ""),
     *limitflags.OPTIONS,
+    *limitflags.DISK_OPTIONS,
+    *specflags.OPTIONS,
     Option(("storage-driver",), "overlay or aufs (by default the first that is here)", "NAME", ""),
     Option(("runtime",), "labkit-oci (the default), runc or crun", "NAME", ""),
     Option(("explain",), "print each operation as it is done"),
@@ -37,8 +39,7 @@ OPTIONS = (
 def wanted(call: Call) -> Options:
     """Everything is looked at before anything is done. UsageError says what cannot be meant."""
     flags = call.options
-    resources = limitflags.resources(flags)
-    limitflags.check_swap(resources.get("memory", {}))
+    resources = limitflags.for_new(flags)
     if flags.name:
         from labkit.engine.record import check_name
 
@@ -47,7 +48,7 @@ def wanted(call: Call) -> Options:
         image=call.arguments[0],
         command=call.arguments[1:],
         name=flags.name,
-        env=bundle.environment_entries(flags.env),
+        env=[*variables_of(flags.env_file), *bundle.environment_entries(flags.env)],
         interactive=flags.interactive,
         tty=flags.tty,
         publish=flags.publish,
@@ -63,9 +64,19 @@ def wanted(call: Call) -> Options:
         storage_driver=bundle.check_storage_driver(flags.storage_driver),
         restart=flags.restart,
         runtime=flags.runtime,
+        **specflags.wanted(flags),
     )
     _check(options)
     return options
+
+
+def variables_of(paths: list[str]) -> list[str]:
+    """The variables of ``--env-file``."""
+    if not paths:
+        return []
+    from labkit.cli import wordlists  # local: few runs have any
+
+    return wordlists.variables(paths)
 
 
 def _check(options: Options) -> None:

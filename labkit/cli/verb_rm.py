@@ -4,6 +4,7 @@ Examples:
   labkit rm redis
   labkit rm -f $(labkit ps -aq)     running ones, too
   labkit rm --dry-run redis         the same as a script, nothing done
+  labkit rm -v redis                and the data that it kept in volumes without names
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ COMMAND = Command(
         Option(("force", "f"), "kill those that run"),
         Option(("explain",), "print each operation as it is done"),
         Option(("dry-run",), "print what would be done as a shell script, and do nothing"),
+        Option(("volumes", "v"), "their volumes without names, too"),
     ),
     most=-1,
 )
@@ -30,12 +32,12 @@ def main(call: Call) -> int:
         from labkit.engine import undoscript  # local: only dry runs need it
 
         for _, container in found:
-            print(undoscript.remove(container, call.options.force, call.words), end="")
+            print(undoscript.remove(container, call.options.force, call.options.volumes, call.words), end="")
         return 0
     if call.options.explain:
         explain.listen()
     for word, container in found:
         with explain.by_shim(container, call.options.explain):
-            lifecycle.remove(container, call.options.force)
+            lifecycle.remove(container, call.options.force, call.options.volumes)
         print(word)
     return 0

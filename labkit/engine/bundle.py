@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from labkit.cgroups import group
 from labkit.cgroups.detect import Hierarchies
-from labkit.engine import networking
+from labkit.engine import filesystems, networking, rights, sharing, users
 from labkit.engine.options import Options
 from labkit.engine.record import Container
 from labkit.errors import UsageError
 from labkit.images.store import Image
-from labkit.oci import defaults
 from labkit.storage import DRIVERS
 from labkit.value import TYPE_CHECKING
 
@@ -22,76 +22,116 @@ _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def command_of(image: Image, options: Options) -> list[str]:
-    """The image's entry point, then the command given, or else the image's. UsageError if both are empty."""
-    user = image.config.get("User") or "root"
-    if user not in ("root", "0", "0:0", "root:root"):
-        raise UsageError(f"the image {image.reference} runs as the user {user}, which labkit cannot do yet")
-    entrypoint = image.config.get("Entrypoint") or []
-    command = [*entrypoint, *(options.command or image.config.get("Cmd") or [])]
+    """The entry point, then the command given, or else the image's; UsageError if both are empty.
+
+    An entry point of one's own makes the image's command meaningless, as with docker.
+    """
+    own = options.entrypoint is not None
+    entrypoint = options.entrypoint if own else image.config.get("Entrypoint")
+    default = None if own else image.config.get("Cmd")
+    command = [*(entrypoint or []), *(options.command or default or [])]
     if not command:
         raise UsageError(f"the image {image.reference} names no program", "give one after the image's name")
     return command
 
 
-def environment_of(image: Image, options: Options, hostname: str) -> list[str]:
-    """PATH and HOSTNAME, the image's, then those given; a later one wins."""
+def environment_of(image: Image, options: Options, hostname: str, home: str = "/root") -> list[str]:
+    """PATH, HOSTNAME and HOME, the image's, then those given; a later one wins."""
     variables: dict[str, str] = {}
-    for entry in [_PATH, f"HOSTNAME={hostname}", "HOME=/root", *(image.config.get("Env") or []), *options.env]:
+    first = [_PATH, f"HOSTNAME={hostname}", *(["TERM=xterm"] if options.tty else []), f"HOME={home}"]
+    for entry in [*first, *(image.config.get("Env") or []), *options.env]:
         name, _, value = entry.partition("=")
         variables[name] = value
     return [f"{name}={value}" for name, value in variables.items()]
 
 
 def specification(container: Container, image: Image, hierarchies: Hierarchies) -> dict[str, Any]:
-    """The config.json of a container. Namespaces are new ones, except the network's, which is joined by its path.
+    """The config.json of a container; what it joins must be there by now.
 
-    Devices are filtered. Where the machine's cgroups cannot do that, nobody in the container may make any.
+    Where its root file system is mounted, users are looked up in that, and otherwise in the image's layers.
     """
     options = container.options
     filtered = group.filters_devices(hierarchies)
-    granted = [name for name in defaults.CAPABILITIES if filtered or name != "CAP_MKNOD"]
-    capabilities = dict.fromkeys(("bounding", "effective", "permitted"), granted)
-    # All devices, or none but those that every container has.
-    resources = {**options.resources, "devices": [{"allow": not filtered, "access": "rwm"}]}
-    namespaces: list[dict[str, str]] = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "cgroup")]
-    network = networking.namespace_path(container)
-    if network is not None:
-        namespaces.append({"type": "network", "path": network} if network else {"type": "network"})
+    nodes, rules = _devices(options, filtered)
+    mounts = filesystems.mounts(container)
+    propagation = filesystems.propagation(mounts)
+    masked, readonly = rights.hidden(options)
+    granted = rights.granted(options, filtered)
+    filter_ = rights.seccomp(options, granted, _has_seccomp(options))
+    linux = {
+        "namespaces": _namespaces(container),
+        "cgroupsPath": container.cgroups_path,
+        "resources": {**options.resources, "devices": rules},
+        "maskedPaths": masked,
+        "readonlyPaths": readonly,
+        **sharing.mappings(options),
+    }
+    more = {"devices": nodes, "sysctl": options.sysctls, "seccomp": filter_, "rootfsPropagation": propagation}
+    linux |= {name: value for name, value in more.items() if value}
     return {
         "ociVersion": "1.0.2",
-        "process": {
-            "args": container.command,
-            "env": environment_of(image, options, networking.host_name(container)),
-            "cwd": image.config.get("WorkingDir") or "/",
-            "user": {"uid": 0, "gid": 0},
-            "terminal": options.tty,
-            "capabilities": capabilities,
-        },
-        "root": {"path": container.rootfs},
-        "hostname": networking.host_name(container),
-        "mounts": defaults.mounts() + _name_files(container),
-        "linux": {
-            "namespaces": namespaces,
-            "cgroupsPath": container.cgroups_path,
-            "resources": resources,
-            "maskedPaths": defaults.MASKED_PATHS,
-            "readonlyPaths": defaults.READONLY_PATHS,
-        },
+        "process": _process(container, image, granted),
+        "root": {"path": container.rootfs, "readonly": options.read_only},
+        **({"hostname": networking.host_name(container)} if options.uts != "host" else {}),
+        "mounts": mounts,
+        "linux": linux,
     }
 
 
-def _name_files(container: Container) -> list[dict[str, Any]]:
-    if container.network == "host":
-        return []
-    return [
-        {
-            "destination": f"/etc/{name}",
-            "type": "bind",
-            "source": f"{container.directory}/{name}",
-            "options": ["bind", "rprivate"],
-        }
-        for name in ("hostname", "hosts", "resolv.conf")
-    ]
+def _devices(options: Options, filtered: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    if not (options.privileged or options.devices or options.device_rules):
+        return [], [{"allow": not filtered, "access": "rwm"}]
+    from labkit.engine import devices  # local: most have none
+
+    return devices.of(options, filtered)
+
+
+def _process(container: Container, image: Image, granted: list[str]) -> dict[str, Any]:
+    options = container.options
+    roots = [container.rootfs] if os.path.isdir(container.rootfs) else image.lowers()
+    user = users.find(roots, options.user or image.config.get("User") or "", options.groups)
+    process: dict[str, Any] = {
+        "terminal": options.tty,
+        "args": [filesystems.INIT, "--", *container.command] if options.init else container.command,
+        "env": environment_of(image, options, networking.host_name(container), user.home),
+        "cwd": options.workdir or image.config.get("WorkingDir") or "/",
+        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": user.groups},
+        # As execve(2) does it: root has what is in the bounding set, and nobody else has anything.
+        "capabilities": {"bounding": granted, **dict.fromkeys(("effective", "permitted"), [] if user.uid else granted)},
+        "noNewPrivileges": "no-new-privileges" in options.security,
+    }
+    if options.ulimits:
+        process["rlimits"] = [_rlimit(text) for text in options.ulimits]
+    if options.oom_score_adj is not None:
+        process["oomScoreAdj"] = options.oom_score_adj
+    return process
+
+
+def _rlimit(text: str) -> dict[str, Any]:
+    name, _, numbers = text.partition("=")
+    soft, _, hard = numbers.partition(":")
+    return {"type": name, "soft": int(soft), "hard": int(hard)}
+
+
+def _namespaces(container: Container) -> list[dict[str, str]]:
+    network = networking.namespace_path(container)
+    if network is None:
+        return sharing.namespaces(container.options)
+    joined = {"type": "network", **({"path": network} if network else {})}
+    return [*sharing.namespaces(container.options), joined]
+
+
+def _has_seccomp(options: Options) -> bool:
+    """Whether the default filter can be had; if not, that is said. Other runtimes bring their own library."""
+    if options.runtime not in ("", "labkit-oci"):
+        return True
+    from labkit.oci import filtercache  # local: it brings ctypes
+
+    if filtercache.has_library():
+        return True
+    if not options.privileged and "seccomp=unconfined" not in options.security and not options.seccomp:
+        print("labkit: no filter of system calls is set, since libseccomp is not installed", file=sys.stderr)
+    return False
 
 
 def environment_entries(entries: list[str]) -> list[str]:

@@ -16,6 +16,10 @@ from labkit.images import store
 from labkit.images.store import Image
 from labkit.kernel import namespaces
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _ADJECTIVES = "brave calm clever eager gentle happy keen lucky merry quiet quick shy sunny swift tidy witty".split()
 _ANIMALS = "ant bear crab crow deer duck finch fox frog gull hare heron lynx mole newt otter owl seal swan wren".split()
 
@@ -26,6 +30,13 @@ def new_container(options: Options, image: Image) -> Container:
     container_id = random.hex()
     words = _ADJECTIVES[random[-1] % len(_ADJECTIVES)], _ANIMALS[random[-2] % len(_ANIMALS)]
     name = options.name or f"{'_'.join(words)}_{container_id[:4]}"
+    changes: dict[str, Any] = {"runtime": runtimes.check(options.runtime)}
+    if options.mounts or image.config.get("Volumes"):
+        from labkit.engine import volumes  # local: most containers have none
+
+        changes["mounts"] = volumes.named(options, image.config.get("Volumes"), container_id)
+    if not options.stop_signal and image.config.get("StopSignal"):
+        changes["stop_signal"] = image.config["StopSignal"]
     return Container(
         id=container_id,
         name=record.check_name(name),
@@ -33,7 +44,7 @@ def new_container(options: Options, image: Image) -> Container:
         image_id=image.id,
         command=bundle.command_of(image, options),
         created=time.time(),
-        options=options.changed(runtime=runtimes.check(options.runtime)),
+        options=options.changed(**changes),
         storage_driver=storage.choose(options.storage_driver),
     )
 

@@ -17,9 +17,11 @@ from labkit.value import Value, field
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
+    from typing import Any
 
     from labkit.engine.record import State
     from labkit.oci.launch import Created
+    from labkit.oci.spec import Process
 
 
 class Request(Value):
@@ -63,28 +65,64 @@ def beside(container: Container, request: Request) -> oci_exec.Beside:
 
 def _beside(container: Container, request: Request, state: State) -> oci_exec.Beside:
     specification = spec.load(container.directory)
-    base = specification.process
-    process = base.changed(
-        args=request.args,
-        env=[*base.env, *request.env, *(["TERM=xterm"] if request.tty else [])],
-        cwd=request.workdir or base.cwd,
-        terminal=request.tty,
-    )
     return oci_exec.Beside(
-        process=process,
+        process=specification.process.changed(**_changes(container, request, specification.process)),
         target=state.pid,
         cgroups_path=container.cgroups_path,
-        seccomp=specification.seccomp,
+        seccomp=None if request.privileged else specification.seccomp,
         personality=specification.personality,
     )
 
 
+def _changes(container: Container, request: Request, base: Process) -> dict[str, Any]:
+    """What is not as it is with the container's first process."""
+    changes: dict[str, Any] = {
+        "args": request.args,
+        "cwd": request.workdir or base.cwd,
+        "terminal": request.tty,
+    }
+    capabilities, variables = base.capabilities, base.env
+    if request.user:
+        from labkit.engine import users  # local, as below: few ask for another user
+
+        user = users.find([container.rootfs], request.user, [])
+        changes |= {"uid": user.uid, "gid": user.gid, "additional_gids": user.groups}
+        variables = [f"HOME={user.home}" if entry.startswith("HOME=") else entry for entry in variables]
+        # As execve(2) does it: root has what is in the bounding set, and nobody else has anything.
+        held = capabilities["bounding"] if user.uid == 0 else []
+        capabilities = {**capabilities, "effective": held, "permitted": held}
+    if request.privileged:
+        from labkit.engine import rights
+
+        capabilities = {**capabilities, **dict.fromkeys(("bounding", "effective", "permitted"), rights.our_own())}
+        changes["no_new_privileges"] = False
+    changes["capabilities"] = capabilities
+    changes["env"] = [*variables, *request.env, *(["TERM=xterm"] if request.tty else [])]
+    return changes
+
+
 def _by_runtime(container: Container, request: Request) -> None:
-    """Become the other runtime's own exec: it knows its containers."""
+    """Become the other runtime's own exec: it knows its containers. Its filter of system calls stays in any case."""
+    import json  # local: only for other runtimes
+
+    specification = spec.load(container.directory)
+    changes = _changes(container, request, specification.process)
+    with open(f"{container.directory}/config.json", "rb") as file:
+        process = json.load(file)["process"]
+    process |= {name: changes[name] for name in ("args", "cwd", "terminal", "env", "capabilities")}
+    process["noNewPrivileges"] = changes.get("no_new_privileges", process.get("noNewPrivileges", False))
+    if request.user:
+        process["user"] = {
+            "uid": changes["uid"],
+            "gid": changes["gid"],
+            "additionalGids": changes["additional_gids"],
+        }
+    # A file without a name: it goes with whoever reads it.
+    file_of_process = os.memfd_create("process.json", 0)
+    with open(file_of_process, "w", encoding="utf-8", closefd=False) as file_:
+        json.dump(process, file_)
     words = [runtimes.path_of(container.runtime), "--root", f"{RUN}/{container.runtime}", "exec"]
-    words += [word for variable in request.env for word in ("--env", variable)]
-    words += ["--cwd", request.workdir] if request.workdir else []
-    words += ["--user", request.user] if request.user else []
+    words += ["--process", f"/proc/self/fd/{file_of_process}"]
     words += ["--tty"] if request.tty else []
     words += ["--detach"] if request.detach else []
-    os.execv(words[0], [*words, container.id, *request.args])  # noqa: S606 - no shell is meant
+    os.execv(words[0], [*words, container.id])  # noqa: S606 - no shell is meant

@@ -41,6 +41,7 @@ def collect(only: str = "") -> list[str]:
             first_error = first_error or error
     _networks()
     _half_unpacked_layers()
+    _half_made_volumes()
     _updates()
     for container in to_restart:
         try:
@@ -133,6 +134,13 @@ def _half_unpacked_layers() -> None:
                 import shutil  # local, as above: it takes 3 ms, and every command of ours begins here
 
                 shutil.rmtree(f"{LAYERS}/{name}", ignore_errors=True)
+
+
+def _half_made_volumes() -> None:
+    if os.path.isdir(f"{DATA}/volumes"):
+        from labkit.engine import volumes  # local: only needed where there are any
+
+        volumes.clean_up()
 
 
 def _updates() -> None:

@@ -17,6 +17,7 @@ from labkit.operations.journal import perform
 
 #: Seconds for a shim to take everything back after the end of its container, on a slow machine.
 _PATIENCE = 30.0
+_FOR_EVER = 7 * 86400.0
 
 
 def stop(container: Container, seconds: float | None = None) -> None:
@@ -39,10 +40,13 @@ def stop(container: Container, seconds: float | None = None) -> None:
 
 
 def patience(container: Container, seconds: float | None) -> float:
-    """How long it has to end after its stop signal: ``seconds`` if given, or its own option, or 10."""
-    if seconds is not None:
-        return seconds
-    return 10.0 if container.options.stop_timeout is None else container.options.stop_timeout
+    """How long it has to end after its stop signal: ``seconds`` if given, or its own option, or 10.
+
+    docker's -1 is for ever; poll(2) cannot wait that long in one call, and a week is enough.
+    """
+    if seconds is None:
+        seconds = 10.0 if container.options.stop_timeout is None else container.options.stop_timeout
+    return seconds if seconds >= 0 else _FOR_EVER
 
 
 def stop_signal(container: Container) -> int:
@@ -74,14 +78,21 @@ def _thaw(container: Container) -> None:
         freezer.thaw(container.cgroups_path, here())
 
 
-def remove(container: Container, force: bool = False) -> None:
-    """Take back its making: name, writable layer, log. ConflictError if it runs and ``force`` is not given."""
+def remove(container: Container, force: bool = False, with_volumes: bool = False) -> None:
+    """Take back its making: name, writable layer, log; its volumes without names ``with_volumes``.
+
+    ConflictError if it runs and ``force`` is not given.
+    """
     check_removable(container, force)
     stop(container, seconds=0)
     taken = lease.take(container.id)
     if taken is None:
         raise ConflictError(f"another command is at work on {container.name}", "try again in a moment")
     try:
+        if container.options.mounts and not with_volumes:
+            from labkit.engine import volumes  # local: most have none
+
+            volumes.keep(container)
         container.forget_state()
         record.creation_journal(container.id).undo()
         taken.release()

@@ -32,36 +32,43 @@ class Options(Value):
     """A small first process that reaps and passes signals on."""
     stop_signal: str = ""
     stop_timeout: float | None = None
-    """Seconds between it and SIGKILL."""
+    """Seconds between it and SIGKILL; below zero for ever."""
     ulimits: list[str] = field(default_factory=list)
+    """``RLIMIT_NOFILE=SOFT:HARD``."""
     labels: dict[str, str] = field(default_factory=dict)
 
     # its rights
     cap_add: list[str] = field(default_factory=list)
     cap_drop: list[str] = field(default_factory=list)
     security: list[str] = field(default_factory=list)
-    """``seccomp=unconfined``, ``no-new-privileges`` and the like."""
+    """``no-new-privileges``, ``seccomp=unconfined``, ``mask=PATH``, ``unmask=PATH``."""
+    seccomp: dict[str, Any] = field(default_factory=dict)
+    """A profile in the specification's form; empty for the default one."""
     privileged: bool = False
     devices: list[str] = field(default_factory=list)
+    """``HOST:CONTAINER:rwm``."""
+    device_rules: list[str] = field(default_factory=list)
+    """``c 10:229 rwm``."""
     sysctls: dict[str, str] = field(default_factory=dict)
     resources: dict[str, Any] = field(default_factory=dict)
     """Limits, in the specification's form."""
     oom_score_adj: int | None = None
 
     # its files
-    volumes: list[str] = field(default_factory=list)
-    tmpfs: list[str] = field(default_factory=list)
+    mounts: list[dict[str, Any]] = field(default_factory=list)
+    """What ``-v``, ``--mount`` and ``--tmpfs`` ask for, in one form: see engine/mounts.py."""
     read_only: bool = False
     shm_size: int = 64 << 20
     """Bytes of /dev/shm."""
     storage_driver: str = ""
     """The first that the kernel has, where none is named."""
 
-    # its namespaces: ``host``, ``container:NAME``, or empty for a new one
+    # its namespaces: ``host``, ``container:NAME``, or empty for a new one; ipc may be ``shareable`` or ``none``, too
     pid: str = ""
     ipc: str = ""
     uts: str = ""
     userns: str = ""
+    """``private`` for one of its own, with the machine's numbers."""
     cgroupns: str = ""
 
     # its network
@@ -84,5 +91,7 @@ class Options(Value):
     restart: str = ""
     """``no``, ``always``, ``unless-stopped`` or ``on-failure[:TIMES]``."""
     auto_remove: bool = False
+    cidfile: str = ""
+    """Gets its id."""
     runtime: str = ""
     """``labkit-oci`` (in this process), ``runc`` or ``crun``."""

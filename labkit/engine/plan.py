@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+from labkit import textfile
+from labkit.engine import filesystems
 from labkit.engine.record import NAMES, Container
 from labkit.errors import ConflictError
 from labkit.images.store import Image
@@ -12,6 +14,37 @@ from labkit.operations import Operation
 from labkit.operations.files import MakeDirectory, MakeTree
 from labkit.quoting import quote
 from labkit.storage import DRIVERS
+
+
+class WriteId(Operation):
+    """``--cidfile``: a container's id in a file for other programs, which must not be there yet."""
+
+    path: str
+    owner: str
+
+    def describe(self) -> str:
+        """As printf(1) in a shell."""
+        return f"printf %s {self.owner} > {quote(self.path)}"
+
+    def describe_undo(self) -> str:
+        """As rm(1)."""
+        return f"rm -f {quote(self.path)}"
+
+    def do(self) -> None:
+        """ConflictError if it is there."""
+        try:
+            with open(self.path, "x", encoding="ascii") as file:
+                file.write(self.owner)
+        except FileExistsError:
+            raise ConflictError(f"the file {self.path} for --cidfile is there already", "remove it") from None
+        except OSError as error:
+            raise ConflictError(f"{self.path} of --cidfile cannot be written: {error.strerror}", "") from error
+
+    def undo(self) -> None:
+        """Remove it, if it is ours."""
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if textfile.read(self.path) == self.owner:
+                os.unlink(self.path)
 
 
 class ReserveName(Operation):
@@ -47,13 +80,21 @@ class ReserveName(Operation):
 
 
 def creation(container: Container) -> list[Operation]:
-    """The name and the writable layer, whose work directory overlay wants on the same file system."""
-    return [
+    """The name and the writable layer, whose work directory overlay wants on the same file system; its volumes."""
+    options = container.options
+    made: list[Operation] = [
         ReserveName(container.name, container.id),
         MakeTree(container.directory, 0o711),
         MakeDirectory(f"{container.directory}/upper"),
         MakeDirectory(f"{container.directory}/work"),
     ]
+    if options.cidfile:
+        made.append(WriteId(options.cidfile, container.id))
+    if options.mounts:
+        from labkit.engine import volumes  # local: most containers have none
+
+        made += volumes.making(container)
+    return made
 
 
 def root_filesystem(container: Container, image: Image) -> list[Operation]:
@@ -62,4 +103,4 @@ def root_filesystem(container: Container, image: Image) -> list[Operation]:
     upper, work = f"{container.directory}/upper", f"{container.directory}/work"
     made: list[Operation] = [MakeTree(container.run_directory, 0o711)]
     made += driver.operations(container.rootfs, image.lowers(driver.LAYER_FORM), upper, work)
-    return made
+    return made + filesystems.operations(container)

@@ -24,11 +24,20 @@ def stop(container: Container, seconds: float, typed: list[str]) -> str:
     return "\n".join([*_head(container, typed), *_stopping(container, seconds)]) + "\n"
 
 
-def remove(container: Container, force: bool, typed: list[str]) -> str:
-    """The end of all that it is. ConflictError if it runs and ``force`` is not given."""
+def remove(container: Container, force: bool, with_volumes: bool, typed: list[str]) -> str:
+    """The end of all that it is; of its volumes without names, too, ``with_volumes``. ConflictError if it runs and ``force`` is not given."""
     lifecycle.check_removable(container, force)
-    lines = [*_head(container, typed), *_stopping(container, 0), *_removing(container)]
+    kept = [] if with_volumes else _keeping(container)
+    lines = [*_head(container, typed), *_stopping(container, 0), *kept, *_removing(container)]
     return "\n".join(lines) + "\n"
+
+
+def _keeping(container: Container) -> list[str]:
+    from labkit.engine import volumes  # local: most containers have none
+
+    if not any(mount.get("anonymous") for mount in volumes.of(container)):
+        return []
+    return ["# Its volumes without names stay.", f": > {quote(volumes.stay_mark(container))}", ""]
 
 
 def _head(container: Container, typed: list[str]) -> list[str]:

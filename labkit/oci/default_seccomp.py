@@ -8,7 +8,11 @@ Some of it comes back with the capability that it needs anyway.
 from __future__ import annotations
 
 import os
-from typing import Any
+
+from labkit.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 _FILES = """
 access chdir chmod chown chown32 close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64

@@ -50,7 +50,9 @@ class Beside(Value):
     preserve_fds: int = 0
 
 
-def run(process: Process, target: int, cgroups_path: str, hierarchies: Hierarchies) -> int:
+def run(
+    process: Process, target: int, cgroups_path: str, hierarchies: Hierarchies, seccomp: Profile | None = None
+) -> int:
     """Run a process in the namespaces of the process ``target``; its exit status as a shell counts it.
 
     It has our standard input, output and error, a session of its own, and nothing else of ours. StartError if it cannot
@@ -58,7 +60,7 @@ def run(process: Process, target: int, cgroups_path: str, hierarchies: Hierarchi
     """
     # Until we know whom to pass them on to, signals wait.
     signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
-    created = create(Beside(process, target, cgroups_path), hierarchies)
+    created = create(Beside(process, target, cgroups_path, seccomp), hierarchies)
     try:
         _pass_signals_on(created.pid)
         created.start()

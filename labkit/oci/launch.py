@@ -190,9 +190,9 @@ def compiled(profile: Profile | None) -> Filter | None:
     """The filter of a profile, made before anything else is."""
     if profile is None:
         return None
-    from labkit.oci import seccomp  # local: it brings libseccomp
+    from labkit.oci import filtercache  # local: many have no profile
 
-    return seccomp.compiled(profile)
+    return filtercache.compiled(profile)
 
 
 def start_through(channel: socket.socket) -> None:

@@ -116,7 +116,7 @@ def _as_it_was(images: None) -> Iterator[None]:
     # Not by "ps": it would clean up what a test has left behind.
     containers = os.listdir("/var/lib/labkit/containers") if os.path.isdir("/var/lib/labkit/containers") else []
     if containers:
-        labkit("rm", "-f", *containers)
+        labkit("rm", "-f", "-v", *containers)
     wait_for(lambda: picture() == before, 10)
     after = picture()
     assert after == before

@@ -42,9 +42,12 @@ def test_the_command_is_entry_point_and_arguments() -> None:
         bundle.command_of(IMAGE.changed(config={}), Options("x"))
 
 
-def test_an_images_user_is_refused_and_not_ignored() -> None:
-    with pytest.raises(UsageError, match="runs as the user nobody"):
-        bundle.command_of(IMAGE.changed(config={"Cmd": ["x"], "User": "nobody"}), Options("x"))
+def test_an_entry_point_of_ones_own_makes_the_images_command_meaningless() -> None:
+    with_entry = IMAGE.changed(config={"Entrypoint": ["/entry"], "Cmd": ["default"]})
+    assert bundle.command_of(with_entry, Options("x", ["a"], entrypoint=["/own"])) == ["/own", "a"]
+    assert bundle.command_of(with_entry, Options("x", ["a"], entrypoint=[])) == ["a"]
+    with pytest.raises(UsageError, match="names no program"):
+        bundle.command_of(with_entry, Options("x", entrypoint=[]))
 
 
 def test_a_later_variable_wins() -> None:
