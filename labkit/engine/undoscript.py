@@ -25,7 +25,10 @@ def stop(container: Container, seconds: float, typed: list[str]) -> str:
 
 
 def remove(container: Container, force: bool, with_volumes: bool, typed: list[str]) -> str:
-    """The end of all that it is; of its volumes without names, too, ``with_volumes``. ConflictError if it runs and ``force`` is not given."""
+    """The end of all that it is; of its volumes without names, too, ``with_volumes``.
+
+    ConflictError if it runs and ``force`` is not given.
+    """
     lifecycle.check_removable(container, force)
     kept = [] if with_volumes else _keeping(container)
     lines = [*_head(container, typed), *_stopping(container, 0), *kept, *_removing(container)]
