@@ -44,8 +44,8 @@ def _lines(flag: str, path: str) -> list[str]:
     try:
         with open(path, encoding="utf-8") as file:
             lines = [line.lstrip() for line in file.read().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text, or no path"
         raise UsageError(f"{flag} {path} cannot be read: {why}", "a text file, one NAME=VALUE a line") from None
     if any("\0" in line for line in lines):
         raise UsageError(f"{flag} {path} holds a zero byte", "a text file, one NAME=VALUE a line")
