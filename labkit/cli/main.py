@@ -41,6 +41,7 @@ VERBS = {
     "rm": "remove containers",
     "exec": "run a program in a running container",
     "logs": "show what a container wrote",
+    "network": "make networks, and join containers to them",
     "port": "show where a container's published ports lead from",
     "diff": "show what a container has changed in its root file system",
     "cp": "copy files out of a container, or into one",
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.listen_as_environment_says()
         if verb in VERBS:
             module = import_module(f"labkit.cli.verb_{verb}")
-            call = _call(verb, module, words)
+            call = read_call(verb, module, words)
             if call is None:
                 return 0
             _prepare()
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _own_bug(words)
 
 
-def _call(verb: str, module: ModuleType, words: list[str]) -> Call | None:
+def read_call(verb: str, module: ModuleType, words: list[str]) -> Call | None:
     """What was typed, read as the verb's command line; None when that was a question for help, which is answered."""
     command: Command = module.COMMAND
     hint = f"see 'labkit {verb} --help'"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from labkit.engine.options import Options
     from labkit.engine.record import Container
-    from labkit.network.model import Endpoint
+    from labkit.network.model import Endpoint, Network
     from labkit.network.portmap import PortMapping
     from labkit.operations import Journal, Operation
 
@@ -54,11 +54,17 @@ def _check_network(options: Options) -> None:
     from labkit.network import definitions, ipam
 
     network = definitions.find(options.network)
-    if options.publish and (network.internal or network.driver == "vlan"):
-        kind = "is internal" if network.internal else "is a VLAN, which reaches its containers directly"
-        raise UsageError(f"no port can be published in {network.name}: it {kind}", "leave -p out")
+    if options.publish:
+        check_publishing(network)
     if options.address and not ipam.is_host(options.address, network.subnet):
         raise UsageError(f"the address {options.address} is not of {network.name}'s subnet {network.subnet}", "")
+
+
+def check_publishing(network: Network) -> None:
+    """UsageError for a network into which no port can lead."""
+    if network.internal or network.driver == "vlan":
+        kind = "is internal" if network.internal else "is a VLAN, which reaches its containers directly"
+        raise UsageError(f"no port can be published in {network.name}: it {kind}", "leave -p out")
 
 
 def _check_names(options: Options) -> None:
@@ -126,6 +132,8 @@ def wishes(container: Container) -> dict[str, dict[str, Any]]:
     if not has_sandbox(container):
         return {}
     options = container.options
+    if not options.network:  # it was taken out of all of its networks
+        return dict(options.networks)
     name = "labkit0" if options.network == "bridge" else options.network
     return {name: {"address": options.address, "aliases": options.network_aliases}, **options.networks}
 
@@ -141,9 +149,10 @@ def join(container: Container, journal: Journal) -> Container:
     ports: list[str] = []
     for number, (name, wish) in enumerate(wishes(container).items()):
         wanted = [] if number else mappings(container)
-        address, chosen = networks.join(
-            definitions.find(name), container.id, wanted, journal.run, wish.get("address", "")
-        )
+        network = definitions.find(name)
+        if wanted:
+            check_publishing(network)
+        address, chosen = networks.join(network, container.id, wanted, journal.run, wish.get("address", ""))
         endpoints[name] = endpoint_record(container, number, address, wish)
         ports += map(str, chosen)
     return container.changed(endpoints=endpoints, ports=ports)
@@ -188,8 +197,18 @@ def endpoint(container: Container, name: str) -> Endpoint:
         known["link"],
         known["address"],
         known["device"],
-        has_default_route=name == next(iter(container.endpoints)),
+        has_default_route=name == way_out(container),
     )
+
+
+def way_out(container: Container) -> str:
+    """The first of its networks that leads to elsewhere: it gets the default route. Empty where none does."""
+    from labkit.network import definitions
+
+    names = list(container.endpoints)
+    if len(names) < 2:
+        return "".join(names)
+    return next((name for name in names if definitions.find(name).way_out), "")
 
 
 def operations(container: Container) -> list[Operation]:

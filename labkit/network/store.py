@@ -101,6 +101,11 @@ class Reserve(Operation):
             take_down_if_unused(self.network)
 
 
+def reservation(name: str, address: str, owner: str) -> Reserve:
+    """An address in a network, for a container's id."""
+    return Reserve(f"{_directory(name)}/addresses/{address}", owner, name)
+
+
 def is_up(name: str) -> bool:
     """Whether the network was brought up to the end: the mark is made after the last of its operations."""
     return os.path.exists(f"{_directory(name)}/up")
@@ -146,7 +151,7 @@ def reservations(
     """
     taken = [*addresses(network.name), *([network.gateway] if network.gateway else [])]
     address = ipam.allocate(network.subnet, taken, wish)
-    reserved: list[Operation] = [Reserve(f"{_directory(network.name)}/addresses/{address}", owner, network.name)]
+    reserved: list[Operation] = [reservation(network.name, address, owner)]
     known = ports() if mappings else {}
     chosen: list[PortMapping] = []
     for wanted in mappings:
