@@ -93,7 +93,7 @@ def rules(network: Network, program: str = "iptables") -> AddRules:
         chains=(f"nat {chain}", f"nat {chain}-HAIRPIN", f"filter {chain}", f"filter {chain}-FORWARD"),
         first=(f"filter FORWARD -j {chain}-FORWARD",),
         rules=(
-            f"raw PREROUTING -i {name} -d 127.0.0.0/8 -j DROP",
+            f"raw PREROUTING -d 127.0.0.0/8 -i {name} -j DROP",
             f"nat PREROUTING -m addrtype --dst-type LOCAL -j {chain}",
             f"nat PREROUTING -i {name} -m addrtype --dst-type LOCAL -j {chain}-HAIRPIN",
             f"nat OUTPUT -m addrtype --dst-type LOCAL -j {chain}",

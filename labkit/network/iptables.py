@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class AddRules(Operation):
     """Chains of our own, then rules, each a string ``TABLE CHAIN SPECIFICATION``; ``chains`` are ``TABLE CHAIN``.
 
+    They are written as iptables-save(8) prints them (``-s -d -i -o -p``, the rest), to be compared.
     Rules in ``first`` go before all others of their chain: a firewall may have ended it with a DROP.
     """
 

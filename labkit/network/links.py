@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 
@@ -177,8 +178,13 @@ class AddVlan(Operation):
         return f"ip link delete {quote(self.name)}"
 
     def do(self) -> None:
-        """RTM_NEWLINK with IFLA_LINK."""
-        netlink.add_vlan(self.name, self.parent, self.number)
+        """RTM_NEWLINK with IFLA_LINK. The kernel loads its module 8021q for it, if it has one."""
+        try:
+            netlink.add_vlan(self.name, self.parent, self.number)
+        except KernelError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                raise KernelError("this kernel has no VLANs (802.1Q)", "try: modprobe 8021q", error.errno) from None
+            raise
 
     def undo(self) -> None:
         """RTM_DELLINK."""
