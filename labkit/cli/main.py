@@ -42,6 +42,7 @@ VERBS = {
     "exec": "run a program in a running container",
     "logs": "show what a container wrote",
     "network": "make networks, and join containers to them",
+    "packet-walk": "follow a connection through a published port",
     "port": "show where a container's published ports lead from",
     "diff": "show what a container has changed in its root file system",
     "cp": "copy files out of a container, or into one",
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         log.listen_as_environment_says()
         if verb in VERBS:
-            module = import_module(f"labkit.cli.verb_{verb}")
+            module = import_module(f"labkit.cli.verb_{verb.replace('-', '_')}")
             call = read_call(verb, module, words)
             if call is None:
                 return 0
@@ -136,7 +137,7 @@ def _without_verb(word: str) -> int:
 
 
 def _help() -> str:
-    rows = [f"  {verb:<10}{words}" for verb, words in VERBS.items()]
+    rows = [f"  {verb:<12}{words}" for verb, words in VERBS.items()]
     return "\n".join(
         [
             "labkit makes containers and explains how. Usage: labkit COMMAND [OPTION …]",
