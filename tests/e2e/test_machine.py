@@ -158,6 +158,42 @@ def test_reset_of_a_guest_that_hangs(machine: Machine, state: Path) -> None:
     fresh.connection().close()
 
 
+def test_a_guest_that_is_cut_off_and_boots_again_has_its_containers_back(machine: Machine, state: Path) -> None:
+    """The kernel restarts at once, without a word to anybody: what was written 5 seconds ago is on the disk (ext4)."""
+    run(machine, "labkit run -d --restart always -p 8099:80 --name back busybox httpd -f -p 80 -h /etc")
+    run(machine, "labkit run -d --name gone redis && labkit create --name asleep busybox true && sync")
+    boot = run(machine, "cat /proc/sys/kernel/random/boot_id")
+    transport = machine.connection().transport
+    assert transport is not None
+    transport.open_session().exec_command("echo 1 > /proc/sys/kernel/sysrq; echo b > /proc/sysrq-trigger")
+    machine.connection().close()
+
+    def is_back() -> bool:
+        with contextlib.suppress(InfrastructureError, OSError, EOFError):
+            return run(new_machine(), "cat /proc/sys/kernel/random/boot_id") != boot
+        return False
+
+    wait_for(is_back, 300, "the second boot")
+    fresh = new_machine()
+    try:
+        run(fresh, "labkit gc")
+        listed = run(fresh, "labkit ps -a")
+        assert re.search(r"Up .* back$", listed, re.MULTILINE), listed
+        assert re.search(r"Exited \(137\).* gone$", listed, re.MULTILINE), listed
+        assert re.search(r"Created .* asleep$", listed, re.MULTILINE), listed
+        assert "localhost" in run(fresh, "busybox wget -qO- http://127.0.0.1:8099/hosts")
+        run(fresh, "labkit rm -f back gone asleep")
+        assert run(
+            fresh, "ip netns list; ls /run/labkit/leases /run/labkit/journals; ip -br link show type veth"
+        ).split() == [
+            "/run/labkit/journals:",
+            "/run/labkit/leases:",
+        ]
+    finally:
+        fresh.connection().close()
+        fresh.reset()
+
+
 def test_down_and_up_from_the_snapshot(machine: Machine, state: Path) -> None:
     run(machine, "touch /root/spoiled")
     machine.down()

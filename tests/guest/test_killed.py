@@ -47,6 +47,32 @@ def test_kill_9_after_each_operation_leaves_nothing(who: str, in_emulation: bool
     labkit("rm", "victim")
 
 
+@pytest.mark.anywhere
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("who", ["command", "shim", "init"])
+def test_kill_9_in_the_start_of_a_container_that_is_there_leaves_it_as_it_was(who: str, in_emulation: bool) -> None:
+    nothing = picture()
+    labkit("create", "-p", "6390:6379", "--name", "victim", "busybox", "true")
+    labkit("start", "-a", "victim")
+    before = picture()
+    walked = 0
+    # Its operations are those of a first start, which dies after each of them above: every third will do.
+    for count in range(1, MANY, 7 if in_emulation else 3):
+        command = [sys.executable, str(KILLER), who, str(count), "start", "-a", "victim"]
+        status = subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
+        assert wait_for(_nobody_is_at_work), f"{who} killed after operation {count}: {processes()}"
+        labkit("gc")
+        assert picture() == before, f"{who} was killed after operation {count}"
+        if status == 0:
+            break
+        walked += 1
+    else:
+        pytest.fail("the walk did not come to its end")
+    assert walked >= (1 if in_emulation else 3), "too few operations to be true"
+    labkit("rm", "victim")
+    assert picture() == nothing
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("who", ["remover", "stopper"])
 def test_kill_9_while_it_is_taken_back_leaves_nothing(who: str, in_emulation: bool) -> None:
