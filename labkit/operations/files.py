@@ -45,20 +45,18 @@ class MakeTree(MakeDirectory):
 
     def undo(self) -> None:
         """As ``rm -r``. It follows no link, and refuses where something is mounted below."""
-        import shutil  # both local: 8 ms for what a start never needs
-        from pathlib import Path
-
-        if not os.path.isabs(self.path) or len(Path(self.path).parts) < 4:
+        parts = [part for part in self.path.split("/") if part not in ("", ".")]
+        if not os.path.isabs(self.path) or ".." in parts or len(parts) < 3:
             # It comes from a file, which may say anything; what we make lies deeper.
             raise KernelError(f"'{self.path}' is no directory that labkit made, so it is not removed")
         below = [point for point, _ in mounts.mount_points() if (point + "/").startswith(self.path + "/")]
         if below:
-            # rmtree would delete what is mounted there before it finds that it cannot delete the mount point.
+            # What is mounted there would be deleted before it is found that the mount point cannot be.
             raise KernelError(
                 f"{below[0]} is a mount point, so {self.path} is not removed", f"umount {quote(below[0])}"
             )
         try:
-            shutil.rmtree(self.path)
+            remove_tree(self.path)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -104,6 +102,44 @@ def make_directory(path: str, mode: int) -> None:
         os.chmod(path, mode)
     except OSError as error:
         raise KernelError(f"mkdir({path}): {error.strerror}", errno=error.errno or 0) from error
+
+
+def remove_tree(path: str) -> None:
+    """As shutil.rmtree, which takes 7 ms to import (it knows archives, too). It follows no link, ``path`` included.
+
+    OSError, FileNotFoundError where there is none; with what is left of it.
+    """
+    directory = _open_directory(path)
+    try:
+        _empty(directory, path)
+    finally:
+        os.close(directory)
+    os.rmdir(path)
+
+
+def _open_directory(name: str, beside: int | None = None) -> int:
+    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=beside)
+
+
+def _empty(directory: int, path: str) -> None:
+    with os.scandir(directory) as found:
+        entries = list(found)
+    for entry in entries:
+        try:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.name, dir_fd=directory)
+                continue
+            # Relative to its directory, and not through a link: whoever swaps one for the other gains nothing.
+            below = _open_directory(entry.name, directory)
+            try:
+                _empty(below, f"{path}/{entry.name}")
+            finally:
+                os.close(below)
+            os.rmdir(entry.name, dir_fd=directory)
+        except OSError as error:
+            if error.filename == entry.name:
+                error.filename = f"{path}/{entry.name}"
+            raise
 
 
 def write_kernel_file(path: str, value: str) -> None:

@@ -83,7 +83,7 @@ def test_each_operation_is_told_with_who_and_how_long(tmp_path: Path) -> None:
     assert event["seconds"] >= 0
 
 
-@pytest.mark.parametrize("path", ["", ".", "/", "/etc", "relative/path/of/ours"])
+@pytest.mark.parametrize("path", ["", ".", "/", "/etc", "relative/path/of/ours", "/a/b/c/../../.."])
 def test_a_tree_that_we_cannot_have_made_is_not_removed(path: str) -> None:
     with pytest.raises(KernelError, match="no directory that labkit made"):
         MakeTree(path).undo()
