@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import signal
 
 from labkit import textfile
 from labkit.cgroups import freezer, limits, placement, sharing, v1, v2
 from labkit.cgroups.detect import Hierarchies
 from labkit.cgroups.operations import remove_groups
 from labkit.errors import ConflictError, KernelError, NotFoundError
+from labkit.kernel import basicsignal as signal
 from labkit.kernel import process
 from labkit.operations import Operation
 from labkit.operations.files import write_kernel_file

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 import sys
 
 from labkit.engine.start import PASSED_ON
 from labkit.errors import InfrastructureError
+from labkit.kernel import basicsignal as signal
 from labkit.kernel import process
 
 TYPE_CHECKING = False

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import time
 
 from labkit import textfile
@@ -18,6 +17,7 @@ from labkit.engine.output import Copier, LogWriter
 from labkit.engine.record import Container, State
 from labkit.engine.wire import Line
 from labkit.errors import LabkitError
+from labkit.kernel import basicsocket as socket
 from labkit.kernel import process
 from labkit.oci.launch import LABKIT_FAILED, StartError
 

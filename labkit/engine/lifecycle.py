@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
 
 from labkit import log
@@ -12,6 +11,7 @@ from labkit.cgroups.detect import here
 from labkit.engine import gc, lease, record
 from labkit.engine.record import Container, State
 from labkit.errors import ConflictError, KernelError
+from labkit.kernel import basicsignal as signal
 from labkit.kernel import process, signals
 from labkit.operations.journal import perform
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import socket
-
 from labkit.engine import create, start
 from labkit.engine.foreground import Foreground
 from labkit.engine.lifecycle import running
@@ -13,6 +10,8 @@ from labkit.engine.record import Container
 from labkit.engine.wire import Line, Pipes
 from labkit.errors import ConflictError
 from labkit.images import store
+from labkit.kernel import basicsignal as signal
+from labkit.kernel import basicsocket as socket
 
 DETACHED = 0
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 
 from labkit import log
 from labkit.cgroups import group
 from labkit.cgroups.operations import MakeGroup
 from labkit.engine.record import RUN
 from labkit.errors import KernelError, MissingToolError, UsageError
+from labkit.kernel import basicsocket as socket
 from labkit.kernel import process
 from labkit.oci import launch, plan, spec
 from labkit.oci.launch import Extras
@@ -230,9 +230,11 @@ class _Handover:
         with self.listener:
             if kind is None:
                 connection, _address = self.listener.accept()
+                import socket as standard  # local: the basic one cannot do this
+
                 with connection:
-                    data, descriptors, _flags, _ = socket.recv_fds(connection, 4096, 1)
-                socket.send_fds(self.console, [data or b"/dev/ptmx"], descriptors)
+                    data, descriptors, _flags, _ = standard.recv_fds(connection, 4096, 1)
+                standard.send_fds(self.console, [data or b"/dev/ptmx"], descriptors)
                 for descriptor in descriptors:
                     os.close(descriptor)
         os.unlink(self.path)

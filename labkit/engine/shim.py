@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import socket
 
 from labkit import log
 from labkit.engine import keeper, record
 from labkit.engine.lease import Lease
 from labkit.engine.wire import SHIM_ERRORS, Line, Pipes, Wire
+from labkit.kernel import basicsignal as signal
+from labkit.kernel import basicsocket as socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 
 from labkit import jsontext, log, textfile
 from labkit.cgroups.detect import here
@@ -14,6 +13,7 @@ from labkit.engine.wire import SHIM_ERRORS, Pipes, Wire
 from labkit.errors import ConflictError, InfrastructureError, LabkitError
 from labkit.images import store
 from labkit.images.store import Image
+from labkit.kernel import basicsignal as signal
 from labkit.oci.launch import StartError
 from labkit.value import Value
 

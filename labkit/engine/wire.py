@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 
 from labkit import jsontext
 from labkit.errors import InfrastructureError
+from labkit.kernel import basicsocket as socket
 from labkit.value import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import signal
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from labkit.errors import KernelError
+from labkit.kernel import basicsignal as signal
 from labkit.kernel import libc
 
 #: Name under /proc/PID/ns -> flag of clone(2). ``mnt`` is the oldest, hence its general name CLONE_NEWNS.

@@ -6,11 +6,11 @@ import contextlib
 import errno
 import os
 import select
-import signal
 import time
 from collections.abc import Callable
 
 from labkit.errors import KernelError
+from labkit.kernel import basicsignal as signal
 
 
 def stat_fields(pid: int | str) -> list[str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-
 from labkit.errors import UsageError
+from labkit.kernel import basicsignal as signal
 
 
 def number(word: str) -> int:
@@ -12,9 +11,11 @@ def number(word: str) -> int:
     if word.isascii() and word.isdigit():
         found = int(word)
     else:
+        from signal import Signals  # local, as below: names are needed seldom, and take 1.5 ms
+
         name, plus, offset = word.upper().partition("+")
         name = name if name.startswith("SIG") else f"SIG{name}"
-        found = int(getattr(signal.Signals, name, 0)) if name.isalnum() else 0
+        found = int(getattr(Signals, name, 0)) if name.isalnum() else 0
         if plus:
             found = found + int(offset) if found and offset.isdigit() else 0
     if found not in signal.valid_signals():
@@ -24,7 +25,9 @@ def number(word: str) -> int:
 
 def name(number: int) -> str:
     """As kill(1) takes it: ``TERM``, or the number of one that has no name."""
+    from signal import Signals
+
     try:
-        return signal.Signals(number).name[3:]
+        return Signals(number).name[3:]
     except ValueError:  # between SIGRTMIN and SIGRTMAX
         return str(number)

@@ -8,10 +8,10 @@ here: pyroute2, which knows them all, takes 30 ms to import at its shortest, a q
 from __future__ import annotations
 
 import os
-import socket
 import struct
 
 from labkit.errors import KernelError
+from labkit.kernel import basicsocket as socket
 from labkit.kernel import libc
 
 _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_EXCL, _NLM_F_CREATE = 0x1, 0x4, 0x200, 0x400

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import socket
 
 from labkit.errors import ConflictError, UsageError
+from labkit.kernel import basicsocket as socket
 from labkit.network import ipam
 from labkit.network.iptables import AddRules
 from labkit.value import Value

@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import signal
 import stat
 
 from labkit import jsontext
 from labkit.errors import KernelError, LabkitError
+from labkit.kernel import basicsignal as signal
 from labkit.kernel import capabilities, rlimit, trampoline
 from labkit.kernel.process import set_dumpable, set_oom_score_adj, set_personality
 from labkit.quoting import join, quote

@@ -11,9 +11,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import socket
 
 from labkit.errors import KernelError
+from labkit.kernel import basicsocket as socket
 from labkit.kernel import idmap, namespaces
 from labkit.oci import become
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import socket
 
 from labkit.cgroups import group
 from labkit.errors import ConflictError, LabkitError
+from labkit.kernel import basicsignal as signal
+from labkit.kernel import basicsocket as socket
 from labkit.kernel import namespaces
 from labkit.kernel.process import start_time
 from labkit.oci import become, entry, init, launch

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 
+from labkit.kernel import basicsignal as signal
 from labkit.oci.exec import as_shell
 
 TYPE_CHECKING = False
@@ -91,7 +91,7 @@ def _wait(pid: int, master: int) -> int:
 
 
 def _passed_on() -> list[int]:
-    return [number for number in signal.Signals if number not in _SPARED]
+    return [number for number in signal.valid_signals() if number not in _SPARED]
 
 
 #: Not passed on: those of a fault of our own, what we hear of a child's end and of our window, and the two of the

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import signal
-import socket
 import time
 
 from labkit import jsontext
 from labkit.cgroups import group
 from labkit.errors import LabkitError
+from labkit.kernel import basicsignal as signal
+from labkit.kernel import basicsocket as socket
 from labkit.kernel import libc, namespaces
 from labkit.oci import become, entry
 from labkit.oci.mounting import COPIES

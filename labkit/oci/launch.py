@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import socket
 import time
 
 from labkit import jsontext, log
 from labkit.cgroups import group
 from labkit.errors import KernelError, LabkitError
+from labkit.kernel import basicsignal as signal
+from labkit.kernel import basicsocket as socket
 from labkit.kernel import namespaces, process
 from labkit.oci import become, entry, init
 from labkit.value import Value, field
@@ -240,7 +240,7 @@ def send(channel: socket.socket, word: str) -> None:
 
 def read_events(channel: socket.socket, until: str) -> None:
     """Pass the child's events on until the one named; an empty name means end of file, as execve(2) makes it."""
-    with channel.makefile("r", encoding="utf-8") as lines, contextlib.suppress(ConnectionResetError):
+    with open(channel.fileno(), encoding="utf-8", closefd=False) as lines, contextlib.suppress(ConnectionResetError):
         for line in lines:
             event: dict[str, Any] = jsontext.loads(line)
             refused = become.refusal_in(event)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import socket
 
 from labkit.cgroups import freezer, group, placement
 from labkit.cgroups.detect import here
 from labkit.errors import ConfigError, ConflictError, KernelError, LabkitError
+from labkit.kernel import basicsignal as signal
+from labkit.kernel import basicsocket as socket
 from labkit.kernel import process
 from labkit.oci import launch, plan, spec, state
 from labkit.oci.launch import Created, Extras

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import socket
 import struct
 
 from labkit.errors import KernelError, NotFoundError
+from labkit.kernel import basicsocket as socket
 from labkit.kernel import mounts
 from labkit.operations import Operation
 from labkit.quoting import quote
