@@ -35,3 +35,8 @@ def size(count: int) -> str:
             return f"{value:.3g}{unit}"
         value /= 1000
     return f"{value:.3g}GB"
+
+
+def in_a_line(text: str) -> str:
+    """Anything, as a table can show it: what cannot be printed becomes a question mark."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

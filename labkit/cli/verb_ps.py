@@ -49,7 +49,7 @@ def main(call: Call) -> int:
 
 def _row(container: Container, state: State) -> list[str]:
     # A program's arguments may hold anything; a table takes only what can be printed in a line.
-    command = "".join(letter if letter.isprintable() else "?" for letter in " ".join(container.command))
+    command = table.in_a_line(" ".join(container.command))
     status = {
         "created": "Created",
         "running": f"Up {table.duration(time.time() - state.started_at)}",

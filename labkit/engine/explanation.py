@@ -162,9 +162,13 @@ def _network(container: Container, pid: int) -> dict[str, Any]:
 def _rules(container: Container) -> list[str]:
     """The rules that name its addresses, with their counters (packets:bytes), as iptables-save(8) says them."""
     addresses = {str(known.get("address", "")) for known in container.endpoints.values()} - {""}
+    if not addresses:
+        return []
+    from labkit.network import backend  # local: a container without a network has no rules
+
     rows = []
     table = ""
-    for line in _lines(["iptables-save", "-c"]) if addresses else []:
+    for line in _lines([f"{backend.choose()}-save", "-c"]):
         table = line[1:] if line.startswith("*") else table
         words = line.replace("/", " ").replace(":", " ").split()
         if line.startswith("[") and not addresses.isdisjoint(words):

@@ -6,7 +6,9 @@ import json
 import os
 
 import pytest
-from conftest import labkit
+from conftest import labkit, wait_for
+
+from labkit.network import definitions
 
 pytestmark = pytest.mark.anywhere
 
@@ -71,3 +73,55 @@ def test_the_end_is_explained() -> None:
     said = labkit("rm", "--explain", "ended").stderr
     assert "ms  rm -r --one-file-system /var/lib/labkit/containers/$ID" in said
     assert "rm -f /var/lib/labkit/names/ended" in said
+
+
+def test_top() -> None:
+    labkit("run", "-d", "--name", "seen", "busybox", "sh", "-c", "sleep 100 & wait")
+    assert wait_for(lambda: len(json.loads(labkit("top", "--json", "seen").stdout)) == 2)
+    first, second = json.loads(labkit("top", "--json", "seen").stdout)
+    assert (second["ppid"], second["command"]) == (first["pid"], "sleep 100")
+    lines = labkit("top", "seen").stdout.splitlines()
+    assert lines[0].split() == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
+    assert lines[2].split()[:3] == ["0", str(second["pid"]), str(first["pid"])]
+    rows = labkit("top", "seen", "-eo", "pid,args").stdout.splitlines()
+    assert sorted(int(row.split()[0]) for row in rows[1:]) == sorted([first["pid"], second["pid"]])
+    assert labkit("top", "seen", "-eo", "args", check=False).returncode == 2
+    labkit("stop", "-t", "0", "seen")
+    assert labkit("top", "seen", check=False).returncode == 5
+
+
+def test_rename() -> None:
+    definitions.create("row")
+    labkit("run", "-d", "--name", "old", "--network", "row", "busybox", "sleep", "100")
+    labkit("run", "-d", "--name", "friend", "--network", "row", "busybox", "sleep", "100")
+    assert labkit("rename", "old", "friend", check=False).returncode == 5
+    assert labkit("rename", "old", "no/name", check=False).returncode == 2
+    assert "ln -s" in labkit("rename", "--explain", "old", "new").stderr
+    hosts = labkit("exec", "friend", "cat", "/etc/hosts").stdout
+    assert "\tnew " in hosts
+    assert "\told " not in hosts
+    assert labkit("stop", "-t", "0", "old", check=False).returncode == 4
+    labkit("run", "-d", "--name", "old", "busybox", "sleep", "100")
+    labkit("stop", "-t", "0", "new")
+    labkit("start", "new")
+    labkit("rm", "-f", "new")
+    assert sorted(os.listdir("/var/lib/labkit/names")) == ["friend", "old"]
+    labkit("rm", "-f", "friend", "old")
+    definitions.remove("row")
+
+
+def test_prune_info_and_version() -> None:
+    labkit("run", "-d", "--name", "alive", "busybox", "sleep", "100")
+    labkit("run", "--name", "dead", "busybox", "true")
+    labkit("create", "--name", "unborn", "busybox", "true")
+    info = json.loads(labkit("info", "--json").stdout)
+    assert (info["containers"]["running"], info["containers"]["exited"], info["containers"]["created"]) == (1, 1, 1)
+    assert "overlay" in info["storage_drivers"]
+    assert "labkit0" in info["networks"]
+    assert "pids" in info["cgroups"]["controllers"]
+    assert "1 running, 1 created, 1 exited" in labkit("info").stdout
+    assert labkit("version").stdout.startswith("labkit")
+    assert labkit("prune", text="n\n", check=False).returncode == 1
+    assert len(labkit("prune", text="y\n").stdout.split()) == 2
+    assert labkit("prune", "-f").stdout == ""
+    assert [row["name"] for row in json.loads(labkit("ps", "-a", "--json").stdout)] == ["alive"]

@@ -34,7 +34,7 @@ def main(call: Call) -> int:
 
         print(json.dumps(pids))
         return 0
-    for line in rows(_ps(call.arguments[1:] or ["-ef"]), set(pids)):
+    for line in rows(listed(call.arguments[1:] or ["-ef"]), set(pids)):
         print(line)
     return 0
 
@@ -49,7 +49,8 @@ def rows(lines: list[str], pids: set[int]) -> list[str]:
     return [lines[0], *(line for line in found if int(line.split()[column]) in pids)]
 
 
-def _ps(options: list[str]) -> list[str]:
+def listed(options: list[str]) -> list[str]:
+    """What ps(1) says with those options. KernelError where it is not installed, UsageError where it refuses them."""
     try:
         done = subprocess.run(["ps", *options], capture_output=True, text=True, check=False)
     except OSError as error:
