@@ -123,7 +123,11 @@ def _networks() -> None:
         for entry in os.scandir(store.RUN_DIRECTORY):
             if entry.is_dir() and entry.name != "ports":
                 with store.locked(entry.name):
-                    store.take_down_if_unused(entry.name)
+                    store.forget_dead(entry.name, _is_someones)
+
+
+def _is_someones(container_id: str) -> bool:
+    return lease.is_held(container_id) or os.path.exists(record.run_journal(container_id).path)
 
 
 def _half_unpacked_layers() -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _FORWARDING = "/proc/sys/net/ipv4/ip_forward"
 #: All bridges of ours, as iptables(8) writes "begins with".
 _OURS = "labkit+"
+#: And docker's: its own, and one for each network that its users made.
+_DOCKERS = ("docker+", "br-+")
 
 
 def operations(network: Network, program: str) -> list[Operation]:
@@ -113,7 +115,8 @@ def _forward(name: str, chain: str) -> list[str]:
 
     docker's two stages: leaving is decided by the sender's network, entering by the receiver's. So the sender's
     accepts only what goes to no network of ours, and a packet for one meets that one's own chain. From another network
-    only what was translated enters: a published port at a host's address, not the same port at the container's.
+    only what was translated enters: a published port at a host's address, not the same port at the container's. What
+    goes to one of docker's networks is for docker's rules to decide, which come behind ours.
     """
     return [
         f"-o {name} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
@@ -121,6 +124,7 @@ def _forward(name: str, chain: str) -> list[str]:
         f"-i {_OURS} -o {name} -m conntrack ! --ctstate DNAT -j DROP",
         f"-o {name} -j {chain}",
         f"-o {name} -j DROP",
+        *(f"-i {name} -o {bridge} -j RETURN" for bridge in _DOCKERS),
         f"-i {name} ! -o {_OURS} -j ACCEPT",
     ]
 

@@ -142,6 +142,21 @@ def take_down_if_unused(name: str) -> None:
                 os.rmdir(directory)
 
 
+def forget_dead(name: str, is_alive: Callable[[str], bool]) -> None:
+    """Give back what is noted for containers that are no more, and take the network down if that were all.
+
+    Their journals do it as a rule. What a ``labkit network connect`` has begun that was killed just when its container
+    ended may be in none any more. The caller holds the lock.
+    """
+    for address, owner in addresses(name).items():
+        if not is_alive(owner):
+            reservation(name, address, owner).undo()
+    for owner in _read(f"{_directory(name)}/names"):
+        if not is_alive(owner):
+            textfile.remove(f"{_directory(name)}/names/{owner}")
+    take_down_if_unused(name)
+
+
 def reservations(
     network: Network, owner: str, mappings: list[PortMapping], wish: str = ""
 ) -> tuple[str, list[PortMapping], list[Operation]]:
