@@ -11,6 +11,7 @@ from labkit.engine import bundle, networking, plan
 from labkit.engine.create import new_container
 from labkit.engine.options import Options
 from labkit.engine.record import Container
+from labkit.errors import UsageError
 from labkit.images import store as images
 from labkit.oci import plan as oci_plan
 from labkit.oci import script, spec
@@ -19,6 +20,8 @@ from labkit.operations import Operation
 
 def render(options: Options, detach: bool, typed: list[str]) -> str:
     """``typed`` is the command line, for the first lines. Raises what ``run`` would raise for the same options."""
+    if options.userns == "private":
+        raise UsageError("--dry-run has no words for --userns private", "its numbers are written from outside, by hand")
     image = images.find(options.image)
     container = new_container(options, image)
     sections: list[tuple[str, list[Operation]]] = [

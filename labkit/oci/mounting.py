@@ -108,6 +108,8 @@ class BindInside(Inside):
         make = f"mkdir -p {target}"
         if not os.path.isdir(self.source):
             make = f"mkdir -p {quote(os.path.dirname(resolve(self.rootfs, self.path)))} && touch {target}"
+            if not os.path.exists(self.source):  # a plan: it is made before this, and only then it is known as what
+                make = f"if [ -d {quote(self.source)} ]; then mkdir -p {target}; else {make}; fi"
         mount = f"mount -o {quote(_words(self.options))} {quote(self.source)} {target}"
         return f"{make} && {mount}{_afterwards(target, options)}"
 

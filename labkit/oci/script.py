@@ -18,6 +18,12 @@ from labkit.oci.plan import Plan
 from labkit.oci.spec import Spec
 from labkit.quoting import join, quote
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from labkit.oci.spec import Process
+
+_UNLIMITED = (1 << 64) - 1
+
 
 def render(spec: Spec, plan: Plan, hierarchies: Hierarchies, run_directory: str, detached: bool, log: str) -> str:
     """The part of the script from the cgroup to the running program. ``run_directory`` exists; ``log`` takes its
@@ -50,6 +56,8 @@ def render(spec: Spec, plan: Plan, hierarchies: Hierarchies, run_directory: str,
             "# The old root lies on top of the new one now; umount steps into the namespace for the call alone.",
             'umount --namespace "$pid" --lazy /',
         ]
+    if spec.seccomp:
+        lines += ["# What no shell can set: the filter of system calls (seccomp(2)). labkit's own container has one."]
     lines += ["", "# The gate opens: the program starts.", f"echo > {quote(gate)}", f"rm {quote(gate)}"]
     if not detached:
         lines.append('wait "$launcher"')
@@ -73,9 +81,11 @@ def _launch_command(spec: Spec, gate: str) -> str:
     privileges = ["setpriv", *ids, "--inh-caps=-all", f"--bounding-set={bounding}"]
     if process.no_new_privileges:
         privileges.append("--no-new-privs")
-    waiting = f'read -r _ < {quote(gate)}; cd {quote(process.cwd)}; exec "$@"'
+    # The shell's own variables are not the program's; only SHLVL cannot be kept back, exec sets it.
+    waiting = f'read -r _ < {quote(gate)}; cd {quote(process.cwd)}; export -n PWD OLDPWD; exec "$@"'
     command = [
         *(["nsenter", *joined] if joined else []),
+        *_limits(process),
         *["unshare", "--propagation", "unchanged", *new, "--fork", "--kill-child=SIGKILL"][:None],
         *privileges,
         *["env", "-i", *process.env],
@@ -84,9 +94,19 @@ def _launch_command(spec: Spec, gate: str) -> str:
     return " \\\n    ".join(_wrapped(command))
 
 
+def _limits(process: Process) -> list[str]:
+    """prlimit and choom, which are util-linux's, too: what they set is inherited by what they execute."""
+    words = []
+    for name, soft, hard in process.rlimits:
+        ends = ["unlimited" if number == _UNLIMITED else str(number) for number in (soft, hard)]
+        words.append(f"--{name[len('RLIMIT_') :].lower()}={':'.join(ends)}")
+    oom = ["choom", "--adjust", str(process.oom_score_adj), "--"] if process.oom_score_adj is not None else []
+    return [*(["prlimit", *words] if words else []), *oom]
+
+
 def _wrapped(command: list[str]) -> list[str]:
     """One tool with its options a line, for the reader."""
-    tools = ("nsenter", "unshare", "setpriv", "env", "/bin/bash")
+    tools = ("prlimit", "choom", "nsenter", "unshare", "setpriv", "env", "/bin/bash")
     lines: list[list[str]] = []
     for word in command:
         if word in tools and (not lines or lines[-1][0] != "/bin/bash"):

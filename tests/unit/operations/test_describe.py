@@ -41,7 +41,8 @@ from labkit.operations.mounting import Mount, SetPropagation
         (BindInside("/r", "/b", "/", ("rbind", "ro")), "mkdir -p /r/b && mount -o rbind,ro / /r/b"),
         (
             BindInside("/r", "/b/f", "/no-such", ("bind", "rro")),
-            "mkdir -p /r/b && touch /r/b/f && mount -o bind /no-such /r/b/f && findmnt --noheadings --list --submounts "
+            "if [ -d /no-such ]; then mkdir -p /r/b/f; else mkdir -p /r/b && touch /r/b/f; fi && "
+            "mount -o bind /no-such /r/b/f && findmnt --noheadings --list --submounts "
             '--output TARGET /r/b/f | while read -r each; do mount -o remount,bind,ro "$each"; done',
         ),
         (MakeReadOnly("/r", "/proc/sys", ("nosuid",)), "mount -o rbind,ro,nosuid /r/proc/sys /r/proc/sys"),
