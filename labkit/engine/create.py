@@ -7,7 +7,7 @@ import os
 import time
 
 from labkit import storage
-from labkit.engine import bundle, plan, record, runtimes
+from labkit.engine import bundle, plan, record
 from labkit.engine.lease import Lease, take_new
 from labkit.engine.options import Options
 from labkit.engine.record import Container, State
@@ -30,7 +30,7 @@ def new_container(options: Options, image: Image) -> Container:
     container_id = random.hex()
     words = _ADJECTIVES[random[-1] % len(_ADJECTIVES)], _ANIMALS[random[-2] % len(_ANIMALS)]
     name = options.name or f"{'_'.join(words)}_{container_id[:4]}"
-    changes: dict[str, Any] = {"runtime": runtimes.check(options.runtime)}
+    changes: dict[str, Any] = {"runtime": _runtime(options.runtime)}
     if options.mounts or image.config.get("Volumes"):
         from labkit.engine import volumes  # local: most containers have none
 
@@ -47,6 +47,14 @@ def new_container(options: Options, image: Image) -> Container:
         options=options.changed(**changes),
         storage_driver=storage.choose(options.storage_driver),
     )
+
+
+def _runtime(name: str) -> str:
+    if name in ("", record.OWN_RUNTIME):
+        return record.OWN_RUNTIME
+    from labkit.engine import runtimes  # local: our own is loaded by the shim, while we make mounts and networks
+
+    return runtimes.check(name)
 
 
 def refuse_chroot() -> None:

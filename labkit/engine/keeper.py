@@ -19,7 +19,7 @@ from labkit.engine.wire import Line
 from labkit.errors import LabkitError
 from labkit.kernel import basicsocket as socket
 from labkit.kernel import process
-from labkit.oci.launch import LABKIT_FAILED, StartError
+from labkit.oci.errors import LABKIT_FAILED, StartError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

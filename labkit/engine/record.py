@@ -30,6 +30,7 @@ DATA = "/var/lib/labkit"
 RUN = "/run/labkit"
 NAMES = f"{DATA}/names"
 UPDATES = f"{RUN}/updates"
+OWN_RUNTIME = "labkit-oci"
 
 
 _ALPHANUMERIC = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -89,7 +90,7 @@ class Container(Value):
     @property
     def runtime(self) -> str:
         """The low-level runtime that makes its processes."""
-        return self.options.runtime or "labkit-oci"
+        return self.options.runtime or OWN_RUNTIME
 
     @property
     def short_id(self) -> str:

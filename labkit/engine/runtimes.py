@@ -11,11 +11,12 @@ import os
 from labkit import log
 from labkit.cgroups import group
 from labkit.cgroups.operations import MakeGroup
-from labkit.engine.record import RUN
+from labkit.engine.record import OWN_RUNTIME, RUN
 from labkit.errors import KernelError, MissingToolError, UsageError
 from labkit.kernel import basicsocket as socket
 from labkit.kernel import process
 from labkit.oci import launch, plan, spec
+from labkit.oci.errors import LABKIT_FAILED, StartError
 from labkit.oci.launch import Extras
 from labkit.operations import Operation
 from labkit.value import Value
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
             """End it before that."""
 
 
-OWN = "labkit-oci"
+OWN = OWN_RUNTIME
 OTHERS = ("runc", "crun")
 
 
@@ -126,8 +127,8 @@ class CreateByRuntime(Operation):
         if _call(self.create()):
             message = self._said() or f"{self.program} create failed and does not say why"
             missing = "no such file" in message or "not found" in message
-            status = 127 if missing else 126 if "permission denied" in message else launch.LABKIT_FAILED
-            raise launch.StartError(f"{self.program}: {message}", "", status)
+            status = 127 if missing else 126 if "permission denied" in message else LABKIT_FAILED
+            raise StartError(f"{self.program}: {message}", "", status)
 
     def _said(self) -> str:
         import json
@@ -189,7 +190,7 @@ class _Foreign(Value):
     def start(self) -> None:
         """``program start``. StartError where it fails."""
         if _call(self.operation.words("start", self.operation.container)):
-            raise launch.StartError(f"{self.operation.program} start failed", "", launch.LABKIT_FAILED)
+            raise StartError(f"{self.operation.program} start failed", "", LABKIT_FAILED)
 
     def abandon(self) -> None:
         """End it."""

@@ -11,7 +11,7 @@ import contextlib
 import os
 
 from labkit import log
-from labkit.engine import keeper, record
+from labkit.engine import record
 from labkit.engine.lease import Lease
 from labkit.engine.wire import SHIM_ERRORS, Line, Pipes, Wire
 from labkit.kernel import basicsignal as signal
@@ -44,6 +44,9 @@ def _main(channel: socket.socket, lease: Lease, pipes: Pipes) -> NoReturn:
     try:
         sinks = (pipes.stdout[0], pipes.stderr[0])
         _become_nobodys(keep=[channel.fileno(), lease.descriptor, *sinks])
+        # Now, and not before: meanwhile the command makes mounts and networks, on another processor.
+        from labkit.engine import keeper
+
         line = Line(channel)
         request = line.read()
         if "container" in request:

@@ -14,7 +14,7 @@ from labkit.errors import ConflictError, InfrastructureError, LabkitError
 from labkit.images import store
 from labkit.images.store import Image
 from labkit.kernel import basicsignal as signal
-from labkit.oci.launch import StartError
+from labkit.oci.errors import StartError
 from labkit.value import Value
 
 #: Signals that go to the container when they are sent to the command in the foreground.

@@ -20,7 +20,8 @@ from labkit.kernel import basicsocket as socket
 from labkit.kernel import namespaces
 from labkit.kernel.process import start_time
 from labkit.oci import become, entry, init, launch
-from labkit.oci.launch import LABKIT_FAILED, Created
+from labkit.oci.errors import LABKIT_FAILED
+from labkit.oci.launch import Created
 from labkit.value import Value
 
 TYPE_CHECKING = False

@@ -22,6 +22,7 @@ from labkit.kernel import basicsignal as signal
 from labkit.kernel import basicsocket as socket
 from labkit.kernel import namespaces, process
 from labkit.oci import become, entry, init
+from labkit.oci.errors import StartError
 from labkit.value import Value, field
 
 TYPE_CHECKING = False
@@ -46,23 +47,6 @@ UNSHARE_WORDS = {
     "user": "--user",
     "time": "--time",
 }
-
-#: docker's status for "the program was never reached".
-LABKIT_FAILED = 125
-
-
-class StartError(LabkitError):
-    """The program was not executed: ``exit_status`` is 127 where there is none of that name, 126 where it is none, or
-    125.
-
-    It is what ``run`` and ``exec`` end with, whatever else their errors' statuses are.
-    """
-
-    passes_status_on = True
-
-    def __init__(self, message: str, hint: str, exit_status: int) -> None:
-        super().__init__(message, hint)
-        self.exit_status = exit_status
 
 
 class Extras(Value):
