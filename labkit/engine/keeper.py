@@ -18,7 +18,7 @@ from labkit.engine.record import Container, State
 from labkit.engine.wire import Line
 from labkit.errors import LabkitError
 from labkit.kernel import basicsocket as socket
-from labkit.kernel import process
+from labkit.kernel import memory, process
 from labkit.oci.errors import LABKIT_FAILED, StartError
 
 TYPE_CHECKING = False
@@ -41,6 +41,7 @@ class Keeper:
         self.hierarchies = detect()
         self.copier = Copier(LogWriter(container.log_path))
         self.copier.attach(sinks)
+        self.copier.rest = memory.let_code_go
         self.attached: list[Line] = []
         self.sources: list[int] = []
         """What the container writes: its terminal's master, or two pipes."""

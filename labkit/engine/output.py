@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: As docker cuts them: a line's beginning waits for its end no longer than this many bytes.
 LONGEST_LINE = 16384
 _CHUNK = 65536
+_WHILE = 0.1
+"""Seconds after which a container counts as one that stays."""
 
 
 class LogWriter:
@@ -109,6 +111,8 @@ class Copier:
     def __init__(self, log: LogWriter) -> None:
         self.log = log
         self.streams = [_Stream("stdout"), _Stream("stderr")]
+        self.rest: Callable[[], None] | None = None
+        """Called once, when nothing has happened for a while."""
 
     def attach(self, sinks: Sequence[int]) -> None:
         """Copy to those pipes, too: standard output's and standard error's, -1 for none."""
@@ -142,7 +146,10 @@ class Copier:
         """Wait for something to do, and do it; False when the process has ended."""
         sources = [stream.source for stream in self.streams if stream.open and not stream.waits()]
         sinks = [sink.descriptor for stream in self.streams for sink in stream.sinks if sink.waiting]
-        readable, writable, _ = select.select([*sources, ended, listener], sinks, [])
+        readable, writable, _ = select.select([*sources, ended, listener], sinks, [], _WHILE if self.rest else None)
+        if self.rest and not readable and not writable:
+            self.rest()
+            self.rest = None
         for stream in self.streams:
             if stream.waits():
                 if writable:
