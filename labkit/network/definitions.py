@@ -27,7 +27,7 @@ def check_name(name: str) -> str:
     """UsageError for what cannot be a network's name."""
     if not (0 < len(name) <= 63 and set(name) <= _LETTERS and name[0].isalnum()):
         raise UsageError(f"'{name}' is no network name", "up to 63 letters, digits, and _ . - after the first")
-    if name in _RESERVED:
+    if name in _RESERVED or name.endswith(".lock"):  # (a network's lock is a file beside its directory)
         raise UsageError(f"the name '{name}' means something already", "choose another one")
     return name
 

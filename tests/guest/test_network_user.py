@@ -303,6 +303,7 @@ def test_a_network_is_down_without_containers_and_cannot_be_removed_with_them() 
         ("create --driver vlan --parent lo --vlan-id 0 x", 2, "0 is no vlan id"),
         ("create --driver vlan --parent nodevice --vlan-id 5 x", 4, "there is no network device 'nodevice'"),
         ("create host", 2, "the name 'host' means something already"),
+        ("create x.lock", 2, "the name 'x.lock' means something already"),
         ("create ../x", 2, "'../x' is no network name"),
         ("create --vlan-id ten x", 2, "it must be a whole number"),
         ("create", 2, "labkit network create: it takes NETWORK"),
