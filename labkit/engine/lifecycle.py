@@ -89,10 +89,10 @@ def remove(container: Container, force: bool = False, with_volumes: bool = False
     if taken is None:
         raise ConflictError(f"another command is at work on {container.name}", "try again in a moment")
     try:
-        if container.options.mounts and not with_volumes:
+        if container.options.mounts:
             from labkit.engine import volumes  # local: most have none
 
-            volumes.keep(container)
+            volumes.keep(container, with_volumes)
         container.forget_state()
         record.creation_journal(container.id).undo()
         taken.release()

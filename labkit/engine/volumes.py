@@ -201,9 +201,13 @@ def filling(container: Container) -> list[Operation]:
     ]
 
 
-def keep(container: Container) -> None:
-    """``labkit rm`` without ``-v``: volumes without names stay."""
-    if any(mount.get("anonymous") for mount in of(container)):
+def keep(container: Container, only_named: bool) -> None:
+    """Before ``labkit rm``: volumes with names stay, and without ``-v`` those without, too."""
+    for mount in of(container):
+        unfilled = f"{ROOT}/{mount['source']}/unfilled"
+        if not mount.get("anonymous") and os.path.exists(unfilled):
+            textfile.write(unfilled, "")  # it is nobody's any more: ``MakeVolume.undo`` lets it be
+    if not only_named and any(mount.get("anonymous") for mount in of(container)):
         textfile.write(stay_mark(container), "")
 
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import labkit, output, picture, processes, wait_for
 
 KILLER = Path(__file__).parent / "dies_after.py"
-START = ["run", "-d", "-p", "6390:6379", "--name", "victim", "redis"]
+START = ["run", "-d", "-p", "6390:6379", "-v", "/kept", "--name", "victim", "redis"]
 #: More operations than a start has; the walk must come to its end before.
 MANY = 300
 
@@ -44,7 +44,7 @@ def test_kill_9_after_each_operation_leaves_nothing(who: str, in_emulation: bool
         pytest.fail("the walk did not come to its end")
     assert walked >= (3 if in_emulation else 15), "too few operations to be true"
     labkit("stop", "-t", "0", "victim")  # the last start was a whole one
-    labkit("rm", "victim")
+    labkit("rm", "-v", "victim")
 
 
 @pytest.mark.anywhere
@@ -69,7 +69,7 @@ def test_kill_9_in_the_start_of_a_container_that_is_there_leaves_it_as_it_was(wh
     else:
         pytest.fail("the walk did not come to its end")
     assert walked >= (1 if in_emulation else 3), "too few operations to be true"
-    labkit("rm", "victim")
+    labkit("rm", "-v", "victim")
     assert picture() == nothing
 
 

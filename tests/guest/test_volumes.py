@@ -81,6 +81,15 @@ def test_a_volume_in_use_is_not_removed() -> None:
     assert missing.stderr.startswith("labkit: there is no volume data")
 
 
+def test_a_volume_with_a_name_stays_though_nobody_has_used_it_yet() -> None:
+    for words in (("rm",), ("rm", "-v")):
+        labkit("create", "--network", "none", "--name", "box", "-v", "data:/etc", "busybox", "true")
+        labkit(*words, "box")
+        assert labkit("volume", "ls", "-q").stdout == "data\n"
+    inside("-v", "data:/etc", script="true")
+    assert (ROOT / "data/_data/passwd").exists()
+
+
 def test_a_bind_and_its_missing_source(tmp_path: Path) -> None:
     inside("-v", f"{tmp_path}/new:/data", script="echo x > /data/file")
     assert (tmp_path / "new/file").read_text() == "x\n"
