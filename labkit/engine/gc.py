@@ -64,15 +64,21 @@ def _candidates() -> set[str]:
     """Containers that are or were running, and those whose making or removal was not finished."""
     found = set(lease.everything()) | set(_names(f"{RUN}/journals"))
     for container_id in _names(f"{DATA}/journals"):
-        container = record.load(container_id)
-        # "running" in the file, and no lease: that was before the last boot.
-        if (
-            container is None
-            or not container.is_complete()
-            or container.written_state().status in ("running", "restarting")
-        ):
+        if container_id not in found and _is_unfinished(container_id):
             found.add(container_id)
     return found
+
+
+def _is_unfinished(container_id: str) -> bool:
+    """Whether its making or removal was cut short, or the machine while it ran. Its record is not read for that: every
+    command that lists containers asks this of all of them.
+    """
+    try:
+        state = record.state_of(container_id)
+    except FileNotFoundError:
+        return True
+    # "running" in the file, and no lease: that was before the last boot.
+    return state.status in ("running", "restarting") or not record.is_known(container_id)
 
 
 def _names(directory: str) -> list[str]:

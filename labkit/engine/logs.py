@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator
 
-from labkit.engine import lease
+from labkit.engine import lease, moments
 from labkit.engine.record import Container
-from labkit.value import TYPE_CHECKING
+from labkit.value import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
     from typing import Any
@@ -41,16 +42,35 @@ def entries(container: Container, follow: bool = False) -> Iterator[dict[str, An
                 time.sleep(0 if last_look else 0.1)
 
 
-def show(container: Container, follow: bool, tail: int | None) -> None:
+class Choice(Value):
+    """Which entries are shown, and how."""
+
+    tail: int | None = None
+    """The last so many of those that are there."""
+    since: float | None = None
+    until: float | None = None
+    """Seconds since the epoch; with ``follow`` nothing later is waited for."""
+    timestamps: bool = False
+
+
+def show(container: Container, follow: bool, choice: Choice) -> None:
     """Write the log to our own standard output and error, as the container did."""
-    if tail is not None and not follow:
-        wanted: Iterator[dict[str, Any]] = iter(deque(entries(container), maxlen=tail))
-    elif tail is not None:
-        skip = max(0, sum(1 for _ in entries(container)) - tail)
-        wanted = (entry for number, entry in enumerate(entries(container, follow)) if number >= skip)
+    if choice.tail is not None and not follow:
+        wanted: Iterator[dict[str, Any]] = iter(deque(_between(entries(container), choice), maxlen=choice.tail))
+    elif choice.tail is not None:
+        skip = max(0, sum(1 for _ in _between(entries(container), choice)) - choice.tail)
+        wanted = itertools.islice(_between(entries(container, follow), choice), skip, None)
     else:
-        wanted = entries(container, follow)
+        wanted = _between(entries(container, follow), choice)
     for entry in wanted:
         stream = sys.stdout if entry["stream"] == "stdout" else sys.stderr
-        stream.write(entry["log"])
+        stream.write(f"{moments.rfc3339(entry['time'])} {entry['log']}" if choice.timestamps else entry["log"])
         stream.flush()
+
+
+def _between(found: Iterator[dict[str, Any]], choice: Choice) -> Iterator[dict[str, Any]]:
+    for entry in found:
+        if choice.until is not None and entry["time"] > choice.until:
+            return  # they are in the order of their times
+        if choice.since is None or entry["time"] >= choice.since:
+            yield entry

@@ -23,7 +23,7 @@ def remove(containers: list[Container]) -> tuple[list[Container], int]:
     removed = []
     freed = 0
     for container in containers:
-        size = _size(container.directory)
+        size = size_of(container.directory)
         try:
             lifecycle.remove(container)
         except ConflictError:  # started meanwhile
@@ -33,7 +33,7 @@ def remove(containers: list[Container]) -> tuple[list[Container], int]:
     return removed, freed
 
 
-def _size(directory: str) -> int:
+def size_of(directory: str) -> int:
     """Bytes on the disk of all that is in it; what goes while we look does not count."""
     total = 0
     for place, _, files in os.walk(directory):

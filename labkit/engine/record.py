@@ -152,7 +152,7 @@ class Container(Value):
     def written_state(self) -> State:
         """What its shim wrote last, true or not."""
         try:
-            return read(f"{self.directory}/state.json", state_from_record)
+            return state_of(self.id)
         except FileNotFoundError:
             return State()
 
@@ -259,28 +259,59 @@ def load(container_id: str) -> Container | None:
         return None
 
 
+def is_known(container_id: str) -> bool:
+    """Whether there is a record of it, readable or not."""
+    return os.path.exists(f"{DATA}/containers/{container_id}/container.json")
+
+
+def state_of(container_id: str) -> State:
+    """What its shim wrote last. FileNotFoundError where its making has not come to an end."""
+    return read(f"{DATA}/containers/{container_id}/state.json", state_from_record)
+
+
 def everything() -> list[Container]:
     """All containers, the oldest first."""
-    try:
-        ids = os.listdir(f"{DATA}/containers")
-    except FileNotFoundError:
-        return []
-    found = [container for container in map(load, ids) if container]
+    found = [container for container in map(load, _ids()) if container]
     return sorted(found, key=lambda container: container.created)
 
 
 def find(text: str) -> Container:
-    """By name, id or an unambiguous beginning of the id. NotFoundError lists the names there are."""
-    containers = everything()
-    for container in containers:
-        if text in (container.name, container.id):
-            return container
-    matches = [container for container in containers if len(text) >= 2 and container.id.startswith(text)]
-    if len(matches) > 1:
+    """By name, id or an unambiguous beginning of the id. NotFoundError lists the names there are.
+
+    However many containers there are, one is read: names are links to ids.
+    """
+    if "/" in text:
+        raise _unknown(text)
+    named = _named(text)
+    if named:
+        return named
+    matches = [name for name in _ids() if len(text) >= 2 and name.startswith(text)]
+    found = [container for container in map(load, matches) if container]
+    if len(found) > 1:
         raise ConflictError(
-            f"'{text}' is the beginning of {len(matches)} containers' ids", "give more of it, or the name"
+            f"'{text}' is the beginning of {len(found)} containers' ids", "give more of it, or the name"
         )
-    if not matches:
-        names = ", ".join(container.name for container in containers) or "none"
-        raise NotFoundError(f"there is no container '{text}'", f"containers here: {names} (labkit ps -a)")
-    return matches[0]
+    if not found:
+        raise _unknown(text)
+    return found[0]
+
+
+def _named(name: str) -> Container | None:
+    try:
+        container = load(os.readlink(f"{NAMES}/{name}"))
+    except (OSError, ValueError):  # no link of that name, or no name that could be a link's
+        return None
+    # While it is renamed it has two, and a death in between leaves both.
+    return container if container and container.name == name else None
+
+
+def _ids() -> list[str]:
+    try:
+        return os.listdir(f"{DATA}/containers")
+    except FileNotFoundError:
+        return []
+
+
+def _unknown(text: str) -> NotFoundError:
+    names = ", ".join(container.name for container in everything()) or "none"
+    return NotFoundError(f"there is no container '{text}'", f"containers here: {names} (labkit ps -a)")
