@@ -43,6 +43,7 @@ VERBS = {
     "logs": "show what a container wrote",
     "network": "make networks, and join containers to them",
     "packet-walk": "follow a connection through a published port",
+    "events": "show what happens to containers, as it happens",
     "port": "show where a container's published ports lead from",
     "diff": "show what a container has changed in its root file system",
     "top": "show a container's processes",

@@ -7,7 +7,7 @@ import os
 import time
 
 from labkit import storage
-from labkit.engine import bundle, plan, record
+from labkit.engine import bundle, events, plan, record
 from labkit.engine.lease import Lease, take_new
 from labkit.engine.options import Options
 from labkit.engine.record import Container, State
@@ -85,6 +85,7 @@ def make(container: Container) -> None:
     """What outlives its runs: name, directory, record. It is complete when a state is written, too."""
     record.creation_journal(container.id).run(plan.creation(container))
     container.save()
+    events.note("create", container)
 
 
 def take_back(container: Container, lease: Lease) -> None:
@@ -92,4 +93,5 @@ def take_back(container: Container, lease: Lease) -> None:
     with contextlib.suppress(LabkitError):
         container.forget_state()
         record.creation_journal(container.id).undo()
+        events.note("destroy", container)
         lease.release()

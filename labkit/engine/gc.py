@@ -11,7 +11,7 @@ import time
 from labkit import log
 from labkit.cgroups import group
 from labkit.cgroups.detect import here
-from labkit.engine import lease, record
+from labkit.engine import events, lease, record
 from labkit.engine.record import DATA, RUN, UPDATES, Container
 from labkit.errors import LabkitError
 from labkit.images.store import LAYERS
@@ -101,9 +101,11 @@ def _clean(container_id: str) -> Container | None:
     was_running = state.status in ("running", "restarting")
     if was_running:
         container.save_state(state.changed(status="exited", pid=0, exit_code=137, finished_at=time.time()))
+        events.note("die", container, exit_code=137)
     if container.options.auto_remove:
         container.forget_state()
         record.creation_journal(container_id).undo()
+        events.note("destroy", container)
         return None
     return container if was_running else None
 

@@ -12,7 +12,7 @@ import time
 from labkit import textfile
 from labkit.cgroups import group
 from labkit.cgroups.detect import detect
-from labkit.engine import record, restart, runtimes
+from labkit.engine import events, record, restart, runtimes
 from labkit.engine.output import Copier, LogWriter
 from labkit.engine.record import Container, State
 from labkit.engine.wire import Line
@@ -70,6 +70,7 @@ class Keeper:
         policy = restart.policy(self.container.options.restart)
         while True:
             code, seconds = self._attend(created)
+            events.note("die", self.container, exit_code=code)
             again = policy.after(code, seconds, record.is_stopped_by_hand(self.container))
             if again is None:
                 break
@@ -129,6 +130,7 @@ class Keeper:
             )
         )
         created.start()
+        events.note("start", self.container)
 
     def _hand_over(self, line: Line) -> None:
         """Say that it runs, and give the command what the container reads from.
@@ -227,6 +229,7 @@ class Keeper:
         with contextlib.suppress(LabkitError):
             self.container.forget_state()
             record.creation_journal(self.container.id).undo()
+            events.note("destroy", self.container)
 
     def deliver_rest(self) -> None:
         """What the commands have not read yet. Everything else is done, so that nobody waits for a slow reader."""

@@ -8,7 +8,7 @@ import time
 from labkit import log
 from labkit.cgroups import freezer, group
 from labkit.cgroups.detect import here
-from labkit.engine import gc, lease, record
+from labkit.engine import events, gc, lease, record
 from labkit.engine.record import Container, State
 from labkit.errors import ConflictError, KernelError
 from labkit.kernel import basicsignal as signal
@@ -37,6 +37,8 @@ def stop(container: Container, seconds: float | None = None) -> None:
         if not process.wait_for_end(state.pid, state.pid_started, seconds):
             _send(state, signal.SIGKILL)
     _wait_until_settled(container)
+    if state.status in ("running", "paused", "restarting"):
+        events.note("stop", container)
 
 
 def patience(container: Container, seconds: float | None) -> float:
@@ -62,6 +64,7 @@ def kill(container: Container, number: int) -> None:
     if number in (signal.SIGKILL, stop_signal(container)):
         record.note_stop(container)
     _send(state, number)
+    events.note("kill", container, signal=int(number))
     if number == signal.SIGKILL:
         _thaw(container)  # v1: what is frozen does not die
 
@@ -95,6 +98,7 @@ def remove(container: Container, force: bool = False, with_volumes: bool = False
             volumes.keep(container, with_volumes)
         container.forget_state()
         record.creation_journal(container.id).undo()
+        events.note("destroy", container)
         taken.release()
     except BaseException:
         taken.let_go()
@@ -143,6 +147,7 @@ def pause(container: Container) -> None:
     """Stop all of its processes where they are. ConflictError if it does not run, or is paused already."""
     running(container)
     perform(freezer.operation(container.cgroups_path, here(), frozen=True), "host")
+    events.note("pause", container)
 
 
 def unpause(container: Container) -> None:
@@ -150,6 +155,7 @@ def unpause(container: Container) -> None:
     if container.state().status != "paused":
         raise ConflictError(f"the container {container.name} is not paused", "see 'labkit ps -a'")
     perform(freezer.operation(container.cgroups_path, here(), frozen=False), "host")
+    events.note("unpause", container)
 
 
 def processes(container: Container) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit.engine import networking, record
+from labkit.engine import events, networking, record
 from labkit.engine.plan import ReserveName
 from labkit.engine.record import Container
 from labkit.operations.journal import perform
@@ -24,6 +24,7 @@ def rename(container: Container, name: str) -> None:
     renamed = container.changed(name=name, options=container.options.changed(name=name))
     renamed.save()
     ReserveName(container.name, container.id).undo()
+    events.note("rename", renamed, old_name=container.name)
     if container.state().status in ("running", "paused"):
         _tell_neighbours(container, renamed)
 

@@ -77,7 +77,7 @@ def processes() -> list[str]:
 def _files() -> Iterator[str]:
     for directory in DIRECTORIES:
         for place, _, names in os.walk(directory):
-            if "/layers/" not in place:
+            if "/layers/" not in place and not place.endswith("/events"):
                 yield from (os.path.join(place, name) for name in names if not name.endswith(".lock"))
 
 
