@@ -18,7 +18,7 @@ import time
 
 from labkit.cli import table
 from labkit.cli.options import Call, Command, Option
-from labkit.engine import gc, record
+from labkit.engine import filters, gc, record
 from labkit.engine.record import Container, State
 from labkit.value import TYPE_CHECKING
 
@@ -78,8 +78,6 @@ def _chosen(call: Call) -> list[tuple[Container, State]]:
     wanted = {}
     containers = record.everything()
     if options.filter:
-        from labkit.engine import filters
-
         wanted = filters.parse(options.filter)
         containers = [container for container in containers if filters.fits(wanted, container)]
     if count >= 0:
@@ -109,7 +107,7 @@ def _fields(container: Container, state: State, whole: bool, size: bool) -> dict
         "Address": container.address if runs else "",
         "Networks": ",".join(container.endpoints) or container.network,
         "Labels": ",".join(f"{name}={value}" for name, value in container.options.labels.items()),
-        "Mounts": ",".join(str(mount["source"]) for mount in container.options.mounts if mount.get("source")),
+        "Mounts": ",".join(filters.sources(container)),
     }
     if size:
         from labkit.engine.prune import size_of

@@ -7,6 +7,7 @@ from labkit.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from labkit.engine.record import Container, State
 
@@ -63,7 +64,17 @@ def _ancestor(container: Container, value: str) -> bool:
 
 def _volume(container: Container, value: str) -> bool:
     """A volume's name or a directory, out here or in there."""
-    return any(value in (mount.get("source"), mount.get("target")) for mount in container.options.mounts)
+    return any(value in (mount.get("source"), mount.get("target")) for mount in _mounts(container))
+
+
+def sources(container: Container) -> list[str]:
+    """The volumes and directories that are mounted in it."""
+    return [str(mount["source"]) for mount in _mounts(container) if mount.get("source")]
+
+
+def _mounts(container: Container) -> list[dict[str, Any]]:
+    # Its record is a file, which may be damaged.
+    return [mount for mount in container.options.mounts if isinstance(mount, dict)]
 
 
 def _network(container: Container, value: str) -> bool:

@@ -156,7 +156,7 @@ def test_any_record_of_the_engine(tmp_path_factory: pytest.TempPathFactory, cont
     try:
         read = record.read(str(place / "container.json"), record.from_record)
         now = record.read(str(place / "state.json"), record.state_from_record)
-        verb_ps._row(read, now)
+        verb_ps._row(verb_ps._fields(read, now, whole=False, size=False))
     except LabkitError as error:
         _a_sentence(error)
 
