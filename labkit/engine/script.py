@@ -70,7 +70,7 @@ def _head(container: Container, typed: list[str]) -> list[str]:
     return [
         "#!/bin/bash",
         f"# labkit {__version__}: {shlex.join(['labkit', *typed])}",
-        f"# makes the container {container.name} with bash, util-linux, iproute2 and iptables; perl calls bpf(2).",
+        f"# makes the container {container.name} with bash, util-linux, iproute2, iptables and perl (bpf(2)).",
         "# Run it as root. labkit does not know this container: 'bash THIS_FILE undo' takes it back.",
         "set -euo pipefail",
         "",

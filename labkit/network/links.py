@@ -227,7 +227,7 @@ class AddDefaultRoute(_InNamespace):
 
     def describe(self) -> str:
         """As ip-route(8)."""
-        return f"{self._ip()} route add default via {self.gateway}"
+        return f"{self._ip()} route add default via {self.gateway} proto static"
 
     def do(self) -> None:
         """RTM_NEWROUTE."""

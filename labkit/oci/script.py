@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 _UNLIMITED = (1 << 64) - 1
 
+# Waits, and becomes the program. Not a shell: bash gives whom it executes a SHLVL of its own, whatever is unset.
+_WAIT = (
+    'open $g, "<", shift or die "$!\\n"; <$g>; close $g; chdir shift or die "$!\\n"; '
+    'exec { $ARGV[0] } @ARGV or die "$ARGV[0]: $!\\n"'
+)
+
 
 def render(spec: Spec, plan: Plan, hierarchies: Hierarchies, run_directory: str, detached: bool, log: str) -> str:
     """The part of the script from the cgroup to the running program. ``run_directory`` exists; ``log`` takes its
@@ -81,15 +87,13 @@ def _launch_command(spec: Spec, gate: str) -> str:
     privileges = ["setpriv", *ids, "--inh-caps=-all", f"--bounding-set={bounding}"]
     if process.no_new_privileges:
         privileges.append("--no-new-privs")
-    # The shell's own variables are not the program's; only SHLVL cannot be kept back, exec sets it.
-    waiting = f'read -r _ < {quote(gate)}; cd {quote(process.cwd)}; export -n PWD OLDPWD; exec "$@"'
     command = [
         *(["nsenter", *joined] if joined else []),
         *_limits(process),
-        *["unshare", "--propagation", "unchanged", *new, "--fork", "--kill-child=SIGKILL"][:None],
+        *["unshare", "--propagation", "unchanged", *new, "--fork", "--kill-child=SIGKILL"],
         *privileges,
         *["env", "-i", *process.env],
-        *["/bin/bash", "-c", waiting, "sh", *process.args],
+        *["perl", "-e", _WAIT, gate, process.cwd, *process.args],
     ]
     return " \\\n    ".join(_wrapped(command))
 
@@ -106,10 +110,10 @@ def _limits(process: Process) -> list[str]:
 
 def _wrapped(command: list[str]) -> list[str]:
     """One tool with its options a line, for the reader."""
-    tools = ("prlimit", "choom", "nsenter", "unshare", "setpriv", "env", "/bin/bash")
+    tools = ("prlimit", "choom", "nsenter", "unshare", "setpriv", "env", "perl")
     lines: list[list[str]] = []
     for word in command:
-        if word in tools and (not lines or lines[-1][0] != "/bin/bash"):
+        if word in tools and (not lines or lines[-1][0] != "perl"):
             lines.append([])
         lines[-1].append(word)
     return [join(line) for line in lines]

@@ -13,7 +13,7 @@ def test_an_endpoint_is_a_cable_from_the_bridge_into_the_sandbox() -> None:
         "ip link set veth0123456 up",
         "ip -n labkit-0123456789ab address add 10.77.0.2/16 dev eth0",
         "ip -n labkit-0123456789ab link set eth0 up",
-        "ip -n labkit-0123456789ab route add default via 10.77.0.1",
+        "ip -n labkit-0123456789ab route add default via 10.77.0.1 proto static",
     ]
 
 
