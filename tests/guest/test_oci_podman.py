@@ -15,6 +15,8 @@ import pytest
 from bundles import Bundle
 from conftest import wait_for
 
+import labkit
+
 #: Where raising a hard limit is not allowed podman's own wishes must be lowered (CAP_SYS_RESOURCE).
 _LIMITS = ["--ulimit", "nofile=20000:20000", "--ulimit", "nproc=32768:32768"]
 _NAMESPACE = "labkit-podman"
@@ -25,8 +27,9 @@ class Podman:
 
     def __init__(self, directory: Path) -> None:
         launcher = directory / "labkit-oci"
-        checkout = Path(__file__).parents[2]
-        launcher.write_text(f'#!/bin/sh\nPYTHONPATH={checkout} exec {sys.executable} -m labkit.cli.oci "$@"\n')
+        # conmon cleans the environment, so that it must be told where labkit lies: here a checkout, there /opt.
+        place = Path(labkit.__file__).parents[1]
+        launcher.write_text(f'#!/bin/sh\nPYTHONPATH={place} exec {sys.executable} -m labkit.cli.oci "$@"\n')
         launcher.chmod(0o755)
         self.command = ["nsenter", f"--net=/run/netns/{_NAMESPACE}", "podman"]
         self.command += ["--root", f"{directory}/storage", "--runroot", f"{directory}/run", "--storage-driver", "vfs"]
