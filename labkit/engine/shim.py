@@ -16,6 +16,7 @@ from labkit.engine.lease import Lease
 from labkit.engine.wire import SHIM_ERRORS, Line, Pipes, Wire
 from labkit.kernel import basicsignal as signal
 from labkit.kernel import basicsocket as socket
+from labkit.kernel import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def fork(lease: Lease, pipes: Pipes) -> Wire:
         return Wire(ours)
     # A second fork makes it a child of init (or the nearest subreaper), a session of its own keeps Ctrl-C away from it.
     os.setsid()
+    process.set_title("labkit-shim")  # now: when our command goes on, whoever looks for a shim sees this one
     if os.fork():
         os._exit(0)
     ours.close()
