@@ -40,6 +40,7 @@ def test_what_cannot_be_executed_has_dockers_status_and_leaves_nothing(command: 
     assert not labkit("ps", "-aq").stdout
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

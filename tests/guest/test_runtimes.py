@@ -13,7 +13,7 @@ import properties
 import pytest
 from conftest import labkit
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.anywhere]
 
 CASES = {
     "limits": ("--memory", "64m", "--cpus", "0.5", "--pids-limit", "50", "--cpu-shares", "512"),
