@@ -47,8 +47,8 @@ def loads(text: str | bytes) -> Any:
             value, end = _scan(text, len(text) - len(text.lstrip(_SPACE)))
             if not text[end:].strip(_SPACE):
                 return value
-        except (StopIteration, ValueError):
-            pass
+        except (StopIteration, ValueError, SystemError):
+            pass  # (it takes its error from the standard module, and says SystemError where that is not loaded)
     import json  # local: it knows what is wrong
 
     return json.loads(text)

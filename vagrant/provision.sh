@@ -26,7 +26,12 @@ packages="
     sudo kmod util-linux openssh-server less procps psmisc tree strace
     python3 iproute2 iptables iputils-ping bridge-utils cgroup-tools
     fuse-overlayfs redis-server redis-tools busybox-static tcc libc6-dev
+    podman netavark aardvark-dns crun
 "
+# Ubuntu has podman from 20.10 on, and its network's programs from 22.10 on; no lesson needs them.
+case "$ID $VERSION_ID" in "ubuntu 20.04" | "ubuntu 22.04")
+    packages=$(printf '%s\n' $packages | grep -vxE 'podman|netavark|aardvark-dns|crun') ;;
+esac
 # labkit needs Python 3.9. Ubuntu 20.04 has 3.8, and 3.9 beside it.
 if [ "$ID $VERSION_ID" = "ubuntu 20.04" ]; then packages="$packages python3.9"; fi
 # Ubuntu packs what its cloud images do without apart: aufs (up to 5.4), dm-thin-pool and others.

@@ -291,6 +291,8 @@ def find(text: str) -> Container:
         raise ConflictError(
             f"'{text}' is the beginning of {len(found)} containers' ids", "give more of it, or the name"
         )
+    # A removal that was cut short, or refused half-way, has freed the name first.
+    found = found or [container for container in everything() if container.name == text]
     if not found:
         raise _unknown(text)
     return found[0]

@@ -64,3 +64,9 @@ def test_neither_brings_the_modules_that_it_stands_for() -> None:
     program = f"import sys; {use}; print({{'re', 'json', 'shlex'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-S", "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_what_is_cut_short_is_a_value_error_where_json_was_never_imported() -> None:
+    program = "import sys; from labkit import jsontext\ntry: jsontext.loads('{')\nexcept ValueError: sys.exit(7)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 7, done.stderr
