@@ -43,7 +43,7 @@ exec unshare --mount --net --propagation private --pid --fork --kill-child --mou
 """
 _FURNISH = """
 ip link set lo up
-for directory in {directories}; do mount -t tmpfs -o mode=0755 labkit-tests "$directory"; done
+for directory in {directories}; do mount -t tmpfs -o mode=0700 labkit-tests "$directory"; done
 for place in {groups}; do mount --bind "$place" "${{place%/*}}"; done
 "$@"
 exit $?

@@ -26,7 +26,7 @@ _UNLIMITED = (1 << 64) - 1
 
 # Waits, and becomes the program. Not a shell: bash gives whom it executes a SHLVL of its own, whatever is unset.
 _WAIT = (
-    'open $g, "<", shift or die "$!\\n"; <$g>; close $g; chdir shift or die "$!\\n"; '
+    'open $g, "<&=9" or die "$!\\n"; <$g>; close $g; chdir shift or die "$!\\n"; '
     'exec { $ARGV[0] } @ARGV or die "$ARGV[0]: $!\\n"'
 )
 
@@ -44,7 +44,9 @@ def render(spec: Spec, plan: Plan, hierarchies: Hierarchies, run_directory: str,
         f"rm -f {quote(gate)} && mkfifo {quote(gate)}",
         "(",
         *[f"  echo $BASHPID > {quote(place)}/cgroup.procs" for place in _group_directories(spec, hierarchies)],
-        f"  exec {_launch_command(spec, gate)}",
+        "  # (Opened now: only root can reach it. For reading and writing, so that nobody is waited for.)",
+        f"  exec 9<> {quote(gate)}",
+        f"  exec {_launch_command(spec)}",
         f") {'< /dev/null > ' + quote(log) + ' 2>&1 ' if detached else ''}&",
         "launcher=$! pid=",
         "# (That file has no newline at its end, which read takes for a failure although it has read the number.)",
@@ -74,7 +76,7 @@ def _group_directories(spec: Spec, hierarchies: Hierarchies) -> list[str]:
     return group.directories(spec.cgroups_path, hierarchies) if spec.cgroups_path else []
 
 
-def _launch_command(spec: Spec, gate: str) -> str:
+def _launch_command(spec: Spec) -> str:
     """nsenter for what is joined, unshare for what is new, setpriv for the user and the capabilities, and the gate."""
     process = spec.process
     joined = [f"{UNSHARE_WORDS[kind]}={quote(path)}" for kind, path in spec.namespaces.items() if path]
@@ -93,7 +95,7 @@ def _launch_command(spec: Spec, gate: str) -> str:
         *["unshare", "--propagation", "unchanged", *new, "--fork", "--kill-child=SIGKILL"],
         *privileges,
         *["env", "-i", *process.env],
-        *["perl", "-e", _WAIT, gate, process.cwd, *process.args],
+        *["perl", "-e", _WAIT, process.cwd, *process.args],
     ]
     return " \\\n    ".join(_wrapped(command))
 
