@@ -37,7 +37,9 @@ class Foreground:
         self.signals = signals
         self.outputs = {ends[1]: number for number, ends in ((1, pipes.stdout), (2, pipes.stderr)) if ends[1] >= 0}
         self.interrupts = 0
-        self.typed = b""
+        self.held = b""
+        """The first of the detach keys, until it is known what follows."""
+        self.detached = False
 
     def wait(self, stdin: bool = True) -> int | None:
         """Its exit status, when all of its output is written; None when the user detached.
@@ -75,7 +77,7 @@ class Foreground:
                     code = self._exit_code(code)
                 else:
                     self._copy(descriptor)
-            if self.typed == _DETACH:
+            if self.detached:
                 return None
         return code
 
@@ -112,19 +114,24 @@ class Foreground:
         """Pass on what is typed; whether more may come."""
         data = os.read(0, 65536)
         if self.terminal:
-            self.typed = (self.typed + data)[-2:] if data in (b"\x10", b"\x11", _DETACH) else b""
-            if self.typed.endswith(b"\x10") or self.typed == _DETACH:
-                return True  # it may be the beginning of the detach keys
-            if not data and not os.isatty(0):
-                data = b"\x04"  # the end of our input is Ctrl-D in there
-                self._write(data)
-                return False
+            if data:
+                return self._write(self._without_detach_keys(data))
+            if not os.isatty(0):
+                self._write(b"\x04")  # the end of our input is Ctrl-D in there
+            return False
         if data and self._write(data):
             return True
-        if not self.terminal:
-            os.close(self.input)
-            self.input = -1
+        os.close(self.input)
+        self.input = -1
         return False
+
+    def _without_detach_keys(self, data: bytes) -> bytes:
+        """What the container gets of it. The two keys may come one by one, and the first alone is the container's."""
+        data = self.held + data
+        before, found, _ = data.partition(_DETACH)
+        self.detached = bool(found)
+        self.held = _DETACH[:1] if not found and data.endswith(_DETACH[:1]) else b""
+        return before[: len(before) - len(self.held)]
 
     def _write(self, data: bytes) -> bool:
         with contextlib.suppress(OSError):  # it reads no more

@@ -201,7 +201,7 @@ class Keeper:
             created = self._create()
             self._begin(created, waiting)
         except LabkitError as error:
-            textfile.write(f"{self.container.directory}/error", error.message)
+            self.container.save_state(waiting.changed(error=error.message))
             return None
         return created
 

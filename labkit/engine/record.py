@@ -58,6 +58,8 @@ class State(Value):
     """The boot in which it runs (kernel/process.py): a pid of another boot means nothing."""
     restarts: int = 0
     """How often its policy has started it again."""
+    error: str = ""
+    """Why its policy could not start it again."""
 
 
 class Container(Value):

@@ -9,25 +9,18 @@ operations than COUNT.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from typing import Any
+
+from countdown import Countdown
 
 from labkit import log
 from labkit.cli import main
 from labkit.oci import init
 
-who, count, arguments = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+who, arguments = sys.argv[1], sys.argv[3:]
 command = os.getpid()
-seen = 0
-
-
-def die_in_time() -> None:
-    global seen
-    seen += 1
-    if seen == count:
-        os.kill(os.getpid(), signal.SIGKILL)
-        os._exit(137)  # pid 1 of a namespace is not killed by a signal from inside it, SIGKILL included
+die_in_time = Countdown(int(sys.argv[2]))
 
 
 def listener(event: dict[str, Any]) -> None:

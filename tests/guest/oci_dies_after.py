@@ -5,25 +5,17 @@ The exit status is that of the command where nobody was killed, since there were
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from typing import Any
+
+from countdown import Countdown
 
 from labkit import log
 from labkit.cli.oci import main
 from labkit.oci import init
 
-who, count, arguments = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-seen = 0
-
-
-def die_in_time() -> None:
-    global seen
-    seen += 1
-    if seen == count:
-        os.kill(os.getpid(), signal.SIGKILL)
-        os._exit(137)  # pid 1 of a namespace is not killed by a signal from inside it, SIGKILL included
+who, arguments = sys.argv[1], sys.argv[3:]
+die_in_time = Countdown(int(sys.argv[2]))
 
 
 def listener(event: dict[str, Any]) -> None:
