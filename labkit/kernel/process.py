@@ -54,6 +54,20 @@ def wait_for_end(pid: int, started: int, seconds: float) -> bool:
         os.close(descriptor)
 
 
+def in_pid_namespace_of(pid: int) -> list[int]:
+    """The processes whose pid namespace is that process's, as far as we may look (pid_namespaces(7)); itself is one."""
+    try:
+        wanted = os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return []
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
+            if os.readlink(f"/proc/{name}/ns/pid") == wanted:
+                found.append(int(name))
+    return sorted(found)
+
+
 def kill(pid: int, started: int, number: int) -> None:
     """Send a signal to this very process, or to nobody; a ``pid`` of 0 is nobody."""
     if pid <= 0:

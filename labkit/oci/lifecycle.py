@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from labkit.cgroups import freezer, group, placement
+from labkit.cgroups import delegation, freezer, group
 from labkit.cgroups.detect import here
 from labkit.errors import ConfigError, ConflictError, KernelError, LabkitError
 from labkit.kernel import basicsignal as signal
@@ -51,8 +51,8 @@ def create(request: Request) -> tuple[Container, Created]:
     """Make the container; its first process waits for ``start``. Whatever fails: nothing is left of it."""
     state.check_free(request.root, request.id)
     specification = _with_passed_descriptors(request.specification)
-    where = placement.path(specification.cgroups_path, request.id)
-    specification = specification.changed(cgroups_path=where)
+    where, limits = delegation.place(specification.cgroups_path, request.id, specification.resources, here())
+    specification = specification.changed(cgroups_path=where, resources=limits)
     todo = plan.make(specification, here(), request.no_pivot)
     lock = state.make(request.root, request.id)
     container = Container(
@@ -193,7 +193,7 @@ def kill(container: Container, number: int, everyone: bool = False) -> None:
     if not container.is_alive() and not (everyone or not container.own_pids):
         raise ConflictError("container not running", "see 'labkit-oci state'")
     if everyone or (number == signal.SIGKILL and not container.own_pids):
-        pids = group.pids(container.cgroups_path, here()) if container.cgroups_path else []
+        pids = container.pids()
         if not pids and not container.is_alive():
             raise ConflictError("container not running", "see 'labkit-oci state'")
         for pid in pids:
@@ -201,7 +201,7 @@ def kill(container: Container, number: int, everyone: bool = False) -> None:
                 os.kill(pid, number)
     else:
         process.kill(container.pid, container.started, number)
-    if number == signal.SIGKILL:
+    if number == signal.SIGKILL and container.cgroups_path:
         with contextlib.suppress(LabkitError, FileNotFoundError):
             freezer.thaw(container.cgroups_path, here())
 
@@ -242,12 +242,12 @@ def _take_back(container: Container, warn: Callable[[str], None] = lambda messag
 def _end(container: Container) -> None:
     if container.is_alive():
         process.kill(container.pid, container.started, signal.SIGKILL)
-    if not container.cgroups_path or not container.pid:
+    if not container.pid:
         return
-    if container.own_pids:
+    if container.cgroups_path and container.own_pids:
         with contextlib.suppress(LabkitError, FileNotFoundError):
             freezer.thaw(container.cgroups_path, here())  # v1: what is frozen does not die
-    else:
+    elif container.cgroups_path:
         group.kill(container.cgroups_path, here(), _PATIENCE)
     if not process.wait_for_end(container.pid, container.started, _PATIENCE):
         raise KernelError(f"the container {container.id} does not end", "see its processes with ps, and dmesg")
@@ -269,11 +269,11 @@ def pause(container: Container) -> None:
     """Stop all of its processes where they are. ConflictError where it does not run, or is paused already."""
     if container.status() not in ("running", "created"):
         raise ConflictError(f"container not running: it is {container.status()}", "see 'labkit-oci state'")
-    perform(freezer.operation(container.cgroups_path, here(), frozen=True), "host")
+    perform(freezer.operation(container.own_group(), here(), frozen=True), "host")
 
 
 def resume(container: Container) -> None:
     """Let its processes go on. ConflictError where it is not paused."""
     if container.status() != "paused":
         raise ConflictError("container not paused", "see 'labkit-oci state'")
-    perform(freezer.operation(container.cgroups_path, here(), frozen=False), "host")
+    perform(freezer.operation(container.own_group(), here(), frozen=False), "host")

@@ -39,7 +39,7 @@ def update(container: Container, wanted: dict[str, Any]) -> None:
         linux["resources"] = _merged(before, wanted)
         changed = limits.to_change(before, {section: value for section, value in wanted.items() if value is not None})
         checked = resources.read(Reader(changed, FILE, "linux.resources"), default_devices=False)
-        changes.run(group.change(container.cgroups_path, checked, here()))
+        changes.run(group.change(container.own_group(), checked, here()))
         textfile.remove(changes.path)  # done for good
         textfile.replace(path, jsontext.dumps(document))
     finally:

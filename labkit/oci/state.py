@@ -72,6 +72,24 @@ class Container(Value):
         """What the host's side did."""
         return os.path.join(self.directory, "journal")
 
+    def own_group(self) -> str:
+        """Where its cgroup lies. ConflictError where it has none, since it was made without root (delegation.py)."""
+        if not self.cgroups_path:
+            raise ConflictError(
+                f"the container {self.id} has no cgroup", "it was made without root"
+            )
+        return self.cgroups_path
+
+    def pids(self) -> list[int]:
+        """Its processes, as our /proc numbers them: those in its cgroup; without one, those in its pid namespace."""
+        if self.cgroups_path:
+            from labkit.cgroups import group  # local: most commands only look
+
+            return group.pids(self.cgroups_path, here())
+        if not self.is_alive():
+            return []
+        return process.in_pid_namespace_of(self.pid) if self.own_pids else [self.pid]
+
     def is_alive(self) -> bool:
         """Whether its first process lives."""
         return self.pid > 0 and self.boot == process.boot_id() and process.is_alive(self.pid, self.started)
@@ -82,7 +100,7 @@ class Container(Value):
             return "creating" if not self.ready and is_locked(self) else "stopped"
         if not self.ready:
             return "creating"
-        if freezer.is_frozen(self.cgroups_path, here()):
+        if self.cgroups_path and freezer.is_frozen(self.cgroups_path, here()):
             return "paused"
         # Both, since a program may take that name, and who started it may have died before it removed the gate.
         return "created" if os.path.exists(self.gate) and _short_name(self.pid) == WAITING else "running"

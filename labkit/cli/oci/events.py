@@ -38,7 +38,7 @@ def main(call: Call) -> int:
     if container.status() == "stopped":
         raise ConflictError(f"container with id {container.id} is not running", "see 'labkit-oci state'")
     if call.options.stats:
-        _print(container, "stats", statistics.read(container.cgroups_path, here()))
+        _print(container, "stats", statistics.read(container.own_group(), here()))
         return 0
     due = time.monotonic()
     for killed in _killed_for_memory(container):
@@ -47,7 +47,7 @@ def main(call: Call) -> int:
         if not container.is_alive():
             break
         if time.monotonic() >= due:
-            _print(container, "stats", statistics.read(container.cgroups_path, here()))
+            _print(container, "stats", statistics.read(container.own_group(), here()))
             due = time.monotonic() + interval
     return 0
 
@@ -56,7 +56,7 @@ def _killed_for_memory(container: Container) -> Iterator[int]:
     """As oom.watch; a machine that does not count it has 0 at every look."""
     yield 0
     try:
-        yield from oom.watch(container.cgroups_path, here(), _LOOK)
+        yield from oom.watch(container.own_group(), here(), _LOOK)
     except NotFoundError:
         while container.is_alive():
             time.sleep(_LOOK)

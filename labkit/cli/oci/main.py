@@ -42,7 +42,7 @@ COMMANDS = {
 }
 
 GLOBAL = (
-    Option(("root",), "directory of the containers' state", "DIRECTORY", "/run/labkit-oci"),
+    Option(("root",), "directory of the containers' state", "DIRECTORY", ""),
     Option(("log",), "write errors and warnings to this file, too", "FILE", ""),
     Option(("log-format",), "text (default) or json", "FORMAT", "text"),
     Option(("debug",), "log each operation"),
@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.help or not rest or rest[0] in ("help", "h"):
             return _print_help(rest[1:])
         _check_cgroup_manager(options)
-        status = _run(rest[0], rest[1:], os.path.abspath(options.root), report)
+        status = _run(rest[0], rest[1:], os.path.abspath(options.root or _usual_root()), report)
         sys.stdout.flush()
         return status
     except LabkitError as error:
@@ -93,6 +93,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 141  # 128 + SIGPIPE
     except Exception as bug:
         return _own_bug(report, bug)
+
+
+def _usual_root() -> str:
+    """Root's, or the user's own: XDG_RUNTIME_DIR is his, and ends with his session (pam_systemd(8))."""
+    own = os.environ.get("XDG_RUNTIME_DIR", "")
+    return f"{own}/labkit-oci" if own and os.geteuid() else "/run/labkit-oci"
 
 
 def _run(name: str, words: list[str], root: str, report: Report) -> int:

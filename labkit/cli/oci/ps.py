@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 
-from labkit.cgroups import group
-from labkit.cgroups.detect import here
 from labkit.cli.options import Command, Option
 from labkit.errors import KernelError, UsageError
 from labkit.oci import state
@@ -28,7 +26,7 @@ def main(call: Call) -> int:
     if call.options.format not in ("table", "json"):
         raise UsageError(f"invalid format option: {call.options.format}", "it is table or json")
     container = state.load(call.root, call.arguments[0])
-    pids = group.pids(container.cgroups_path, here()) if container.cgroups_path else []
+    pids = container.pids()
     if call.options.format == "json":
         import json  # local: a table does without
 
