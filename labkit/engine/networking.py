@@ -211,21 +211,29 @@ def way_out(container: Container) -> str:
     return next((name for name in names if definitions.find(name).way_out), "")
 
 
-def operations(container: Container) -> list[Operation]:
-    """The sandbox; an endpoint in it for each network, its published ports, and its name for the others."""
-    if not has_sandbox(container):
+def publishing(container: Container) -> list[Operation]:
+    """The rules of its published ports.
+
+    A start does them before all others, since a program of its own does them beside the rest (``is_apart``).
+    """
+    if not container.ports:
         return []
     from labkit.network import store as networks
-    from labkit.network.model import Sandbox
     from labkit.network.portmap import from_shown
 
+    name = next(iter(container.endpoints))
+    return endpoint(container, name).publish([from_shown(text) for text in container.ports], networks.program(name))
+
+
+def operations(container: Container) -> list[Operation]:
+    """The sandbox; an endpoint in it for each network, and its name for the others."""
+    if not has_sandbox(container):
+        return []
+    from labkit.network.model import Sandbox
+
     made = Sandbox(sandbox_name(container)).operations()
-    for number, name in enumerate(container.endpoints):
-        joined = endpoint(container, name)
-        made += joined.operations()
-        if number == 0 and container.ports:
-            made += joined.publish([from_shown(text) for text in container.ports], networks.program(name))
-        made += name_operations(container, name)
+    for name in container.endpoints:
+        made += endpoint(container, name).operations() + name_operations(container, name)
     return made
 
 

@@ -29,6 +29,8 @@ def render(options: Options, detach: bool, typed: list[str]) -> str:
     ]
     container, network_sections = networking.preview(container)
     sections += network_sections
+    if container.ports:
+        sections.append(("The published ports: an address translation for each", networking.publishing(container)))
     sections.append(
         (
             "The root file system: the image's layers, and the writable one on top",

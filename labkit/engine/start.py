@@ -83,9 +83,14 @@ def _prepare(container: Container, image: Image) -> Container:
     running = record.run_journal(container.id)
     container = networking.join(container, running)
     container.save()
-    running.run(plan.root_filesystem(container, image))
-    running.run(networking.name_file_operations(container))
-    running.run(networking.operations(container))
+    running.run(
+        [
+            *networking.publishing(container),
+            *plan.root_filesystem(container, image),
+            *networking.name_file_operations(container),
+            *networking.operations(container),
+        ]
+    )
     document = bundle.specification(container, image, here())
     textfile.write(f"{container.directory}/config.json", jsontext.dumps(document))
     return container

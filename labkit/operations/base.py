@@ -7,6 +7,7 @@ from importlib import import_module
 from labkit.value import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Record = dict[str, Any]
@@ -23,6 +24,10 @@ class Operation(Value):
     #: Whether paths mean something else after it: a container's hooks run before the first of this kind.
     changes_root = False
 
+    #: Whether a program of its own does it, beside what else is to be done: nothing that is done or undone in the
+    #: meantime may need it, or be needed by it. See ``begin`` and ``begin_undo``.
+    is_apart = False
+
     def describe(self) -> str:
         """The equivalent shell command."""
         raise NotImplementedError
@@ -37,6 +42,14 @@ class Operation(Value):
 
     def undo(self) -> None:
         """Take it back, if it was done."""
+        raise NotImplementedError
+
+    def begin(self) -> Callable[[], None]:
+        """``do`` in two halves, for one that ``is_apart``: what is returned waits for it, and raises its errors."""
+        raise NotImplementedError
+
+    def begin_undo(self) -> Callable[[], None]:
+        """``undo`` in the same two halves."""
         raise NotImplementedError
 
 

@@ -25,13 +25,25 @@ class Journal:
         self.path = path
 
     def run(self, operations: Iterable[Operation]) -> None:
-        """Do them one by one; if one fails, undo all that this journal holds, in reverse order, and raise its error."""
+        """Do them one by one; if one fails, undo all that this journal holds, in reverse order, and raise its error.
+
+        Those that are ``apart`` are begun in their turn, and waited for at the end.
+        """
+        under_way: list[Callable[[], None]] = []
         try:
             for operation in operations:
                 self.write(operation)
-                perform(operation, "host")
+                if operation.is_apart:
+                    under_way.append(_timed("operation", operation.begin(), operation.describe))
+                else:
+                    perform(operation, "host")
+            while under_way:
+                under_way.pop()()
         except BaseException:
             with contextlib.suppress(LabkitError):  # the first error is the one to read; gc tries the rest again
+                for wait in under_way:
+                    with contextlib.suppress(LabkitError):
+                        wait()
                 self.undo()
             raise
 
@@ -67,16 +79,17 @@ class Journal:
     def undo(self) -> None:
         """Take everything back, in reverse order, and remove the journal.
 
+        Those that are ``apart`` are begun before all others, and waited for in their turn.
         What could not be undone stays in it, what could not even be read (another version of labkit wrote it) does,
         too, and the first such trouble is raised when everything else is done.
         """
         kept: list[str] = []
         first: LabkitError | None = None
-        for line in reversed(self.lines()):
+        for undoing in reversed([_Undoing(line) for line in self.lines()]):
             try:
-                _undo(line)
+                undoing.finish()
             except LabkitError as error:
-                kept.insert(0, line)
+                kept.insert(0, undoing.line)
                 first = first or error
         if first is None:
             textfile.remove(self.path)
@@ -92,15 +105,39 @@ def _operation(line: str) -> Operation:
         raise ConfigError(f"a record of a journal cannot be read ({error}): {line[:200]}", "undo it by hand") from error
 
 
-def _undo(line: str) -> None:
-    operation = _operation(line)
-    began = time.monotonic()
-    try:
-        operation.undo()
-    except OSError as error:
-        raise KernelError(f"cannot undo '{operation.describe()}': {error.strerror}", errno=error.errno or 0) from error
-    if log.is_heard():
-        log.emit("undo", where="host", command=operation.describe_undo(), seconds=time.monotonic() - began)
+class _Undoing:
+    """A record that is being undone. One that is apart is begun now; errors wait for their turn, ``finish``."""
+
+    def __init__(self, line: str) -> None:
+        self.line = line
+        self.operation: Operation | None = None
+        self.wait: Callable[[], None] | None = None
+        with contextlib.suppress(LabkitError, OSError):
+            self.operation = _operation(line)
+            if self.operation.is_apart:
+                self.wait = _timed("undo", self.operation.begin_undo(), self.operation.describe_undo)
+
+    def finish(self) -> None:
+        """Undo it, or wait until it is undone."""
+        operation = self.operation or _operation(self.line)
+        try:
+            (self.wait or _timed("undo", operation.undo, operation.describe_undo))()
+        except OSError as error:
+            raise KernelError(
+                f"cannot undo '{operation.describe()}': {error.strerror}", errno=error.errno or 0
+            ) from error
+
+
+def _timed(event: str, act: Callable[[], None], describe: Callable[[], str]) -> Callable[[], None]:
+    """``act``, which tells the listeners how long it took from now on."""
+    started = time.monotonic()
+
+    def act_and_tell() -> None:
+        act()
+        if log.is_heard():
+            log.emit(event, where="host", command=describe(), seconds=time.monotonic() - started)
+
+    return act_and_tell
 
 
 def perform(operation: Operation, where: str, emit: Callable[..., None] = log.emit) -> None:

@@ -88,19 +88,20 @@ def test_a_start_in_the_order_in_which_it_is_done() -> None:
     joined = CONTAINER.changed(endpoints={"labkit0": endpoint}, ports=["0.0.0.0:80->8080/tcp"])
     operations = [
         *plan.creation(CONTAINER),
+        *networking.publishing(joined),
         *plan.root_filesystem(CONTAINER, IMAGE),
         *networking.operations(joined),
     ]
     commands = [re.sub("[0-9a-f]{64}", "ID", operation.describe()) for operation in operations]
     assert commands[0] == "mkdir -p /var/lib/labkit/names && ln -s ID /var/lib/labkit/names/box"
-    assert commands[6] == (
+    assert commands[4].splitlines()[0] == (
+        "iptables -t nat -A LABKIT -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.77.0.2:8080"
+    )
+    assert commands[7] == (
         "mount -t overlay -o lowerdir=/var/lib/labkit/layers/ID/fs:/var/lib/labkit/layers/ID/fs,"
         "upperdir=/var/lib/labkit/containers/ID/upper,workdir=/var/lib/labkit/containers/ID/work "
         "overlay /run/labkit/containers/ID/rootfs"
     )
-    assert commands[7] == "ip netns add labkit-0123456789ab"
-    assert commands[-1].splitlines()[0] == (
-        "iptables -t nat -A LABKIT -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.77.0.2:8080"
-    )
+    assert commands[8] == "ip netns add labkit-0123456789ab"
     assert networking.operations(with_options(network="none")) == []
     assert networking.operations(with_options(network="host")) == []
