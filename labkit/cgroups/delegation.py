@@ -12,15 +12,11 @@ from labkit import textfile
 from labkit.cgroups import group, limits, placement
 from labkit.cgroups.detect import Hierarchies
 from labkit.errors import KernelError
+from labkit.kernel import process
 from labkit.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any
-
-
-def is_root() -> bool:
-    """Whether we are root, and not of a user namespace only, whose map tells (user_namespaces(7))."""
-    return os.geteuid() == 0 and textfile.read("/proc/self/uid_map").split() == ["0", "0", "4294967295"]
 
 
 def place(wanted: str, container_id: str, resources: dict[str, Any], hierarchies: Hierarchies) -> tuple[str, Any]:
@@ -30,7 +26,7 @@ def place(wanted: str, container_id: str, resources: dict[str, Any], hierarchies
     make one (mknod(2)), and to filter them takes root, too.
     """
     path = placement.path(wanted, container_id)
-    if is_root():
+    if process.is_root():
         return path, resources
     if not wanted and hierarchies.mode == "v2":
         path = _beside_ours(container_id)

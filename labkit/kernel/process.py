@@ -131,6 +131,14 @@ def set_title(title: str) -> None:
         ctypes.memmove(start, os.fsencode(title)[: size - 1].ljust(size, b"\0"), size)
 
 
+def is_root() -> bool:
+    """Whether we are root, and not of a user namespace only, whose map tells (user_namespaces(7))."""
+    if os.geteuid():
+        return False
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        return file.read().split() == ["0", "0", "4294967295"]
+
+
 def set_dumpable(dumpable: bool) -> None:
     """Whether others of the same user may look into this process: /proc/PID/exe, fd and mem, and ptrace(2).
 

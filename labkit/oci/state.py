@@ -155,6 +155,8 @@ def make(root: str, container_id: str) -> int:
         os.makedirs(root, mode=0o700, exist_ok=True)
         os.mkdir(directory, 0o700)
     except FileExistsError:
+        if not os.path.isdir(root):
+            raise UsageError(f"--root {root} is no directory") from None
         raise _taken(container_id) from None
     except OSError as error:
         raise KernelError(f"{directory} cannot be made: {error.strerror}", errno=error.errno or 0) from None

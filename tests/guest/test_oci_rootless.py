@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -179,3 +180,40 @@ def test_what_he_may_not_do_stays_so(user: User) -> None:
     assert "made=1" in done.stdout
     assert "read=1" in done.stdout
     assert done.returncode != 0, "a write to sysrq-trigger must fail"
+
+
+def test_podman_without_root(user: User) -> None:
+    """The runtime is root then, in podman's user namespace, and no further."""
+    needs_newuidmap()
+    if not shutil.which("podman"):
+        pytest.skip("podman is not installed")
+    place = user.bundle.directory.parent
+    launcher = place / "runtime"
+    launcher.write_text(f'#!/bin/sh\nPYTHONPATH={place}/lib exec {PYTHON} -m labkit.cli.oci "$@"\n')
+    launcher.chmod(0o755)
+    subprocess.run(
+        ["tar", "--owner=0", "--group=0", "-C", str(user.bundle.rootfs), "-cf", str(place / "box.tar"), "."], check=True
+    )
+    podman = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "podman", "--root", f"{place}/storage"]
+    podman += ["--runroot", f"{place}/run", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]
+    podman += ["--events-backend", "none", "--runtime", str(launcher)]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(place), "XDG_RUNTIME_DIR": str(place)}
+
+    def does(*words: str) -> str:
+        done = subprocess.run(
+            [*podman, *words], cwd=place, env=environment, text=True, capture_output=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, f"{words}: {done.stderr}"
+        return done.stdout
+
+    try:
+        does("import", f"{place}/box.tar", "box")
+        said = does("run", "--rm", "--network", "none", "box", "sh", "-c", "id -u; cat /proc/self/uid_map")
+        assert [line.split() for line in said.splitlines()] == [["0"], ["0", str(USER), "1"], ["1", str(RANGE), "1000"]]
+        does("run", "-d", "--name", "sleeper", "--network", "none", "box", "sleep", "3600")
+        assert does("exec", "sleeper", "id", "-u") == "0\n"
+        does("rm", "-f", "-t", "0", "sleeper")
+    finally:
+        pause = place / "libpod/tmp/pause.pid"  # the process that keeps its user namespace alive
+        if pause.exists():
+            os.kill(int(pause.read_text()), signal.SIGKILL)

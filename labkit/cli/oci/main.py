@@ -14,6 +14,7 @@ from labkit.cli import descriptors
 from labkit.cli.oci.report import Report
 from labkit.cli.options import Command, Option, Options, check_count, help_of, parse
 from labkit.errors import LabkitError, UsageError
+from labkit.kernel import process
 from labkit.value import Value
 
 TYPE_CHECKING = False
@@ -98,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _usual_root() -> str:
     """Root's, or the user's own: XDG_RUNTIME_DIR is his, and ends with his session (pam_systemd(8))."""
     own = os.environ.get("XDG_RUNTIME_DIR", "")
-    return f"{own}/labkit-oci" if own and os.geteuid() else "/run/labkit-oci"
+    return "/run/labkit-oci" if not own or process.is_root() else f"{own}/labkit-oci"
 
 
 def _run(name: str, words: list[str], root: str, report: Report) -> int:
