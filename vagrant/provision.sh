@@ -26,7 +26,7 @@ packages="
     sudo kmod util-linux openssh-server less procps psmisc tree strace
     python3 iproute2 iptables iputils-ping bridge-utils cgroup-tools
     fuse-overlayfs redis-server redis-tools busybox-static tcc libc6-dev
-    podman netavark aardvark-dns crun
+    podman netavark aardvark-dns crun uidmap tini
 "
 # Ubuntu has podman from 20.10 on, and its network's programs from 22.10 on; no lesson needs them.
 case "$ID $VERSION_ID" in "ubuntu 20.04" | "ubuntu 22.04")

@@ -26,7 +26,7 @@ PACKAGES = tuple(
     systemd-sysv udev kmod util-linux mount openssh-server sudo bash less procps psmisc tree strace
     python3 iproute2 iptables iputils-ping bridge-utils cgroup-tools
     redis-server redis-tools busybox-static tcc libc6-dev fuse-overlayfs
-    podman netavark aardvark-dns crun
+    podman netavark aardvark-dns crun uidmap tini
     """.split()
 )
 
