@@ -33,17 +33,33 @@ def read(path: str, hierarchies: Hierarchies) -> dict[str, Any]:
     ``hugetlb``             page size (``2MB``) -> ``usage``, ``max``, ``failcnt``
     ======================  =====================================================================================
     """
-    places = {name: os.path.join(point, path.lstrip("/")) for name, point in hierarchies.v1.items()}
-    second = v2.directories(path, hierarchies)[0] if hierarchies.v2 else ""
+    places, second = _places(path, hierarchies)
     data: dict[str, Any] = {
         "cpu": _cpu_v1(places) if "cpu" in places or "cpuacct" in places else _cpu_v2(second),
         "cpuset": _cpuset(places.get("cpuset", second)),
         "memory": _memory_v1(places["memory"]) if "memory" in places else _memory_v2(second),
         "pids": _pids(places.get("pids", second)),
-        "blkio": _disks_v1(places["blkio"]) if "blkio" in places else _disks_v2(second),
+        "blkio": _disks(places, second),
         "hugetlb": _huge_pages(places.get("hugetlb", second), "hugetlb" in places),
     }
     return data
+
+
+def disks(path: str, hierarchies: Hierarchies) -> tuple[int, int]:
+    """Bytes read from and written to all disks; zeros where nothing counts them."""
+    entries = _disks(*_places(path, hierarchies))["ioServiceBytesRecursive"]
+    read, written = (sum(entry["value"] for entry in entries if entry["op"] == op) for op in ("Read", "Write"))
+    return read, written
+
+
+def _places(path: str, hierarchies: Hierarchies) -> tuple[dict[str, str], str]:
+    """Its directory for each controller of v1, and the one of v2, or empty."""
+    places = {name: os.path.join(point, path.lstrip("/")) for name, point in hierarchies.v1.items()}
+    return places, v2.directories(path, hierarchies)[0] if hierarchies.v2 else ""
+
+
+def _disks(places: dict[str, str], second: str) -> dict[str, Any]:
+    return _disks_v1(places["blkio"]) if "blkio" in places else _disks_v2(second)
 
 
 def _cpu_v1(places: dict[str, str]) -> dict[str, Any]:

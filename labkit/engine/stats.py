@@ -1,10 +1,11 @@
-"""``labkit stats``: what containers use, by the counters of their cgroups."""
+"""``labkit stats``: what containers use, by the counters of their cgroups and of their networks' devices."""
 
 from __future__ import annotations
 
 import time
 
-from labkit.cgroups import usage
+from labkit import textfile
+from labkit.cgroups import statistics, usage
 from labkit.cgroups.detect import here
 from labkit.engine.record import Container
 from labkit.value import TYPE_CHECKING
@@ -19,8 +20,9 @@ _UNLIMITED = 1 << 62
 def sample(containers: list[Container], seconds: float) -> list[dict[str, Any]]:
     """What each uses: its processors over the next ``seconds``, the rest at their end.
 
-    Each has ``id``, ``name``, ``cpu_percent`` (100 is one processor), and what ``cgroups.usage.read`` tells; None
-    stands for what this machine does not count.
+    Each has ``id``, ``name``, ``cpu_percent`` (100 is one processor), what ``cgroups.usage.read`` tells,
+    ``network_received_bytes``, ``network_sent_bytes``, ``disk_read_bytes`` and ``disk_written_bytes``; None stands for
+    what this machine does not count.
     """
     before = {container.id: (time.monotonic(), usage.read(container.cgroups_path, here())) for container in containers}
     time.sleep(seconds if containers else 0)
@@ -41,7 +43,30 @@ def _entry(container: Container, began: float, before: dict[str, int]) -> dict[s
         "name": container.name,
         "cpu_percent": percent,
         **{name: after.get(name) for name in names},
+        **_network(container),
+        **_disks(container),
     }
+
+
+def _network(container: Container) -> dict[str, int | None]:
+    """All devices of its namespace but the loopback one (proc(5), /proc/PID/net/dev); None for the machine's own."""
+    received = sent = 0
+    try:
+        lines = textfile.read(f"/proc/{container.written_state().pid}/net/dev").splitlines()[2:]
+    except OSError:
+        lines = []  # it has just ended
+    for line in lines:
+        device, _, numbers = line.partition(":")
+        if device.strip() != "lo":
+            received += int(numbers.split()[0])
+            sent += int(numbers.split()[8])
+    own = container.network != "host"
+    return {"network_received_bytes": received if own else None, "network_sent_bytes": sent if own else None}
+
+
+def _disks(container: Container) -> dict[str, int]:
+    read, written = statistics.disks(container.cgroups_path, here())
+    return {"disk_read_bytes": read, "disk_written_bytes": written}
 
 
 def memory_of_machine() -> int:

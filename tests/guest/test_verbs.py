@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import subprocess
 
 import pytest
-from conftest import labkit, wait_for
+from conftest import LABKIT, labkit, wait_for
 
 from labkit.network import definitions
 
@@ -108,6 +111,27 @@ def test_rename() -> None:
     assert sorted(os.listdir("/var/lib/labkit/names")) == ["friend", "old"]
     labkit("rm", "-f", "friend", "old")
     definitions.remove("row")
+
+
+def test_stats_tell_of_the_network_and_go_on_at_a_terminal() -> None:
+    labkit("run", "-d", "--name", "told", "busybox", "sleep", "100")
+    labkit("exec", "told", "ping", "-c", "2", "10.77.0.1")
+    (sample,) = json.loads(labkit("stats", "--json", "told").stdout)
+    assert sample["network_sent_bytes"] >= 2 * 98, "two echo requests, each of 98 bytes with its Ethernet header"
+    assert sample["network_received_bytes"] >= 2 * 98
+    assert sample["disk_read_bytes"] >= 0
+    master, slave = pty.openpty()
+    watching = subprocess.Popen([*LABKIT, "stats", "told"], stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    seen = b""
+    while seen.count(b"NET IN / OUT") < 2:
+        seen += os.read(master, 4096)
+    labkit("rm", "-f", "told")
+    with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
+        while os.read(master, 4096):
+            pass
+    os.close(master)
+    assert watching.wait(20) == 0, "it ends with the last that was named"
 
 
 def test_prune_info_and_version() -> None:
