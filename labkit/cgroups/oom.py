@@ -28,6 +28,27 @@ def watch(path: str, hierarchies: Hierarchies, seconds: float = 1.0) -> Iterator
         raise missing("memory", "v1", "nobody says when memory runs out")
 
 
+def killed(path: str, hierarchies: Hierarchies) -> int:
+    """How many of its processes were killed so far, in groups below it, too; 0 where nothing counts them.
+
+    memory.events of v2, memory.oom_control of v1 (since 4.13).
+    """
+    if "memory" in hierarchies.v1:
+        file = f"{v1.directory('memory', path, hierarchies)}/memory.oom_control"
+    elif hierarchies.v2:
+        file = f"{v2.directories(path, hierarchies)[0]}/memory.events"
+    else:
+        return 0
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        return _killed(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _watch_v1(place: str, seconds: float) -> Iterator[int]:
     """An eventfd that the kernel counts up (cgroup-v1/memory.rst, "OOM Control"); also once when the group goes."""
     try:

@@ -7,8 +7,9 @@ Examples:
   labkit events --format '{{.action}} {{.name}}'
   labkit events --json | while read -r line; do …; done
 
-The events are create, start, die (with its exit status), stop, kill, pause, unpause, rename and destroy. --filter takes
-event, container (name, or the beginning of its id), image and label.
+The events are create, start, oom (something was killed for want of memory), die (with its exit status), stop, kill,
+pause, unpause, update, rename, destroy, and for other programs exec_start and exec_die. --filter takes event, container
+(name, or the beginning of its id), image and label.
 """
 
 from __future__ import annotations

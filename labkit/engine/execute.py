@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from labkit.cgroups.detect import here
-from labkit.engine import runtimes
+from labkit.engine import events, runtimes
 from labkit.engine.lifecycle import running
 from labkit.engine.record import RUN, Container
 from labkit.errors import UsageError
@@ -49,7 +49,11 @@ def execute(container: Container, request: Request) -> int:
     def create(console: socket.socket | None) -> Created:
         return oci_exec.create(wanted.changed(console=console), here())
 
-    return start_and_wait(create, request.tty, request.detach)
+    events.note("exec_start", container, command=request.args)
+    code = start_and_wait(create, request.tty, request.detach)
+    if not request.detach:
+        events.note("exec_die", container, exit_code=code)
+    return code
 
 
 def _checked(container: Container, request: Request) -> State:

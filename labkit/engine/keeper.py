@@ -17,6 +17,7 @@ from labkit.engine.output import Copier, LogWriter
 from labkit.engine.record import Container, State
 from labkit.engine.wire import Line
 from labkit.errors import LabkitError
+from labkit.kernel import basicsignal as signal
 from labkit.kernel import basicsocket as socket
 from labkit.kernel import memory, process
 from labkit.oci.errors import LABKIT_FAILED, StartError
@@ -70,6 +71,7 @@ class Keeper:
         policy = restart.policy(self.container.options.restart)
         while True:
             code, seconds = self._attend(created)
+            starved = self._is_starved(code)
             events.note("die", self.container, exit_code=code)
             again = policy.after(code, seconds, record.is_stopped_by_hand(self.container))
             if again is None:
@@ -78,8 +80,19 @@ class Keeper:
             if following is None:
                 break
             created = following
-        self._end(code)
+        self._end(code, starved)
         return code
+
+    def _is_starved(self, code: int) -> bool:
+        """Whether the kernel killed something in it for want of memory: its own limit's, or the machine's (SIGKILL)."""
+        if code != 128 + signal.SIGKILL and not self.container.options.resources.get("memory"):
+            return False
+        from labkit.cgroups import oom  # local: few end like that
+
+        if not oom.killed(self.container.cgroups_path, self.hierarchies):
+            return False
+        events.note("oom", self.container)
+        return True
 
     def _create(self) -> runtimes.Process:
         """The low-level runtime's part."""
@@ -205,10 +218,10 @@ class Keeper:
             return None
         return created
 
-    def _end(self, code: int) -> None:
+    def _end(self, code: int, starved: bool) -> None:
         """Nothing of the run is left when the state says so: whoever waits for ``exited`` may count on it."""
         self._take_back()
-        state = self.container.written_state().changed(status="exited", pid=0, exit_code=code)
+        state = self.container.written_state().changed(status="exited", pid=0, exit_code=code, oom_killed=starved)
         with contextlib.suppress(LabkitError):  # a full disk; the state still says running, and gc corrects it
             self.container.save_state(state.changed(finished_at=time.time()))
         if self.container.options.auto_remove:

@@ -58,6 +58,8 @@ class State(Value):
     """The boot in which it runs (kernel/process.py): a pid of another boot means nothing."""
     restarts: int = 0
     """How often its policy has started it again."""
+    oom_killed: bool = False
+    """Whether the kernel killed something in it for want of memory, in its last run."""
     error: str = ""
     """Why its policy could not start it again."""
 

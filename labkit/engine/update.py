@@ -18,7 +18,7 @@ from labkit import textfile
 from labkit.cgroups import group, limits
 from labkit.cgroups.detect import here
 from labkit.document import Reader
-from labkit.engine import lease
+from labkit.engine import events, lease
 from labkit.engine.record import UPDATES, Container
 from labkit.errors import ConflictError, KernelError, LabkitError
 from labkit.oci import spec
@@ -75,6 +75,7 @@ def update(container: Container, wanted: dict[str, Any]) -> None:
         journal.run(operations)
         _replace(journal, ReplaceFile(path, json.dumps(document, indent=1), before))
         os.unlink(journal.path)  # from here on it is done
+    events.note("update", container)
 
 
 def _replace(journal: Journal, record: ReplaceFile) -> None:

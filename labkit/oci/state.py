@@ -75,9 +75,7 @@ class Container(Value):
     def own_group(self) -> str:
         """Where its cgroup lies. ConflictError where it has none, since it was made without root (delegation.py)."""
         if not self.cgroups_path:
-            raise ConflictError(
-                f"the container {self.id} has no cgroup", "it was made without root"
-            )
+            raise ConflictError(f"the container {self.id} has no cgroup", "it was made without root")
         return self.cgroups_path
 
     def pids(self) -> list[int]:

@@ -81,6 +81,19 @@ def test_a_process_over_its_memory_limit_is_killed() -> None:
 
 
 @needs("memory")
+def test_a_death_for_want_of_memory_is_told() -> None:
+    began = time.time()
+    fill = ["sh", "-c", "head -c 40000000 /dev/zero > /dev/shm/full"]
+    labkit("run", "--network", "none", "--name", "box", "--memory", "16m", "busybox", *fill, check=False)
+    assert json.loads(labkit("inspect", "box").stdout)[0]["state"]["oom_killed"] is True
+    told = labkit("events", "--since", f"{began}", "--until", "0s", "--format", "{{.action}}").stdout.split()
+    assert told == ["create", "start", "oom", "die"]
+    labkit("rm", "box")
+    labkit("run", "--network", "none", "--name", "box", "--memory", "16m", "busybox", "true")
+    assert json.loads(labkit("inspect", "box").stdout)[0]["state"]["oom_killed"] is False
+
+
+@needs("memory")
 def test_swap_is_limited_where_the_kernel_can() -> None:
     words = ("run", "-d", "--network", "none", "--name", "box", "--memory", "16m", "--memory-swap", "24m")
     done = labkit(*words, *SLEEP, check=False)

@@ -26,6 +26,7 @@ def test_a_life() -> None:
     labkit("run", "-d", "--name", "lived", "busybox", "sleep", "100")
     labkit("pause", "lived")
     labkit("unpause", "lived")
+    labkit("exec", "lived", "sh", "-c", "exit 5", check=False)
     labkit("rename", "lived", "living")
     labkit("kill", "-s", "CONT", "living")
     labkit("stop", "-t", "0", "living")
@@ -33,10 +34,13 @@ def test_a_life() -> None:
     labkit("run", "--rm", "--name", "short", "busybox", "sh", "-c", "exit 3", check=False)
     found = told(began)
     assert [event["action"] for event in found] == [
-        *("create", "start", "pause", "unpause", "rename", "kill", "die", "stop", "destroy"),
+        *("create", "start", "pause", "unpause", "exec_start", "exec_die", "rename", "kill", "die", "stop", "destroy"),
         *("create", "start", "die", "destroy"),
     ]
     assert [event["exit_code"] for event in told(began, "-f", "event=die")] == [137, 3]
+    (started,) = told(began, "-f", "event=exec_start")
+    assert started["command"] == ["sh", "-c", "exit 5"]
+    assert [event["exit_code"] for event in told(began, "-f", "event=exec_die")] == [5]
     assert {event["name"] for event in told(began, "-f", "container=short")} == {"short"}
     assert len(told(began, "-f", "container=short", "-f", "event=start", "-f", "event=die")) == 2
     assert told(began, "-f", "image=redis") == []
