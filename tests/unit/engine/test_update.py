@@ -10,11 +10,13 @@ import pytest
 pytest.importorskip("fcntl", reason="the engine locks files as POSIX systems do")
 
 from labkit.cgroups.detect import Hierarchies
-from labkit.engine import record, update
+from labkit.engine import events, record, update
+from labkit.engine.options import Options
 from labkit.engine.record import Container, State
 from labkit.errors import ConflictError, KernelError, NotFoundError
 
-CONTAINER = Container("0123456789ab" + "c" * 52, "box", "redis:latest", "f" * 64, ["redis-server"], 0.0, "none")
+OPTIONS = Options("redis")
+CONTAINER = Container("0123456789ab" + "c" * 52, "box", "redis:latest", "f" * 64, ["redis-server"], 0.0, OPTIONS)
 
 
 @pytest.fixture
@@ -22,6 +24,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files of a running container and of its group on v2, all of them in a directory of the test's own."""
     data, group = tmp_path / "data", tmp_path / "cgroup/labkit" / CONTAINER.id
     monkeypatch.setattr(record, "DATA", str(data))
+    monkeypatch.setattr(events, "LOG", str(tmp_path / "events/log"))
     monkeypatch.setattr(update, "UPDATES", str(tmp_path / "updates"))
     monkeypatch.setattr(update, "here", lambda: Hierarchies(v2=str(tmp_path / "cgroup")))
     monkeypatch.setattr(Container, "state", lambda _: State("running"))
