@@ -32,6 +32,25 @@ def write(pid: int, users: list[Range], groups: list[Range]) -> None:
         _by_helper("newuidmap", pid, users)
 
 
+def namespace(users: list[Range], groups: list[Range]) -> int:
+    """A descriptor of a new user namespace with these maps, in which no process is any more."""
+    from labkit.kernel import namespaces  # local: only mounts with numbers of their own need one without a container
+
+    reading, writing = os.pipe()
+    pid = namespaces.clone(namespaces.FLAGS["user"])
+    if pid == 0:
+        os.close(writing)
+        os.read(reading, 1)  # until our parent has what it wants, or has died
+        os._exit(0)
+    try:
+        write(pid, users, groups)
+        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(writing)
+        os.close(reading)
+        os.waitpid(pid, 0)
+
+
 def become_root() -> None:
     """Become user and group 0 of the user namespace that we are in, where its maps have them."""
     for change in (os.setresgid, os.setresuid):

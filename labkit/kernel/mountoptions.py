@@ -118,8 +118,11 @@ _RECURSIVE = {
 }
 
 COPY_UP = "tmpcopyup"
+ID_MAPS = ("idmap", "ridmap")
+#: The specification's words, of which neither the kernel nor mount(8) knows.
+CALLERS = (COPY_UP, *ID_MAPS)
 #: Every word that is not the file system's own.
-WORDS = frozenset((*_SETS, *_CLEARS, *PROPAGATION, *_RECURSIVE, COPY_UP))
+WORDS = frozenset((*_SETS, *_CLEARS, *PROPAGATION, *_RECURSIVE, *CALLERS))
 
 
 class MountOptions(Value):
@@ -134,6 +137,8 @@ class MountOptions(Value):
     propagation: list[str] = field(default_factory=list)
     recursive: list[str] = field(default_factory=list)
     copies_up: bool = False
+    id_map: str = ""
+    """``idmap``, ``ridmap`` (for all mounts below it, too), or nothing."""
 
     @property
     def is_bind(self) -> bool:
@@ -149,6 +154,7 @@ class MountOptions(Value):
 def parse(words: list[str] | tuple[str, ...]) -> MountOptions:
     """Of two words that contradict each other the later one counts."""
     flags = cleared = 0
+    id_map = ""
     data, propagation, recursive = [], [], []
     for word in words:
         if word in _SETS:
@@ -161,9 +167,11 @@ def parse(words: list[str] | tuple[str, ...]) -> MountOptions:
             propagation.append(word)
         elif word in _RECURSIVE:
             recursive.append(word)
+        elif word in ID_MAPS:
+            id_map = word
         elif word != COPY_UP:
             data.append(word)
-    return MountOptions(flags, cleared, ",".join(data), propagation, recursive, COPY_UP in words)
+    return MountOptions(flags, cleared, ",".join(data), propagation, recursive, COPY_UP in words, id_map)
 
 
 def recursive_attributes(words: list[str]) -> tuple[int, int]:

@@ -28,6 +28,7 @@ MS_STRICTATIME = 0x1000000
 MNT_DETACH = 0x2
 _AT_FDCWD = -100
 _OPEN_TREE_CLONE = 0x1
+_MOUNT_ATTR_IDMAP = 0x00100000
 _MOVE_MOUNT_F_EMPTY_PATH = 0x4
 _MOVE_MOUNT_T_EMPTY_PATH = 0x40
 AT_EMPTY_PATH = 0x1000
@@ -89,6 +90,18 @@ def set_recursively(descriptor: int, to_set: int, to_clear: int, shown: str) -> 
     flags = AT_EMPTY_PATH | AT_RECURSIVE
     size = ctypes.sizeof(attributes)
     what = f"mount_setattr({shown}, AT_RECURSIVE, set {to_set:#x}, clear {to_clear:#x})"
+    libc.syscall("mount_setattr", descriptor, "", flags, ctypes.byref(attributes), size, what=what)
+
+
+def map_numbers(descriptor: int, namespace: int, recursive: bool, shown: str) -> None:
+    """Give a mount that ``copy_of`` made the maps of a user namespace (mount_setattr(2), MOUNT_ATTR_IDMAP).
+
+    KernelError: EINVAL where the file system cannot do it, EPERM where we have no rights over it.
+    """
+    attributes = _MountAttributes(_MOUNT_ATTR_IDMAP, 0, 0, namespace)
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    size = ctypes.sizeof(attributes)
+    what = f"mount_setattr({shown}, MOUNT_ATTR_IDMAP)"
     libc.syscall("mount_setattr", descriptor, "", flags, ctypes.byref(attributes), size, what=what)
 
 

@@ -109,12 +109,17 @@ def create(
     flags = namespaces.flags_of(new)
     # The child enters v1's trees by itself, and is born in v2's: the kernel makes it wait for neither.
     doors = group.doors(spec.cgroups_path, hierarchies.changed(v2="")) if spec.cgroups_path else []
-    inside = False
-    with _children_in("" if by_scout else spec.namespaces.get("pid", "")):
-        if by_scout:
-            pid = _clone_by_scout(spec, plan, flags)
-        else:
-            pid, inside = _clone_into_group(spec.cgroups_path, hierarchies.v2, flags)
+    inside, pid = False, -1
+    drop_sources = _take_sources(spec, plan)
+    try:
+        with _children_in("" if by_scout else spec.namespaces.get("pid", "")):
+            if by_scout:
+                pid = entry.clone(spec, flags)
+            else:
+                pid, inside = _clone_into_group(spec.cgroups_path, hierarchies.v2, flags)
+    finally:
+        if pid:  # in the child they are for init
+            drop_sources()
     if pid == 0:
         ours.close()
         init.main(spec, plan, theirs, stdio, extras, filter_, links, doors)  # never returns
@@ -155,19 +160,14 @@ def _clone_into_group(path: str, tree: str, flags: int) -> tuple[int, bool]:
     return namespaces.clone(flags), False
 
 
-def _clone_by_scout(spec: Spec, plan: Plan, flags: int) -> int:
-    if "user" not in spec.namespaces:
-        return entry.clone(spec, flags)
-    from labkit.oci import sources  # local: few containers have a user namespace
+def _take_sources(spec: Spec, plan: Plan) -> Callable[[], None]:
+    """Open what init is to mount and cannot take by itself (sources.py); what is returned closes it again."""
+    if "user" not in spec.namespaces and not any(mount.users for mount in spec.mounts):
+        return lambda: None
+    from labkit.oci import sources  # local: few containers have a user namespace, or map numbers
 
-    sources.take(plan.init)
-    pid = -1
-    try:
-        pid = entry.clone(spec, flags)
-    finally:
-        if pid:  # in the child they are for init
-            sources.drop()
-    return pid
+    sources.take(plan.init, "user" in spec.namespaces)
+    return sources.drop
 
 
 def compiled(profile: Profile | None) -> Filter | None:

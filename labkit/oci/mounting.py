@@ -33,8 +33,8 @@ _REPLACEABLE = {
     )
 }
 
-#: (source, recursive) -> descriptor of a copy of that mount: sources.py makes them, for user namespaces only.
-COPIES: dict[tuple[str, bool], int] = {}
+#: Bind mount -> descriptor of a copy of what it binds: sources.py makes those that init could not take by itself.
+COPIES: dict[BindInside, int] = {}
 
 
 class MountInside(Inside):
@@ -110,21 +110,14 @@ class BindInside(Inside):
             make = f"mkdir -p {quote(os.path.dirname(resolve(self.rootfs, self.path)))} && touch {target}"
             if not os.path.exists(self.source):  # a plan: it is made before this, and only then it is known as what
                 make = f"if [ -d {quote(self.source)} ]; then mkdir -p {target}; else {make}; fi"
-        mount = f"mount -o {quote(_words(self.options))} {quote(self.source)} {target}"
+        mount = f"mount -o {quote(self.shown_options())} {quote(self.source)} {target}"
         return f"{make} && {mount}{_afterwards(target, options)}"
 
     def do(self) -> None:
         """Bind what is open to what is open, then the flags, then what is a call of its own."""
         options = mountoptions.parse(self.options)
         recursive = options.flags & mounts.MS_REC
-        copy = None
-        try:
-            source = os.open(self.source, os.O_PATH | os.O_CLOEXEC)
-        except OSError as error:
-            copy = COPIES.get((self.source, bool(recursive))) if error.errno == errno.EACCES else None
-            if copy is None:
-                raise NotFoundError(f"{self.source}, to be mounted on {self.path}: {error.strerror}") from error
-            source = os.dup(copy)
+        source, copy = self.opened()
         with kept_open(source):
             make = rootdir.directory if stat.S_ISDIR(os.fstat(source).st_mode) else rootdir.file
             with kept_open(make(self.rootfs, self.path)) as target:
@@ -135,6 +128,20 @@ class BindInside(Inside):
                 else:
                     mounts.move_onto(copy, target, self.path)
                 _finish(self, target, options, flags=options.own_flags, cleared=options.cleared)
+
+    def shown_options(self) -> str:
+        """For mount(8)'s ``-o``."""
+        return _words(self.options)
+
+    def opened(self) -> tuple[int, int | None]:
+        """Descriptors of what is to be bound, and of its copy, where it is the copy that is to be moved."""
+        try:
+            return os.open(self.source, os.O_PATH | os.O_CLOEXEC), None
+        except OSError as error:
+            copy = COPIES.get(self) if error.errno == errno.EACCES else None
+            if copy is None:
+                raise NotFoundError(f"{self.source}, to be mounted on {self.path}: {error.strerror}") from error
+            return os.dup(copy), copy
 
 
 class RemountInside(Inside):
@@ -203,9 +210,7 @@ def _is_proc(source: int) -> bool:
 def _words(words: tuple[str, ...], before: tuple[str, ...] = ()) -> str:
     """Those that mount(8) takes in ``-o``; it makes the calls for propagation itself."""
     parsed = mountoptions.parse(words)
-    return ",".join(
-        [*before, *(each for each in words if each not in parsed.recursive and each != mountoptions.COPY_UP)]
-    )
+    return ",".join([*before, *(each for each in words if each not in (*parsed.recursive, *mountoptions.CALLERS))])
 
 
 def _afterwards(target: str, options: mountoptions.MountOptions) -> str:

@@ -26,6 +26,8 @@ def mounting(spec: Spec, hierarchies: Hierarchies) -> tuple[list[Operation], lis
         options = tuple(mount.options)
         if mount.kind == "cgroup":
             made += _cgroup(spec, mount, hierarchies)
+        elif mount.users:
+            made.append(_mapped(spec, mount))
         elif mount.kind == "bind":
             made.append(BindInside(spec.rootfs, mount.destination, mount.source, options))
         elif mount.kind == "remount":
@@ -38,6 +40,15 @@ def mounting(spec: Spec, hierarchies: Hierarchies) -> tuple[list[Operation], lis
         else:
             made.append(MountInside(spec.rootfs, mount.destination, mount.source, mount.kind, options))
     return made, late
+
+
+def _mapped(spec: Spec, mount: MountPoint) -> Operation:
+    from labkit.oci.mappedmount import BindMapped  # local: few ask for it
+
+    users, groups = (
+        tuple((item.inside, item.outside, item.size) for item in ranges) for ranges in (mount.users, mount.groups)
+    )
+    return BindMapped(spec.rootfs, mount.destination, mount.source, tuple(mount.options), users, groups)
 
 
 def _cgroup(spec: Spec, mount: MountPoint, hierarchies: Hierarchies) -> list[Operation]:

@@ -1,8 +1,11 @@
-"""Sources of bind mounts for a container in a user namespace, whose root may be kept from them: opened by the host's.
+"""Sources of bind mounts that the parent of the container's first process has to take.
 
-A directory with mode 0700 on the way is enough, and engines have such. So before the first process is cloned its parent
-takes a copy of each mount, which lies nowhere yet (open_tree(2), Linux 5.2), and the process moves one into its
-place where the source itself is out of reach.
+* In a user namespace its root may be kept from them: a directory with mode 0700 on the way is enough, and engines have
+  such.
+* Numbers of users can be mapped (mappedmount.py) by who has rights over the file system, and nobody else.
+
+So before the process is cloned its parent takes a copy of each mount, which lies nowhere yet (open_tree(2), Linux
+5.2), and the process moves it into its place.
 """
 
 from __future__ import annotations
@@ -12,18 +15,28 @@ import os
 
 from labkit.errors import KernelError
 from labkit.kernel import mountoptions, mounts
+from labkit.oci.mappedmount import BindMapped
 from labkit.oci.mounting import COPIES, BindInside
 from labkit.operations import Operation
 
 
-def take(operations: list[Operation]) -> None:
-    """Make the copies. A source that cannot be taken is left to init: it may be a mount of the container's own."""
-    for operation in operations:
-        if isinstance(operation, BindInside):
-            recursive = bool(mountoptions.parse(operation.options).flags & mounts.MS_REC)
-            if (operation.source, recursive) not in COPIES:
+def take(operations: list[Operation], all_of_them: bool) -> None:
+    """Make the copies; those with mapped numbers only, or ``all_of_them``.
+
+    KernelError where numbers cannot be mapped. Any other source that cannot be taken is left to init: it may be a
+    mount of the container's own.
+    """
+    try:
+        for operation in operations:
+            if isinstance(operation, BindMapped):
+                COPIES[operation] = operation.copy()
+            elif isinstance(operation, BindInside) and all_of_them:
+                recursive = bool(mountoptions.parse(operation.options).flags & mounts.MS_REC)
                 with contextlib.suppress(KernelError):
-                    COPIES[operation.source, recursive] = mounts.copy_of(operation.source, recursive)
+                    COPIES[operation] = mounts.copy_of(operation.source, recursive)
+    except BaseException:
+        drop()
+        raise
 
 
 def drop() -> None:

@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -128,6 +129,14 @@ def _as_it_was(images: None, _namespaces_directory: None) -> Iterator[None]:
     after = picture()
     # By kind, or a report would be cut to "omitting identical items".
     assert [(kind, before[kind], now) for kind, now in after.items() if now != before[kind]] == []
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A directory that everybody can reach, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="labkit-bundle-") as place:
+        os.chmod(place, 0o755)
+        yield Path(place)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -186,14 +185,6 @@ def test_a_slave_hears_of_the_hosts_mounts_and_tells_nothing(bundle: Bundle, sha
     with subprocess.Popen(["sh", "-c", helper], stdout=subprocess.PIPE, text=True) as beside:
         assert bundle.run(waiting) == "here\n"
         assert beside.communicate(timeout=10)[0] == "0\n"
-
-
-@pytest.fixture
-def open_place() -> Iterator[Path]:
-    """A directory that everybody can reach, which pytest's own are not."""
-    with tempfile.TemporaryDirectory(prefix="labkit-bundle-") as place:
-        os.chmod(place, 0o755)
-        yield Path(place)
 
 
 def test_in_a_user_namespace_flags_of_the_hosts_are_kept(open_place: Path) -> None:

@@ -82,20 +82,21 @@ def parse(document: Any, bundle: str) -> Spec:
     linux = top.child("linux")
     kinds = namespace.read_all(linux)
     top.value("ociVersion", str, "1.2.0")
+    users, groups = (namespace.read_mappings(linux, name, kinds) for name in ("uidMappings", "gidMappings"))
     spec = Spec(
         process=process.read(top.child("process")),
         rootfs=os.path.realpath(os.path.join(bundle, root.value("path", str))),
         readonly_root=root.value("readonly", bool, False),
         hostname=top.value("hostname", str, ""),
-        mounts=[mount.read(item, os.path.abspath(bundle)) for item in top.children("mounts")],
+        mounts=[mount.read(item, os.path.abspath(bundle), (users, groups)) for item in top.children("mounts")],
         namespaces=kinds,
         cgroups_path=linux.value("cgroupsPath", str, ""),
         resources=resources.read(linux.child("resources", optional=True)),
         masked_paths=_absolute(linux, "maskedPaths"),
         readonly_paths=_absolute(linux, "readonlyPaths"),
         domainname=top.value("domainname", str, ""),
-        uid_mappings=namespace.read_mappings(linux, "uidMappings", kinds),
-        gid_mappings=namespace.read_mappings(linux, "gidMappings", kinds),
+        uid_mappings=users,
+        gid_mappings=groups,
         time_offsets=namespace.read_time_offsets(linux, kinds),
         sysctl=sysctl.read(linux, kinds),
         seccomp=_seccomp(linux),

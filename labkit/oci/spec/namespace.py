@@ -37,12 +37,17 @@ def read_all(linux: Reader) -> dict[str, str]:
 
 def read_mappings(linux: Reader, name: str, kinds: dict[str, str]) -> list[IdMapping]:
     """``linux.uidMappings`` or ``linux.gidMappings``; a new user namespace needs both, and no other may have them."""
-    mappings = [_mapping(item) for item in linux.children(name)]
+    mappings = read_mapping_list(linux, name)
     if mappings and "user" not in kinds:
         raise ConfigError(f"config.json: {linux.where(name)} is given without a user namespace")
     if kinds.get("user") == "" and not mappings:
         raise ConfigError(f"config.json: {linux.where(name)} is missing, which a new user namespace needs")
     return mappings
+
+
+def read_mapping_list(reader: Reader, name: str) -> list[IdMapping]:
+    """A property that is a list of ranges; empty where it is not there."""
+    return [_mapping(item) for item in reader.children(name)]
 
 
 def _mapping(item: Reader) -> IdMapping:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from labkit.errors import ConfigError
 from labkit.oci import spec
 
+RANGE = {"containerID": 0, "hostID": 5000, "size": 100}
+
 MINIMAL: dict[str, Any] = {
     "ociVersion": "1.2.0",
     "process": {"args": ["sh"], "cwd": "/", "user": {"uid": 0, "gid": 0}},
@@ -52,11 +54,14 @@ def test_the_minimum() -> None:
         ("mounts", [{"destination": ""}], "mounts[0].destination must name a place"),
         ("mounts", [{"destination": "/a\0b"}], "mounts[0].destination must be text, without a zero byte"),
         ("mounts", [{"destination": "/a\ud800"}], "mounts[0].destination must be text, without a zero byte"),
-        ("mounts", [{"destination": "/a", "source": "/b", "options": ["idmap"]}], "the mount option idmap"),
+        ("mounts", [{"destination": "/a", "source": "/b", "options": ["bind", "idmap"]}], "nothing that says how"),
+        ("mounts", [{"destination": "/a", "type": "tmpfs", "options": ["ridmap"]}], "which only a bind mount can do"),
+        ("mounts", [{"destination": "/a", "uidMappings": [RANGE], "gidMappings": [RANGE]}], "without the option idmap"),
+        ("mounts", [{"destination": "/a", "uidMappings": [RANGE]}], "must have both"),
         ("mounts", [{"destination": "/a", "options": ["bind"]}], "mounts[0].source is missing, and a bind mount"),
         ("mounts", [{"destination": "/a", "source": "/b", "options": ["bind", "size=1"]}], "'size=1', which no bind"),
         ("mounts", [{"destination": "/a", "type": "proc", "options": ["tmpcopyup"]}], "which only a tmpfs can do"),
-        ("mounts", [{"destination": "/a", "uidMappings": [{}]}], "labkit does not support mounts[0].uidMappings"),
+        ("mounts", [{"destination": "/a", "uidMappings": [{}]}], "mounts[0].uidMappings[0].containerID is missing"),
         ("linux.maskedPaths", ["/a", "b"], "linux.maskedPaths has 'b', which must be an absolute path"),
         ("linux.readonlyPaths", [""], "linux.readonlyPaths has '', which must be an absolute path"),
         ("linux.rootfsPropagation", "a\nb", "'a\\nb', which no mount can have"),
