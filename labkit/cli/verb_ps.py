@@ -7,8 +7,9 @@ Examples:
   labkit ps --format 'table {{.Names}}\t{{.Status}}'
   labkit rm $(labkit ps -aq)
 
---filter takes id, name, label, ancestor, network, volume, publish, status and exited. The fields of --format are ID,
-Names, Image, Command, CreatedAt, RunningFor, State, Status, Ports, Address, Networks, Labels, Mounts and Size (-s).
+--filter takes id, name, label, ancestor, network, volume, publish, status, exited, and before and since with another
+container. The fields of --format are ID, Names, Image, Command, CreatedAt, RunningFor, State, Status, Ports, Address,
+Networks, Labels, Mounts and Size (-s).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from labkit.engine import record
 from labkit.errors import UsageError
 from labkit.value import TYPE_CHECKING
 
@@ -17,7 +18,10 @@ _STATES = ("created", "running", "paused", "restarting", "exited")
 
 
 def parse(words: list[str]) -> Wanted:
-    """``KEY=VALUE`` each: one of a key's values must fit, and each key. UsageError for an unknown key or status."""
+    """``KEY=VALUE`` each: one of a key's values must fit, and each key.
+
+    UsageError for an unknown key or status, NotFoundError where a container is named that is not there.
+    """
     wanted: Wanted = {}
     for word in words:
         key, equals, value = word.partition("=")
@@ -28,6 +32,8 @@ def parse(words: list[str]) -> Wanted:
             raise UsageError(f"there is no status '{value}'", f"one of {', '.join(_STATES)}")
         if key == "exited" and not (value.isascii() and value.isdigit()):
             raise UsageError(f"--filter '{word}': an exit status is a number", "as exited=0")
+        if key in ("before", "since"):
+            value = record.find(value).id
         wanted.setdefault(key, []).append(value)
     return wanted
 
@@ -89,6 +95,8 @@ _RECORD: dict[str, Callable[[Container, str], bool]] = {
     "network": _network,
     "volume": _volume,
     "publish": _publish,
+    "before": lambda container, value: container.created < record.find(value).created,
+    "since": lambda container, value: container.created > record.find(value).created,
 }
 _STATE: dict[str, Callable[[State, str], bool]] = {
     "status": lambda state, value: state.status == value,

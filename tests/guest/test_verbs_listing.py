@@ -34,10 +34,13 @@ def test_ps() -> None:
         "network=labkit0": ["web", "failed"],
         "publish=6399": ["web"],
         "publish=80": [],
+        "before=failed": ["web"],
+        "since=web": ["failed", "unborn"],
     }.items():
         assert names("-a", "-f", wanted) == found, wanted
     assert names("-f", "status=exited", "-f", "status=created") == ["failed", "unborn"]
     assert names("-f", "status=exited", "-f", "name=web") == []
+    assert labkit("ps", "-f", "since=nobody", check=False).returncode == 4
     whole = labkit("ps", "-q", "--no-trunc").stdout.strip()
     assert len(whole) == 64
     assert names("-f", f"id={whole[:5]}") == ["web"]
