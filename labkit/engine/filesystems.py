@@ -92,11 +92,17 @@ def _defaults(container: Container) -> list[dict[str, Any]]:
             source = sharing.own_shared_memory(container) if options.ipc == "shareable" else _shared(container)
             if source is None:
                 continue
-            mount = _bind(source, place, "rprivate") if source else _with_size(mount, options.shm_size)
+            # The flags that the source has are named, since crun 1.8 takes off those that are not.
+            quiet = ("nosuid", "nodev") if source == place else ("nosuid", "noexec", "nodev")
+            mount = _bind(source, place, *quiet, "rprivate") if source else _with_size(mount, options.shm_size)
         elif place == "/dev/mqueue" and options.ipc in ("none", "host"):
             if options.ipc == "none":
                 continue
-            mount = _bind("/dev/mqueue", place, "rprivate") if os.path.isdir("/dev/mqueue") else mount
+            mount = (
+                _bind("/dev/mqueue", place, "nosuid", "noexec", "nodev", "rprivate")
+                if os.path.isdir("/dev/mqueue")
+                else mount
+            )
         elif place in ("/sys", "/sys/fs/cgroup"):
             if place == "/sys" and not sharing.sees_sysfs(options):
                 mount = _bind("/sys", place, "nosuid", "noexec", "nodev", "ro", "rprivate")

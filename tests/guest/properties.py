@@ -34,6 +34,9 @@ def _mounts(pid: int) -> dict[str, tuple[str, list[str], list[str]]]:
         dash = fields.index("-")
         if not fields[4].startswith(_OWN_WAY):
             travels = [word.partition(":")[0] for word in fields[6:dash]]
+            # The root is a slave of the host's where runc and labkit make it, and private where crun does: the
+            # specification has no word for it where no rootfsPropagation is given.
+            travels = travels if fields[4] != "/" else []
             found[fields[4]] = (fields[dash + 1], sorted(fields[5].split(",")), travels)
         if fields[4].startswith("/proc/"):
             # What is hidden has /dev/null on it, or an empty file system (each has one of its own); crun forgets nodev
