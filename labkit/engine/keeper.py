@@ -11,7 +11,7 @@ import time
 
 from labkit import textfile
 from labkit.cgroups import group
-from labkit.cgroups.detect import detect
+from labkit.cgroups.detect import here
 from labkit.engine import events, record, restart, runtimes
 from labkit.engine.output import Copier, LogWriter
 from labkit.engine.record import Container, State
@@ -39,7 +39,7 @@ class Keeper:
         self.container = container
         self.fresh = fresh
         self.attached_from_start = sinks[0] >= 0
-        self.hierarchies = detect()
+        self.hierarchies = here()
         self.copier = Copier(LogWriter(container.log_path))
         self.copier.attach(sinks)
         self.copier.rest = memory.let_code_go

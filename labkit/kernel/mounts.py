@@ -151,6 +151,23 @@ def mount_points(table: str = "/proc/self/mountinfo") -> list[tuple[str, str]]:
     return result
 
 
+def is_mount_point(path: str) -> bool:
+    """Whether something is mounted on it, a directory of the same file system included; OSError where it is not there.
+
+    By the numbers of the mounts of it and of its parent (proc(5), /proc/PID/fdinfo, mnt_id).
+    """
+    return _mount_id(path) != _mount_id(os.path.dirname(path))
+
+
+def _mount_id(path: str) -> int:
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("mnt_id:"))
+    finally:
+        os.close(descriptor)
+
+
 def stacked_on(target: str) -> int:
     """How many mounts lie on ``target``, one over the other."""
     return sum(point == target for point, _ in mount_points())

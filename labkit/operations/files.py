@@ -49,7 +49,7 @@ class MakeTree(MakeDirectory):
         if not os.path.isabs(self.path) or ".." in parts or len(parts) < 3:
             # It comes from a file, which may say anything; what we make lies deeper.
             raise KernelError(f"'{self.path}' is no directory that labkit made, so it is not removed")
-        below = [point for point, _ in mounts.mount_points() if (point + "/").startswith(self.path + "/")]
+        below = self._mounts_below()
         if below:
             # What is mounted there would be deleted before it is found that the mount point cannot be.
             raise KernelError(
@@ -65,6 +65,16 @@ class MakeTree(MakeDirectory):
                 "is something still mounted there?",
                 error.errno or 0,
             ) from error
+
+    def _mounts_below(self) -> list[str]:
+        """The table of mounts is long where there are containers, and is read only where there are directories."""
+        try:
+            holds_directories = any(entry.is_dir(follow_symlinks=False) for entry in os.scandir(self.path))
+            if not holds_directories and not mounts.is_mount_point(self.path):
+                return []  # a mount on a file keeps that from being removed (EBUSY, unlink(2))
+        except OSError:
+            return []  # it is not there, or no directory
+        return [point for point, _ in mounts.mount_points() if (point + "/").startswith(self.path + "/")]
 
 
 class WriteSetting(Operation):

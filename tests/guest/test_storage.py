@@ -12,6 +12,7 @@ from conftest import labkit, picture
 from layered import loaded, tar
 
 from labkit.errors import KernelError
+from labkit.operations.files import MakeTree
 from labkit.storage import DRIVERS, aufs
 
 LISTING = "cd /srv && find . | sort && cat $(find . -type f | sort)"
@@ -92,3 +93,23 @@ def test_aufs_is_not_mounted_on_overlay(tmp_path: Path) -> None:
     finally:
         subprocess.run(["umount", f"{tmp_path}/m"], check=True)
     assert not os.path.exists(f"{tmp_path}/root")
+
+
+@pytest.mark.parametrize("what", ["files alone", "directories", "below"])
+def test_what_is_mounted_is_not_removed(tmp_path: Path, what: str) -> None:
+    """The same file system at a second place, which has the same device number."""
+    source, tree = tmp_path / "source", tmp_path / "tree"
+    for place in (source, tree, *([source / "directory"] if what == "directories" else [])):
+        place.mkdir()
+    (source / "file").touch()
+    point = tree / "below" if what == "below" else tree
+    point.mkdir(exist_ok=True)
+    subprocess.run(["mount", "--bind", str(source), str(point)], check=True)
+    try:
+        with pytest.raises(KernelError, match="is a mount point"):
+            MakeTree(str(tree)).undo()
+        assert (source / "file").exists()
+    finally:
+        subprocess.run(["umount", str(point)], check=True)
+    MakeTree(str(tree)).undo()
+    assert not tree.exists()

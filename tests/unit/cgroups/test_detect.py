@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from labkit.cgroups.detect import detect
+from collections.abc import Iterator
+
+from labkit.cgroups.detect import hierarchies
 
 V2 = "31 24 0:27 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n"
 V1 = """\
@@ -13,12 +15,12 @@ BESIDE = "33 32 0:29 / /sys/fs/cgroup/unified rw,nosuid - cgroup2 cgroup2 rw,nsd
 
 
 def test_v2() -> None:
-    found = detect(V2)
+    found = hierarchies(V2.splitlines())
     assert (found.mode, found.v2, found.v1) == ("v2", "/sys/fs/cgroup", {})
 
 
 def test_v1_with_two_controllers_in_one_tree() -> None:
-    found = detect(V1)
+    found = hierarchies(V1.splitlines())
     assert found.mode == "v1"
     assert found.v1 == {
         "name=systemd": "/sys/fs/cgroup/systemd",
@@ -29,9 +31,20 @@ def test_v1_with_two_controllers_in_one_tree() -> None:
 
 
 def test_hybrid_is_v1_with_v2_beside_it() -> None:
-    found = detect(V1 + BESIDE)
+    found = hierarchies((V1 + BESIDE).splitlines())
     assert (found.mode, found.v2) == ("hybrid", "/sys/fs/cgroup/unified")
 
 
 def test_nothing_mounted() -> None:
-    assert detect("22 1 8:1 / / rw - ext4 /dev/vda rw\n").mode == "none"
+    assert hierarchies("22 1 8:1 / / rw - ext4 /dev/vda rw\n".splitlines()).mode == "none"
+
+
+def test_no_line_is_read_after_the_last_that_is_wanted() -> None:
+    def table() -> Iterator[str]:
+        yield from (V1 + BESIDE).splitlines()
+        raise AssertionError("read too far")
+
+    found = hierarchies(table(), {"", "name=systemd", "cpu", "cpuacct", "pids"})
+    assert found == hierarchies((V1 + BESIDE).splitlines())
+    both = "99 1 0:99 / /elsewhere rw - cgroup2 cgroup2 rw\n"
+    assert hierarchies([*V1.splitlines(), both.strip()], {"", "memory"}).v2 == "/elsewhere", "memory is mounted nowhere"
