@@ -32,8 +32,11 @@ def tar(*names: str) -> bytes:
 
 
 @contextlib.contextmanager
-def loaded(directory: Path, *layers: bytes) -> Iterator[str]:
-    """The image's name, while it is loaded. ``layers`` are tars, the lowest first; busybox is below all of them."""
+def loaded(directory: Path, *layers: bytes, **config: object) -> Iterator[str]:
+    """The image's name, while it is loaded. ``layers`` are tars, the lowest first; busybox is below all of them.
+
+    ``config`` is what the image says of its containers (image-spec, config.md, "config").
+    """
     below = json.loads(Path("/var/lib/labkit/images/busybox%3Alatest.json").read_text())["layers"]
     blobs = {hashlib.sha256(layer).hexdigest(): layer for layer in layers}
     ids = [*below, *(hashlib.sha256(layer).hexdigest() for layer in layers)]
@@ -44,10 +47,11 @@ def loaded(directory: Path, *layers: bytes) -> Iterator[str]:
         blobs[digest] = blob
         return f"sha256:{digest}"
 
-    config = keep({"rootfs": {"diff_ids": [f"sha256:{each}" for each in ids]}, "config": {"Cmd": ["/bin/sh"]}})
+    config = {"Cmd": ["/bin/sh"], **config}
+    description = keep({"rootfs": {"diff_ids": [f"sha256:{each}" for each in ids]}, "config": config})
     kind = "application/vnd.oci.image.layer.v1.tar"
     manifest = keep(
-        {"config": {"digest": config}, "layers": [{"digest": f"sha256:{each}", "mediaType": kind} for each in ids]}
+        {"config": {"digest": description}, "layers": [{"digest": f"sha256:{each}", "mediaType": kind} for each in ids]}
     )
     annotation = {"org.opencontainers.image.ref.name": NAME}
     index = json.dumps({"manifests": [{"digest": manifest, "annotations": annotation}]}).encode()

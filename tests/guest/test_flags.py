@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import layered
 import pytest
 from conftest import labkit
 
@@ -71,6 +72,18 @@ def test_the_user_and_his_groups() -> None:
     refused = labkit(*QUICK, "--user", "nobody-like-that", "busybox", "true", check=False)
     assert refused.returncode == 125
     assert "unable to find user nobody-like-that" in refused.stderr
+
+
+def test_what_the_image_says_holds_where_nothing_else_is_said(tmp_path: Path) -> None:
+    said = {"User": "nobody:7", "WorkingDir": "/srv/made", "Env": ["A=image", "B=image"], "Entrypoint": ["sh", "-c"]}
+    with layered.loaded(tmp_path, **said) as image:
+        script = "id -un; id -g; pwd; echo $A $B"
+        assert labkit(*QUICK, image, script).stdout.split() == ["nobody", "7", "/srv/made", "image", "image"]
+        words = ("--user", "0", "-w", "/tmp", "-e", "B=mine")
+        assert labkit(*QUICK, *words, image, script).stdout.split() == ["root", "0", "/tmp", "image", "mine"]
+    with layered.loaded(tmp_path, User="who-is-that") as image:
+        refused = labkit(*QUICK, image, "true", check=False)
+        assert (refused.returncode, "unable to find user who-is-that" in refused.stderr) == (125, True)
 
 
 def test_process_flags() -> None:
