@@ -156,8 +156,8 @@ def found(rootfs: str, path: str) -> Iterator[int | None]:
 
 @contextlib.contextmanager
 def reopened(rootfs: str, path: str, below: int) -> Iterator[int]:
-    """What was mounted on ``below`` just now. KernelError if the path leads elsewhere by this time."""
-    with kept_open(rootdir.find(rootfs, path)) as top:
-        if os.readlink(by_number(top)) != os.readlink(by_number(below)):
+    """What was mounted on ``below`` just now. KernelError if the path leads elsewhere by this time, or nowhere."""
+    with found(rootfs, path) as top:
+        if top is None or os.readlink(by_number(top)) != os.readlink(by_number(below)):
             raise KernelError(f"{path} was changed while it was being mounted", "who else writes there?", errno.ESTALE)
         yield top
