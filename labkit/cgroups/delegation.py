@@ -12,7 +12,6 @@ from labkit import textfile
 from labkit.cgroups import group, limits, placement
 from labkit.cgroups.detect import Hierarchies
 from labkit.errors import KernelError
-from labkit.kernel import process
 from labkit.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ def place(wanted: str, container_id: str, resources: dict[str, Any], hierarchies
     make one (mknod(2)), and to filter them takes root, too.
     """
     path = placement.path(wanted, container_id)
-    if process.is_root():
-        return path, resources
     if not wanted and hierarchies.mode == "v2":
         path = _beside_ours(container_id)
     kept = {name: value for name, value in resources.items() if name != "devices"}

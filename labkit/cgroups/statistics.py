@@ -216,7 +216,7 @@ def _huge_pages(place: str, first: bool) -> dict[str, Any]:
 def _text(place: str, name: str) -> str:
     """A file's text, empty where there is none or its kernel part is switched off (EOPNOTSUPP)."""
     try:
-        with open(f"{place}/{name}", encoding="ascii") as file:
+        with open(f"{place}/{name}", encoding="utf-8") as file:
             return file.read() if place else ""
     except OSError:
         return ""

@@ -33,7 +33,7 @@ class WriteId(Operation):
     def do(self) -> None:
         """ConflictError if it is there."""
         try:
-            with open(self.path, "x", encoding="ascii") as file:
+            with open(self.path, "x", encoding="utf-8") as file:
                 file.write(self.owner)
         except FileExistsError:
             raise ConflictError(f"the file {self.path} for --cidfile is there already", "remove it") from None

@@ -183,7 +183,7 @@ class _Foreign(Value):
         journal.write(operation)
         with _standing_in(stdio), _Handover(operation.console, console):
             operation.do()
-        with open(f"{operation.directory}/pid", encoding="ascii") as file:
+        with open(f"{operation.directory}/pid", encoding="utf-8") as file:
             pid = int(file.read())
         return cls(operation, pid, process.start_time(pid))
 

@@ -71,5 +71,5 @@ def _disks(container: Container) -> dict[str, int]:
 
 def memory_of_machine() -> int:
     """Bytes: what a container without a limit could use (proc(5), /proc/meminfo)."""
-    with open("/proc/meminfo", encoding="ascii") as file:
+    with open("/proc/meminfo", encoding="utf-8") as file:
         return int(next(line for line in file if line.startswith("MemTotal:")).split()[1]) * 1024

@@ -30,5 +30,5 @@ def let_code_go() -> None:
 
 def resident() -> int:
     """Our resident memory in bytes (proc(5), statm)."""
-    with open("/proc/self/statm", encoding="ascii") as file:
+    with open("/proc/self/statm", encoding="utf-8") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

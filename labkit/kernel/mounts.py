@@ -162,8 +162,8 @@ def is_mount_point(path: str) -> bool:
 def _mount_id(path: str) -> int:
     descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("mnt_id:"))
+        with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith(b"mnt_id:"))
     finally:
         os.close(descriptor)
 

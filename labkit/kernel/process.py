@@ -135,8 +135,8 @@ def is_root() -> bool:
     """Whether we are root, and not of a user namespace only, whose map tells (user_namespaces(7))."""
     if os.geteuid():
         return False
-    with open("/proc/self/uid_map", encoding="ascii") as file:
-        return file.read().split() == ["0", "0", "4294967295"]
+    with open("/proc/self/uid_map", "rb", buffering=0) as file:
+        return file.read().split() == [b"0", b"0", b"4294967295"]
 
 
 def set_dumpable(dumpable: bool) -> None:

@@ -44,7 +44,7 @@ def has_rules(saved: str) -> bool:
 
 def _has_legacy_tables() -> bool:
     try:
-        with open(_LEGACY_TABLES, encoding="ascii") as file:
+        with open(_LEGACY_TABLES, encoding="utf-8") as file:
             return bool(file.read().strip())
     except OSError:
         return False

@@ -92,7 +92,7 @@ def create(beside: Beside, hierarchies: Hierarchies) -> Created:
     theirs.close()
     for descriptor in (writer, *links.values()):
         os.close(descriptor)
-    with open(reader, encoding="ascii") as answer:
+    with open(reader, encoding="utf-8") as answer:
         pid = int(answer.read() or "0")
     os.waitpid(helper, 0)
     created = Created(pid, start_time(pid), ours)

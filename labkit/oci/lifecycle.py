@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from labkit.cgroups import delegation, freezer, group
+from labkit.cgroups import freezer, group, placement
 from labkit.cgroups.detect import here
 from labkit.errors import ConfigError, ConflictError, KernelError, LabkitError
 from labkit.kernel import basicsignal as signal
@@ -51,8 +51,7 @@ def create(request: Request) -> tuple[Container, Created]:
     """Make the container; its first process waits for ``start``. Whatever fails: nothing is left of it."""
     state.check_free(request.root, request.id)
     specification = _with_passed_descriptors(request.specification)
-    where, limits = delegation.place(specification.cgroups_path, request.id, specification.resources, here())
-    specification = specification.changed(cgroups_path=where, resources=limits)
+    specification = _with_group(specification, request.id)
     todo = plan.make(specification, here(), request.no_pivot)
     lock = state.make(request.root, request.id)
     container = Container(
@@ -83,6 +82,16 @@ def create(request: Request) -> tuple[Container, Created]:
         raise
     os.close(lock)
     return container, created
+
+
+def _with_group(specification: Spec, container_id: str) -> Spec:
+    """Where its group lies, and what of its limits can be set by who we are."""
+    if process.is_root():
+        return specification.changed(cgroups_path=placement.path(specification.cgroups_path, container_id))
+    from labkit.cgroups import delegation  # local: root needs nobody to hand a group over
+
+    path, limits = delegation.place(specification.cgroups_path, container_id, specification.resources, here())
+    return specification.changed(cgroups_path=path, resources=limits)
 
 
 def _launch(request: Request, specification: Spec, todo: plan.Plan, container: Container) -> tuple[Container, Created]:

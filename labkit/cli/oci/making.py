@@ -65,7 +65,7 @@ def write_pid_file(path: str, pid: int) -> None:
     path = os.path.abspath(path)
     beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}")
     try:
-        with open(beside, "w", encoding="ascii") as file:
+        with open(beside, "w", encoding="utf-8") as file:
             file.write(str(pid))
         os.replace(beside, path)
     except OSError as error:
