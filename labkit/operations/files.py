@@ -12,6 +12,9 @@ from labkit.kernel import mounts
 from labkit.operations.base import Operation
 from labkit.quoting import quote
 
+#: Of a tree: to ask each of them takes 50 µs, and to read the table of mounts 7 µs for each mount.
+_FEW_DIRECTORIES = 32
+
 
 class MakeDirectory(Operation):
     """A directory with its parents; undone only as long as it is empty, and never its parents."""
@@ -67,14 +70,16 @@ class MakeTree(MakeDirectory):
             ) from error
 
     def _mounts_below(self) -> list[str]:
-        """The table of mounts is long where there are containers, and is read only where there are directories."""
-        try:
-            holds_directories = any(entry.is_dir(follow_symlinks=False) for entry in os.scandir(self.path))
-            if not holds_directories and not mounts.is_mount_point(self.path):
-                return []  # a mount on a file keeps that from being removed (EBUSY, unlink(2))
-        except OSError:
-            return []  # it is not there, or no directory
-        return [point for point, _ in mounts.mount_points() if (point + "/").startswith(self.path + "/")]
+        """Mount points, this directory included. (One on a file keeps that from being removed: EBUSY, unlink(2).)
+
+        The table of mounts is long where there are containers: it is read only where there are many directories.
+        """
+        for count, (place, _, _) in enumerate(os.walk(self.path)):
+            if count == _FEW_DIRECTORIES:
+                return [point for point, _ in mounts.mount_points() if (point + "/").startswith(self.path + "/")]
+            if mounts.is_mount_point(place):
+                return [place]
+        return []
 
 
 class WriteSetting(Operation):

@@ -95,14 +95,16 @@ def test_aufs_is_not_mounted_on_overlay(tmp_path: Path) -> None:
     assert not os.path.exists(f"{tmp_path}/root")
 
 
-@pytest.mark.parametrize("what", ["files alone", "directories", "below"])
+@pytest.mark.parametrize("what", ["files alone", "directories", "below", "below many"])
 def test_what_is_mounted_is_not_removed(tmp_path: Path, what: str) -> None:
     """The same file system at a second place, which has the same device number."""
     source, tree = tmp_path / "source", tmp_path / "tree"
+    for number in range(40 if what == "below many" else 0):
+        (tree / str(number)).mkdir(parents=True)
     for place in (source, tree, *([source / "directory"] if what == "directories" else [])):
-        place.mkdir()
+        place.mkdir(exist_ok=True)
     (source / "file").touch()
-    point = tree / "below" if what == "below" else tree
+    point = tree / "below" if what.startswith("below") else tree
     point.mkdir(exist_ok=True)
     subprocess.run(["mount", "--bind", str(source), str(point)], check=True)
     try:
