@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +13,12 @@ import pytest
 
 def is_root_on_linux() -> bool:
     return sys.platform == "linux" and os.geteuid() == 0
+
+
+def pytest_configure() -> None:
+    """Ctrl-C means something, also to a run that a shell has started in the background (there it is ignored)."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
