@@ -27,7 +27,7 @@ def take(operations: list[Operation], all_of_them: bool) -> None:
     mount of the container's own.
     """
     try:
-        for operation in operations:
+        for operation in dict.fromkeys(operations):  # the same mount twice has one copy
             if isinstance(operation, BindMapped):
                 COPIES[operation] = operation.copy()
             elif isinstance(operation, BindInside) and all_of_them:

@@ -43,7 +43,7 @@ COMMANDS = {
 }
 
 GLOBAL = (
-    Option(("root",), "directory of the containers' state", "DIRECTORY", ""),
+    Option(("root",), "directory of the containers' state; /run/labkit-oci is root's", "DIRECTORY", ""),
     Option(("log",), "write errors and warnings to this file, too", "FILE", ""),
     Option(("log-format",), "text (default) or json", "FORMAT", "text"),
     Option(("debug",), "log each operation"),
