@@ -18,13 +18,13 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
+from labkit.basics import contextmanager
 from labkit.errors import UsageError
 from labkit.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     Event = dict[str, Any]

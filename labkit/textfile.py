@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+
+from labkit.basics import suppress
 
 
 def read(path: str) -> str:
@@ -31,5 +32,5 @@ def replace(path: str, text: str) -> None:
 
 def remove(path: str) -> None:
     """Take it away, if it is there. OSError."""
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         os.unlink(path)

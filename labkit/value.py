@@ -6,10 +6,9 @@ guest side took to start. A type checker treats both alike (PEP 681, dataclass_t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, TypeVar
 
     from typing_extensions import dataclass_transform

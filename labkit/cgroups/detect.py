@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
 
 from labkit import textfile
+from labkit.basics import TYPE_CHECKING, once, suppress
 from labkit.value import Value, field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 
 class Hierarchies(Value):
@@ -31,7 +32,7 @@ def detect() -> Hierarchies:
     The kernel takes 7 µs for each line of the table, and each container has some; so the reading ends when all
     hierarchies are found that /proc/self/cgroup names.
     """
-    with contextlib.suppress(FileNotFoundError):  # a kernel without cgroups
+    with suppress(FileNotFoundError):  # a kernel without cgroups
         return hierarchies(_lines("/proc/self/mountinfo"), _in_use(textfile.read("/proc/self/cgroup")))
     return Hierarchies()
 
@@ -74,7 +75,7 @@ def _lines(path: str) -> Iterator[str]:
         os.close(descriptor)
 
 
-@lru_cache(maxsize=1)
+@once
 def here() -> Hierarchies:
     """``detect()``, once: what is mounted does not change while a command runs."""
     return detect()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 
 from labkit import textfile
+from labkit.basics import suppress
 from labkit.cgroups import freezer, limits, placement, sharing, v1, v2
 from labkit.cgroups.detect import Hierarchies
 from labkit.cgroups.operations import remove_groups
@@ -161,7 +161,7 @@ def doors(path: str, hierarchies: Hierarchies, beside: int = 0) -> list[int]:
     """
     places = directories(path, hierarchies)
     if hierarchies.v2 and beside:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             if textfile.read(f"{places[-1]}/cgroup.subtree_control").strip():
                 places[-1] = _within(path, beside, hierarchies) or places[-1]
     on_v2 = places[-1] if hierarchies.v2 else ""
@@ -196,12 +196,12 @@ def kill(path: str, hierarchies: Hierarchies, seconds: float = 10.0) -> None:
     """SIGKILL everything in it, until it is empty. On v1 a frozen process dies only when it is thawed."""
     if hierarchies.v2:
         # Linux 5.14: all at once, forks included. The loop below does without, and waits until they are gone.
-        with contextlib.suppress(KernelError, FileNotFoundError):
+        with suppress(KernelError, FileNotFoundError):
             write_kernel_file(f"{v2.directories(path, hierarchies)[0]}/cgroup.kill", "1")
     if freezer.is_frozen(path, hierarchies):
         for pid in pids(path, hierarchies):
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(KernelError, FileNotFoundError):  # it may be gone by now
+        with suppress(KernelError, FileNotFoundError):  # it may be gone by now
             freezer.thaw(path, hierarchies)
     process.kill_all(lambda: pids(path, hierarchies), seconds)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
-from collections.abc import Iterator
 
+from labkit.basics import TYPE_CHECKING, suppress
 from labkit.cgroups import v1, v2
 from labkit.cgroups.detect import Hierarchies
 from labkit.cgroups.operations import missing
 from labkit.errors import NotFoundError
 from labkit.operations.files import write_kernel_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def watch(path: str, hierarchies: Hierarchies, seconds: float = 1.0) -> Iterator[int]:
@@ -97,7 +99,7 @@ def _watch_v2(place: str, seconds: float) -> Iterator[int]:
             yield max(0, now - killed)
             killed = now
     finally:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             os.close(events)
 
 

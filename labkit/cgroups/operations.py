@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import time
 
 from labkit import textfile
+from labkit.basics import suppress
 from labkit.cgroups.limits import Setting
 from labkit.errors import KernelError, NotFoundError
 from labkit.operations import Operation
@@ -49,7 +49,7 @@ class MakeGroup(Operation):
     def undo(self) -> None:
         """rmdir(2), the groups that the container made below it first; then those parents that are empty by now."""
         remove_groups(self.path)
-        with contextlib.suppress(OSError):  # refused as long as another container's group is in it
+        with suppress(OSError):  # refused as long as another container's group is in it
             for parent in self.parents:
                 os.rmdir(parent)
 
@@ -250,7 +250,7 @@ class ChangeSetting(SetLimit):
 
     def undo(self) -> None:
         """Write what was there, if the group is still there."""
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             write_kernel_file(f"{self.path}/{self.name}", self.before or "\n")
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-
+from labkit.basics import suppress
 from labkit.cgroups import v1, v2
 from labkit.cgroups.detect import Hierarchies
 from labkit.cgroups.operations import current
@@ -33,6 +32,6 @@ def memory(path: str, hierarchies: Hierarchies) -> int:
     if hierarchies.v2:
         places.append((v2.directories(path, hierarchies)[0], "memory.current"))
     for place, name in places:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             return int(current(place, name))
     return 0

@@ -5,10 +5,10 @@ On a hybrid machine a v2 tree lies beside them, of which group.py makes a use of
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from labkit import textfile
+from labkit.basics import suppress
 from labkit.cgroups import limits, placement
 from labkit.cgroups.detect import Hierarchies
 from labkit.cgroups.operations import (
@@ -73,15 +73,15 @@ def usage(path: str, hierarchies: Hierarchies) -> dict[str, int]:
         ("pids", "pids.current", "pids"),
     ):
         if controller in hierarchies.v1:
-            with contextlib.suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):
                 found[key] = int(current(directory(controller, path, hierarchies), name))
-    with contextlib.suppress(FileNotFoundError, KeyError):
+    with suppress(FileNotFoundError, KeyError):
         statistics = _statistics(hierarchies.v1["cpu"], path, "cpu.stat")
         found["throttled_periods"], found["throttled_nanoseconds"] = (
             statistics["nr_throttled"],
             statistics["throttled_time"],
         )
-    with contextlib.suppress(FileNotFoundError, KeyError):
+    with suppress(FileNotFoundError, KeyError):
         found["memory_bytes"] -= _statistics(hierarchies.v1["memory"], path, "memory.stat")["total_inactive_file"]
     return found
 

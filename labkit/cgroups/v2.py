@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from labkit import textfile
+from labkit.basics import suppress
 from labkit.cgroups import limits, placement
 from labkit.cgroups.detect import Hierarchies
 from labkit.cgroups.operations import EnableControllers, MakeGroup, changes, current, missing, setting_operation
@@ -106,16 +106,16 @@ def usage(path: str, hierarchies: Hierarchies) -> dict[str, int]:
     place = directories(path, hierarchies)[0]
     found: dict[str, int] = {}
     for name, key in (("memory.current", "memory_bytes"), ("memory.max", "memory_limit"), ("pids.current", "pids")):
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             value = current(place, name)
             if value != "max":
                 found[key] = int(value)
-    with contextlib.suppress(FileNotFoundError, KeyError):
+    with suppress(FileNotFoundError, KeyError):
         statistics = _statistics(place, "cpu.stat")
         found["cpu_nanoseconds"] = statistics["usage_usec"] * 1000
         found["throttled_periods"] = statistics["nr_throttled"]
         found["throttled_nanoseconds"] = statistics["throttled_usec"] * 1000
-    with contextlib.suppress(FileNotFoundError, KeyError):
+    with suppress(FileNotFoundError, KeyError):
         found["memory_bytes"] -= _statistics(place, "memory.stat")["inactive_file"]
     return found
 

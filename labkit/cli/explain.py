@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 
 from labkit import log
+from labkit.basics import contextmanager, suppress
 from labkit.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Explainer:
 
     def _print(self, dim: str, bold: str) -> None:
         text = f"{_DIM}{dim}{_PLAIN}{_BOLD}{bold}{_PLAIN}" if self.colours else dim + bold
-        with contextlib.suppress(BrokenPipeError):  # who does not want to read on does not stop the container
+        with suppress(BrokenPipeError):  # who does not want to read on does not stop the container
             print(text, file=sys.stderr, flush=True)
 
 
@@ -65,7 +65,7 @@ def listen() -> None:
     log.listen(Explainer())
 
 
-@contextlib.contextmanager
+@contextmanager
 def by_shim(container: Container, wanted: bool) -> Iterator[None]:
     """What is done in here ends a container. Its shim takes the run back and tells nobody: its journals say what."""
     lines = []

@@ -9,16 +9,15 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
-from importlib import import_module
 
-from labkit import __version__, log
+from labkit import __version__, basics, log
 from labkit.cli import descriptors
 from labkit.cli.options import Call, Option, check_count, help_of, parse
 from labkit.errors import LabkitError, UsageError, one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import ModuleType
 
     from labkit.cli.options import Command
@@ -75,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         log.listen_as_environment_says()
         if verb in VERBS:
-            module = import_module(f"labkit.cli.verb_{verb.replace('-', '_')}")
+            module = basics.module(f"labkit.cli.verb_{verb.replace('-', '_')}")
             call = read_call(verb, module, words)
             if call is None:
                 return 0

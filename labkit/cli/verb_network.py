@@ -19,8 +19,7 @@ Examples:
 
 from __future__ import annotations
 
-from importlib import import_module
-
+from labkit import basics
 from labkit.cli.main import read_call
 from labkit.cli.options import Call, Command
 from labkit.errors import UsageError
@@ -38,7 +37,7 @@ def main(call: Call) -> int:
     if name not in COMMANDS:
         said = f"labkit network has no command '{word}'" if word else "labkit network needs a command"
         raise UsageError(said, f"one of {', '.join(COMMANDS)}; see 'labkit network --help'")
-    module = import_module(f"labkit.cli.network.{name}")
+    module = basics.module(f"labkit.cli.network.{name}")
     own = read_call(f"network {name}", module, call.arguments)
     if own is None:
         return 0

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+
+from labkit.basics import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _AUFS = ".wh."
 _AUFS_OWN = ".wh..wh."

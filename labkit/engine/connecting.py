@@ -7,10 +7,10 @@ much is taken back and not the whole run.
 
 from __future__ import annotations
 
-import contextlib
 import time
 
 from labkit import jsontext, log
+from labkit.basics import suppress
 from labkit.engine import lease, networking, record
 from labkit.engine.options import Options
 from labkit.engine.record import Container
@@ -141,7 +141,7 @@ def _plug_in(container: Container, network: Network, wish: dict[str, Any]) -> No
         container.save()
     except BaseException:
         for operation in reversed(done):
-            with contextlib.suppress(LabkitError):
+            with suppress(LabkitError):
                 operation.undo()
         raise
 

@@ -6,13 +6,13 @@ layers are mounted for the time of the copy, in its run's journal, so that a dea
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import threading
 import time
 
 from labkit import log
+from labkit.basics import contextmanager, suppress
 from labkit.engine import lease, plan, record, tree
 from labkit.engine.record import Container
 from labkit.errors import ConflictError, KernelError, LabkitError, NotFoundError, UsageError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import IO
 
 
-@contextlib.contextmanager
+@contextmanager
 def root_of(container: Container) -> Iterator[str]:
     """The container's root file system, as long as this lasts. ConflictError where another command is at work on it."""
     state = container.state()
@@ -42,7 +42,7 @@ def root_of(container: Container) -> Iterator[str]:
         record.run_journal(container.id).run(plan.root_filesystem(container, store.find(container.image)))
         yield container.rootfs
     finally:
-        with contextlib.suppress(LabkitError):  # what cannot be undone stays in its journal, and gc tries it again
+        with suppress(LabkitError):  # what cannot be undone stays in its journal, and gc tries it again
             record.undo_run(container.id)
         taken.release()
 
@@ -93,7 +93,7 @@ def _roots(_: tarfile.TarInfo) -> tuple[int, int]:
     return 0, 0
 
 
-@contextlib.contextmanager
+@contextmanager
 def _told(container: Container, root: str, source: str, target: str, keep: bool, out: bool) -> Iterator[None]:
     """For --explain: the copy as cp(1) says it, and how long it took."""
     began = time.monotonic()
@@ -115,7 +115,7 @@ def _look(root: str, path: str, links: bool) -> tuple[int, str]:
     return status.st_mode, os.path.basename(path.rstrip("/")) if not path.endswith("/.") else ""
 
 
-@contextlib.contextmanager
+@contextmanager
 def _entry(root: str, path: str, links: bool) -> Iterator[tuple[int, str]]:
     """An open directory and a name in it; or what was found itself and no name, where its last link is followed."""
     parent, name = os.path.split(path)

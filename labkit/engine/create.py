@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 
 from labkit import storage
+from labkit.basics import suppress
 from labkit.engine import bundle, events, plan, record
 from labkit.engine.lease import Lease, take_new
 from labkit.engine.options import Options
@@ -90,7 +90,7 @@ def make(container: Container) -> None:
 
 def take_back(container: Container, lease: Lease) -> None:
     """Undo ``make``."""
-    with contextlib.suppress(LabkitError):
+    with suppress(LabkitError):
         container.forget_state()
         record.creation_journal(container.id).undo()
         events.note("destroy", container)

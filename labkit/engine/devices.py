@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import stat
 
+from labkit.basics import suppress
 from labkit.engine.options import Options
 from labkit.errors import UsageError
 from labkit.value import TYPE_CHECKING
@@ -59,7 +59,7 @@ def of(options: Options, filtered: bool) -> tuple[list[dict[str, Any]], list[dic
 
 def _nodes(host: str, place: str) -> list[dict[str, Any]]:
     """The device, or all those in the directory and below; none where it is neither. Links to one count."""
-    with contextlib.suppress(OSError, ValueError):
+    with suppress(OSError, ValueError):
         about = os.stat(host)
         if stat.S_ISDIR(about.st_mode):
             return [

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import time
 
 from labkit import jsontext
+from labkit.basics import suppress
 from labkit.engine.record import RUN
 from labkit.value import TYPE_CHECKING
 
@@ -40,7 +40,7 @@ def note(action: str, container: Container, **attributes: Any) -> None:
         "labels": container.options.labels,
         **attributes,
     }
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         descriptor = _opened()
         try:
             os.write(descriptor, (jsontext.dumps(event) + "\n").encode())
@@ -69,7 +69,7 @@ def _turn_over(descriptor: int) -> None:
 def read(since: float | None, until: float | None) -> Iterator[dict[str, Any]]:
     """The events from ``since`` on, or from now on without it; it waits for more, for ever or until ``until``."""
     if since is not None:
-        with contextlib.suppress(FileNotFoundError), open(f"{LOG}.old", encoding="utf-8") as file:
+        with suppress(FileNotFoundError), open(f"{LOG}.old", encoding="utf-8") as file:
             yield from _between(_lines(file), since, until)
     yield from _between(_followed(since is None, until), since, until)
 
@@ -86,7 +86,7 @@ def _followed(from_now: bool, until: float | None) -> Iterator[dict[str, Any]]:
     try:
         while True:
             if file is None:
-                with contextlib.suppress(FileNotFoundError):
+                with suppress(FileNotFoundError):
                     file = open(LOG, encoding="utf-8")  # noqa: SIM115 - closed below
                     file.seek(0, os.SEEK_END if from_now else os.SEEK_SET)
             from_now = False  # what comes later is all new
@@ -121,5 +121,5 @@ def _lines(file: Any) -> Iterator[dict[str, Any]]:
         if not line.endswith("\n"):
             file.seek(place)
             return
-        with contextlib.suppress(ValueError):  # a full disk may have cut one
+        with suppress(ValueError):  # a full disk may have cut one
             yield jsontext.loads(line)

@@ -6,10 +6,10 @@ read back is read from the kernel's own files and tables, each with the command 
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from labkit import textfile
+from labkit.basics import suppress
 from labkit.cgroups import group
 from labkit.cgroups.detect import here
 from labkit.cgroups.operations import SetEither, SetLimit
@@ -47,7 +47,7 @@ def explain(container: Container) -> dict[str, Any]:
     if state.status not in ("running", "paused"):
         return found
     # It may end while we look: whatever has gone is left out.
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+    with suppress(FileNotFoundError, ProcessLookupError):
         found["process"] = process(state.pid)
         found["namespaces"] = kinds_of_namespaces(state.pid)
         found["cgroup"] = _groups(container)
@@ -123,7 +123,7 @@ def _groups(container: Container) -> list[dict[str, str]]:
     counted = set()
     for file in dict.fromkeys(files):
         name = os.path.basename(file)
-        with contextlib.suppress(OSError):  # not of this controller, or it can only be written
+        with suppress(OSError):  # not of this controller, or it can only be written
             value = " ".join(textfile.read(file).split())
             if name not in counted or name not in _USAGE:  # on v1 every tree lists the same processes
                 rows.append({"file": file, "value": value})

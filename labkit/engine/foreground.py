@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import sys
 
+from labkit.basics import contextmanager, suppress
 from labkit.engine.start import PASSED_ON
 from labkit.errors import InfrastructureError
 from labkit.kernel import basicsignal as signal
@@ -14,6 +14,7 @@ from labkit.kernel import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from labkit.engine.wire import Line, Pipes
@@ -49,19 +50,25 @@ class Foreground:
         if not stdin and self.input >= 0 and not self.terminal:
             os.close(self.input)
             self.input = -1
-        with contextlib.ExitStack() as stack:
-            if self.terminal and self.input >= 0:
-                from labkit.oci import console  # local: most containers have no terminal
-
-                console.copy_size(self.input)
-                signal.signal(signal.SIGWINCH, lambda *_: console.copy_size(self.input))
-                if stdin:
-                    stack.enter_context(console.raw_mode(0))
+        with self._as_terminal(stdin):
             if self.signals:
                 for number in PASSED_ON:
                     signal.signal(number, self._pass_on)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
             return self._carry(stdin)
+
+    @contextmanager
+    def _as_terminal(self, stdin: bool) -> Iterator[None]:
+        """Where the container has a terminal: it has the size of ours, which passes every key on."""
+        if not (self.terminal and self.input >= 0):
+            yield
+            return
+        from labkit.oci import console  # local: most containers have no terminal
+
+        console.copy_size(self.input)
+        signal.signal(signal.SIGWINCH, lambda *_: console.copy_size(self.input))
+        with console.raw_mode(0) if stdin else suppress():
+            yield
 
     def _carry(self, stdin: bool) -> int | None:
         channel = self.wire.channel.fileno()
@@ -134,7 +141,7 @@ class Foreground:
         return before[: len(before) - len(self.held)]
 
     def _write(self, data: bytes) -> bool:
-        with contextlib.suppress(OSError):  # it reads no more
+        with suppress(OSError):  # it reads no more
             while data:
                 data = data[os.write(self.input, data) :]
         return not data

@@ -4,11 +4,11 @@ keeper.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 
 from labkit import log
+from labkit.basics import suppress
 from labkit.cgroups import group
 from labkit.cgroups.detect import here
 from labkit.engine import events, lease, record
@@ -56,7 +56,7 @@ def collect(only: str = "") -> list[str]:
 def collect_quietly() -> None:
     """For the beginning of other commands: nothing where nobody died, and no error that is not their own."""
     if _names(UPDATES) or any(not lease.is_held(container_id) for container_id in _candidates()):
-        with contextlib.suppress(LabkitError):
+        with suppress(LabkitError):
             collect()
 
 
@@ -127,7 +127,7 @@ def _restart(container: Container) -> None:
 def _networks() -> None:
     from labkit.network import store  # local: only needed where there are networks
 
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         for entry in os.scandir(store.RUN_DIRECTORY):
             if entry.is_dir() and entry.name != "ports":
                 with store.locked(entry.name):
@@ -139,7 +139,7 @@ def _is_someones(container_id: str) -> bool:
 
 
 def _half_unpacked_layers() -> None:
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         for name in os.listdir(LAYERS):
             pid = name.rpartition(".")[2]
             if name.startswith(".") and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):

@@ -5,11 +5,11 @@ A container with a restart policy gets a new process when one has ended; the san
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 
 from labkit import textfile
+from labkit.basics import suppress
 from labkit.cgroups import group
 from labkit.cgroups.detect import here
 from labkit.engine import events, record, restart, runtimes
@@ -222,7 +222,7 @@ class Keeper:
         """Nothing of the run is left when the state says so: whoever waits for ``exited`` may count on it."""
         self._take_back()
         state = self.container.written_state().changed(status="exited", pid=0, exit_code=code, oom_killed=starved)
-        with contextlib.suppress(LabkitError):  # a full disk; the state still says running, and gc corrects it
+        with suppress(LabkitError):  # a full disk; the state still says running, and gc corrects it
             self.container.save_state(state.changed(finished_at=time.time()))
         if self.container.options.auto_remove:
             self._remove()
@@ -235,11 +235,11 @@ class Keeper:
 
     def _take_back(self) -> None:
         group.kill(self.container.cgroups_path, self.hierarchies)
-        with contextlib.suppress(LabkitError):  # what cannot be undone stays in its journal, and gc tries it again
+        with suppress(LabkitError):  # what cannot be undone stays in its journal, and gc tries it again
             record.undo_run(self.container.id)
 
     def _remove(self) -> None:
-        with contextlib.suppress(LabkitError):
+        with suppress(LabkitError):
             self.container.forget_state()
             record.creation_journal(self.container.id).undo()
             events.note("destroy", self.container)

@@ -7,10 +7,10 @@ file itself stays until somebody has cleaned up: it is what remembers the contai
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 
+from labkit.basics import suppress
 from labkit.engine.record import RUN
 
 _DIRECTORY = f"{RUN}/leases"
@@ -25,7 +25,7 @@ class Lease:
 
     def release(self) -> None:
         """Nothing is left to be responsible for: remove the file while it is locked, so that who waits sees it."""
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(self.path)
         self.let_go()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 
 from labkit import log
+from labkit.basics import suppress
 from labkit.cgroups import freezer, group
 from labkit.cgroups.detect import here
 from labkit.engine import events, gc, lease, record
@@ -77,7 +77,7 @@ def _send(state: State, number: int) -> None:
 
 
 def _thaw(container: Container) -> None:
-    with contextlib.suppress(FileNotFoundError):  # it has just ended
+    with suppress(FileNotFoundError):  # it has just ended
         freezer.thaw(container.cgroups_path, here())
 
 

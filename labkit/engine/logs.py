@@ -7,13 +7,13 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
 
 from labkit.engine import lease, moments
 from labkit.engine.record import Container
 from labkit.value import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 

@@ -7,13 +7,13 @@ wrote to that reader itself. The log takes what comes.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import select
 import time
 
 from labkit import jsontext
+from labkit.basics import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class LogWriter:
 
     def _entry(self, stream: str, line: bytes) -> None:
         entry = {"time": time.time(), "stream": stream, "log": line.decode(errors="replace")}
-        with contextlib.suppress(OSError):  # a full disk costs lines of the log, not the container
+        with suppress(OSError):  # a full disk costs lines of the log, not the container
             self.file.write(jsontext.dumps(entry) + "\n")
 
     def finish_lines(self) -> None:
@@ -58,7 +58,7 @@ class LogWriter:
     def close(self) -> None:
         """Close it, with everything written."""
         self.finish_lines()
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             self.file.close()
 
 

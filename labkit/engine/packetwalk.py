@@ -6,12 +6,11 @@ all rules before and after. Other traffic counts, too: on a busy machine rules m
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import time
-from collections.abc import Iterator
 
+from labkit.basics import contextmanager, suppress
 from labkit.engine import lease, networking, record
 from labkit.engine.lifecycle import running
 from labkit.engine.record import Container
@@ -24,6 +23,7 @@ from labkit.network.portmap import PortMapping
 from labkit.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 FROM = ("localhost", "host", "container", "hairpin")
@@ -127,7 +127,7 @@ def _own_address(network: Network) -> str:
         return str(probe.getsockname()[0])
 
 
-@contextlib.contextmanager
+@contextmanager
 def _place(start: str, endpoint: Endpoint) -> Iterator[str]:
     """The network namespace to connect from; empty for our own. A neighbour is made for the purpose, and goes."""
     if start == "hairpin":
@@ -139,7 +139,7 @@ def _place(start: str, endpoint: Endpoint) -> Iterator[str]:
         yield ""
 
 
-@contextlib.contextmanager
+@contextmanager
 def _neighbour(network: Network) -> Iterator[str]:
     """A sandbox with an endpoint and without a process. It has a lease and a journal, so that gc knows it."""
     own = os.urandom(32).hex()
@@ -158,9 +158,7 @@ def _neighbour(network: Network) -> Iterator[str]:
 def _connect(protocol: str, address: str, port: int, namespace: str) -> tuple[str, str, conntrack.Entry | None]:
     """Our end's address, what went wrong (or nothing), and what the kernel noted while the connection stood."""
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
-    with contextlib.ExitStack() as stack:
-        if namespace:
-            stack.enter_context(namespaces.entered(namespace))
+    with namespaces.entered(namespace) if namespace else suppress():
         wire = socket.socket(socket.AF_INET, kind)  # it stays in the namespace in which it was made
     with wire:
         wire.settimeout(_SECONDS)

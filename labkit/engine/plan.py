@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from labkit import textfile
+from labkit.basics import suppress
 from labkit.engine import filesystems
 from labkit.engine.record import NAMES, Container
 from labkit.errors import ConflictError
@@ -42,7 +42,7 @@ class WriteId(Operation):
 
     def undo(self) -> None:
         """Remove it, if it is ours."""
-        with contextlib.suppress(OSError, UnicodeDecodeError):
+        with suppress(OSError, UnicodeDecodeError):
             if textfile.read(self.path) == self.owner:
                 os.unlink(self.path)
 
@@ -74,7 +74,7 @@ class ReserveName(Operation):
 
     def undo(self) -> None:
         """Free it, if it is ours."""
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             if os.readlink(f"{NAMES}/{self.name}") == self.owner:
                 os.unlink(f"{NAMES}/{self.name}")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 
 from labkit import textfile
+from labkit.basics import suppress
 from labkit.kernel import process
 from labkit.value import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ def look(pids: list[int]) -> list[dict[str, Any]]:
     uptime = float(textfile.read("/proc/uptime").split()[0])
     found = []
     for pid in pids:
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        with suppress(FileNotFoundError, ProcessLookupError):
             found.append(_look(pid, uptime))
     return found
 

@@ -5,10 +5,10 @@ labkit's own does it in this process; runc(8) and crun(1) are called, as contain
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from labkit import log
+from labkit.basics import contextmanager, suppress
 from labkit.cgroups import group
 from labkit.cgroups.operations import MakeGroup
 from labkit.engine.record import OWN_RUNTIME, RUN
@@ -134,7 +134,7 @@ class CreateByRuntime(Operation):
         import json
 
         message = ""
-        with contextlib.suppress(OSError, ValueError), open(f"{self.directory}/runtime.log", encoding="utf-8") as file:
+        with suppress(OSError, ValueError), open(f"{self.directory}/runtime.log", encoding="utf-8") as file:
             for line in file:
                 message = json.loads(line).get("msg", message)
         return message.lower()
@@ -178,7 +178,7 @@ class _Foreign(Value):
             container.run_directory,
             f"{container.run_directory}/console" if console else "",
         )
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(f"{operation.directory}/runtime.log")
         journal.write(operation)
         with _standing_in(stdio), _Handover(operation.console, console):
@@ -197,7 +197,7 @@ class _Foreign(Value):
         self.operation.undo()
 
 
-@contextlib.contextmanager
+@contextmanager
 def _standing_in(stdio: tuple[int, int, int]) -> Iterator[None]:
     """What we call has those as its standard descriptors; the shim's own lead nowhere."""
     for number, descriptor in enumerate(stdio):
@@ -219,7 +219,7 @@ class _Handover:
 
     def __enter__(self) -> None:
         if self.console:
-            with contextlib.suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):
                 os.unlink(self.path)
             self.listener = socket.socket(socket.AF_UNIX)
             self.listener.bind(self.path)

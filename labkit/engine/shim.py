@@ -7,10 +7,10 @@ socket. Until ``started`` the command must be there to answer; afterwards nobody
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from labkit import log
+from labkit.basics import suppress
 from labkit.engine import record
 from labkit.engine.lease import Lease
 from labkit.engine.wire import SHIM_ERRORS, Line, Pipes, Wire
@@ -62,7 +62,7 @@ def _main(channel: socket.socket, lease: Lease, pipes: Pipes) -> NoReturn:
     except BaseException:
         import traceback  # local: for bugs only
 
-        with contextlib.suppress(OSError), open(SHIM_ERRORS, "a", encoding="utf-8") as file:
+        with suppress(OSError), open(SHIM_ERRORS, "a", encoding="utf-8") as file:
             file.write(traceback.format_exc())
     finally:
         os._exit(0)
@@ -82,5 +82,5 @@ def _become_nobodys(keep: list[int]) -> None:
         os.dup2(null, standard)
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2 and int(name) not in keep:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.close(int(name))

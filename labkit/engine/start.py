@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from labkit import jsontext, log, textfile
+from labkit.basics import suppress
 from labkit.cgroups.detect import here
 from labkit.engine import bundle, create, lease, networking, plan, record, shim
 from labkit.engine.lease import Lease
@@ -118,7 +117,7 @@ def _wait_for_start(wire: Wire) -> int:
 
 def _abandon(container: Container, taken: Lease, fresh: bool) -> None:
     """Take back a start that failed: first the run, then what would have outlived it."""
-    with contextlib.suppress(LabkitError):
+    with suppress(LabkitError):
         record.undo_run(container.id)
         if fresh:
             create.take_back(container, taken)

@@ -5,11 +5,11 @@ Nothing here enters the tree's own root: a library that the C library loads in t
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import tarfile
 
+from labkit.basics import contextmanager, suppress
 from labkit.errors import ConfigError, ConflictError, KernelError
 from labkit.value import TYPE_CHECKING
 
@@ -58,7 +58,7 @@ class Packer:
             if not stat.S_ISREG(status.st_mode):
                 self.tar.addfile(entry)
                 for name in sorted(os.listdir(descriptor)) if stat.S_ISDIR(status.st_mode) else ():
-                    with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                    with suppress(FileNotFoundError):  # removed meanwhile
                         self.add(descriptor, name, f"{shown}/{name}" if shown else name)
                 return
             self._add_file(descriptor, status, entry)
@@ -123,7 +123,7 @@ def unpack(stream: IO[bytes], directory: int, owner: Owner | None = None) -> int
             f"{error.filename or 'a file'} cannot be written: {error.strerror or error}", "", error.errno or 0
         ) from error
     for name, entry in reversed(late):  # when nothing changes them any more
-        with contextlib.suppress(OSError), _opened(directory, _parts(name)) as opened:
+        with suppress(OSError), _opened(directory, _parts(name)) as opened:
             os.chmod(opened, entry.mode & 0o7777)
             os.utime(opened, (entry.mtime, entry.mtime))
     return count
@@ -136,7 +136,7 @@ def _parts(name: str) -> list[str]:
     return parts
 
 
-@contextlib.contextmanager
+@contextmanager
 def _opened(directory: int, parts: list[str]) -> Iterator[int]:
     """The directory below another, made where it is missing; no link on the way is followed."""
     here = os.dup(directory)
@@ -184,7 +184,7 @@ def _unpack_one(
 
 
 def _make_directory(parent: int, name: str) -> None:
-    with contextlib.suppress(FileExistsError):
+    with suppress(FileExistsError):
         os.mkdir(name, 0o755, dir_fd=parent)
     if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
         raise ConflictError(f"'{name}' is there and no directory, so a directory cannot take its place")

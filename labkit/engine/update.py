@@ -7,14 +7,13 @@ next update or by ``gc``.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
 from shlex import quote
 
 from labkit import textfile
+from labkit.basics import contextmanager, suppress
 from labkit.cgroups import group, limits
 from labkit.cgroups.detect import here
 from labkit.document import Reader
@@ -26,6 +25,7 @@ from labkit.operations import Journal, Operation
 from labkit.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 #: Seconds to wait for another command that changes the same container.
@@ -49,7 +49,7 @@ class ReplaceFile(Operation):
 
     def undo(self) -> None:
         """The old text, if ours is there."""
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             if textfile.read(self.path) == self.text:
                 ReplaceFile(self.path, self.before, "").do()
 
@@ -84,7 +84,7 @@ def _replace(journal: Journal, record: ReplaceFile) -> None:
     try:
         record.do()
     except OSError as error:
-        with contextlib.suppress(LabkitError):  # the first error is the one to read; gc tries the rest again
+        with suppress(LabkitError):  # the first error is the one to read; gc tries the rest again
             journal.undo()
         raise KernelError(f"{record.path} cannot be written: {error.strerror}", "is the disk full?") from error
 
@@ -119,7 +119,7 @@ def _journal(container_id: str) -> Journal:
     return Journal(f"{UPDATES}/{container_id}.journal")
 
 
-@contextlib.contextmanager
+@contextmanager
 def _locked(container_id: str) -> Iterator[None]:
     """Nobody else changes it meanwhile; what a killed update has left is taken back first."""
     deadline = time.monotonic() + _PATIENCE

@@ -9,15 +9,14 @@ A volume without a name has one made of its container's id, by which its owner i
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
 import stat
 import time
-from collections.abc import Iterator
 
 from labkit import textfile
+from labkit.basics import contextmanager, suppress
 from labkit.engine.options import Options
 from labkit.engine.record import DATA, Container
 from labkit.errors import KernelError
@@ -28,6 +27,7 @@ from labkit.quoting import quote
 from labkit.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 ROOT = f"{DATA}/volumes"
@@ -99,7 +99,7 @@ class MakeVolume(Operation):
 
     def undo(self) -> None:
         """Remove it as long as nobody has used it: its container never came to be."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             if self.owner and textfile.read(f"{ROOT}/{self.name}/unfilled") == self.owner:
                 remove(self.name)
 
@@ -254,7 +254,7 @@ def clean_up() -> None:
             pass
 
 
-@contextlib.contextmanager
+@contextmanager
 def _locked() -> Iterator[None]:
     """Nobody else makes or removes a volume; what the dead were at is taken away first."""
     os.makedirs(ROOT, mode=0o711, exist_ok=True)
@@ -265,7 +265,7 @@ def _locked() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
+@contextmanager
 def _holding(directory: str) -> Iterator[None]:
     """A lock that goes with us (flock(2)), on a directory. KernelError where that is not there."""
     try:

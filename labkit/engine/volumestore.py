@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 
 from labkit import textfile
+from labkit.basics import suppress
 from labkit.engine import record, volumes
 from labkit.engine.mounts import check_volume_name
 from labkit.errors import ConflictError, NotFoundError
@@ -94,7 +94,7 @@ def _users() -> dict[str, list[str]]:
 
 def _load(name: str, users: dict[str, list[str]]) -> Volume:
     about = {}
-    with contextlib.suppress(OSError, ValueError):  # somebody made or changed it by hand: its files are what counts
+    with suppress(OSError, ValueError):  # somebody made or changed it by hand: its files are what counts
         about = json.loads(textfile.read(f"{volumes.ROOT}/{name}/volume.json"))
     return Volume(
         name=name,

@@ -7,10 +7,10 @@ terminal's master, or the writing end of its standard input.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from labkit import jsontext
+from labkit.basics import suppress
 from labkit.errors import InfrastructureError
 from labkit.kernel import basicsocket as socket
 from labkit.value import TYPE_CHECKING, Value
@@ -79,7 +79,7 @@ class Line:
 
     def tell(self, descriptors: Sequence[int] = (), /, **fields: Any) -> None:
         """As ``write``, to a peer that may be gone."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             self.write(descriptors, **fields)
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class Wire(Line):
 
     def abort(self) -> None:
         """Tell a shim that has not started the program to take back what it did, and wait until it has."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             self.channel.shutdown(socket.SHUT_WR)
         while self.read()["event"] != "end":
             pass

@@ -6,7 +6,6 @@ which is computed anew before anything is believed.
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import os
@@ -14,13 +13,16 @@ import re
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
+from labkit.basics import contextmanager
 from labkit.document import Reader
 from labkit.errors import ConfigError, KernelError, NotFoundError
 from labkit.images import layers, reference, store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _NAME = "org.opencontainers.image.ref.name"
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
@@ -43,7 +45,7 @@ def load(path: str) -> list[store.Image]:
         return [_load_one(blobs, _name_of(entry), entry.value("digest", str)) for entry in named]
 
 
-@contextlib.contextmanager
+@contextmanager
 def _told_in_a_sentence(path: str) -> Iterator[None]:
     """What tarfile, zlib and the disk say of an archive can be many lines long, or none of the user's words."""
     try:

@@ -10,13 +10,13 @@ marks. A layer that hides nothing, as most do, is the same in every form, and ha
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import tarfile
 from pathlib import Path
 from types import ModuleType
 
+from labkit.basics import suppress
 from labkit.errors import ConfigError
 from labkit.images.store import FIRST_FORM
 from labkit.kernel.inroot import resolve
@@ -157,7 +157,7 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: str, direc
 
 
 def _remove(target: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         if os.path.isdir(target) and not os.path.islink(target):
             shutil.rmtree(target)
         else:

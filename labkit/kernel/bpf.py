@@ -7,16 +7,17 @@ machine language (eBPF), which is asked at every open(2) and mknod(2) of a devic
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import os
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 
+from labkit.basics import TYPE_CHECKING, contextmanager, suppress
 from labkit.errors import KernelError
 from labkit.kernel import libc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: include/uapi/linux/bpf.h
 PROG_LOAD, PROG_ATTACH, PROG_DETACH, PROG_GET_FD_BY_ID, PROG_QUERY = 5, 8, 9, 13, 16
@@ -108,10 +109,10 @@ def _unlimited_locked_memory() -> Iterator[None]:
     import resource  # local: POSIX has it, and tests read this module elsewhere, too
 
     before = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    with contextlib.suppress(ValueError, OSError):  # without CAP_SYS_RESOURCE it stays as it is, and mostly suffices
+    with suppress(ValueError, OSError):  # without CAP_SYS_RESOURCE it stays as it is, and mostly suffices
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     try:
         yield
     finally:
-        with contextlib.suppress(ValueError, OSError):
+        with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_MEMLOCK, before)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 
+from labkit.basics import once
 from labkit.errors import KernelError
 from labkit.kernel import libc
 
@@ -60,7 +60,7 @@ def known(names: list[str]) -> tuple[set[int], list[str]]:
     return found, unknown
 
 
-@functools.lru_cache(maxsize=1)
+@once
 def last_known() -> int:
     """The highest capability that this kernel has."""
     # Not /proc/sys/kernel/cap_last_cap: a container need not have /proc. prctl(2) answers EINVAL for one too many.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 
+from labkit.basics import suppress
 from labkit.errors import KernelError
 
 #: (first number inside, first number outside, how many)
@@ -54,9 +54,9 @@ def namespace(users: list[Range], groups: list[Range]) -> int:
 def become_root() -> None:
     """Become user and group 0 of the user namespace that we are in, where its maps have them."""
     for change in (os.setresgid, os.setresuid):
-        with contextlib.suppress(OSError):  # EINVAL: there is no 0; our rights in the namespace do not depend on it
+        with suppress(OSError):  # EINVAL: there is no 0; our rights in the namespace do not depend on it
             change(0, 0, 0)
-    with contextlib.suppress(PermissionError):  # "deny", above
+    with suppress(PermissionError):  # "deny", above
         os.setgroups([])
 
 

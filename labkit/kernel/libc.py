@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import functools
 import os
 
+from labkit.basics import once
 from labkit.errors import KernelError
 from labkit.value import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MACHINE = os.uname().machine if hasattr(os, "uname") else ""
 
 
-@functools.lru_cache(maxsize=1)
+@once
 def _library() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 

@@ -6,12 +6,14 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 
+from labkit.basics import TYPE_CHECKING, contextmanager
 from labkit.errors import KernelError
 from labkit.kernel import basicsignal as signal
 from labkit.kernel import libc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Name under /proc/PID/ns -> flag of clone(2). ``mnt`` is the oldest, hence its general name CLONE_NEWNS.
 FLAGS = {

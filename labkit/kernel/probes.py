@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+
+from labkit.basics import suppress
 
 
 def has_filesystem(name: str) -> bool:
@@ -17,6 +18,6 @@ def has_filesystem(name: str) -> bool:
         return True
     # Not by subprocess: its import costs as much as the start of Python, and a start of a container waits for this.
     silent = [(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
-    with contextlib.suppress(FileNotFoundError):  # a system without modprobe has no modules to load
+    with suppress(FileNotFoundError):  # a system without modprobe has no modules to load
         os.waitpid(os.posix_spawnp("modprobe", ["modprobe", "--quiet", name], os.environ, file_actions=silent), 0)
     return listed()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import select
 import time
-from collections.abc import Callable
 
+from labkit.basics import TYPE_CHECKING, suppress
 from labkit.errors import KernelError
 from labkit.kernel import basicsignal as signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def stat_fields(pid: int | str) -> list[str]:
@@ -62,7 +64,7 @@ def in_pid_namespace_of(pid: int) -> list[int]:
         return []
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):  # it has ended, or is another user's
+        with suppress(OSError):  # it has ended, or is another user's
             if os.readlink(f"/proc/{name}/ns/pid") == wanted:
                 found.append(int(name))
     return sorted(found)
@@ -72,7 +74,7 @@ def kill(pid: int, started: int, number: int) -> None:
     """Send a signal to this very process, or to nobody; a ``pid`` of 0 is nobody."""
     if pid <= 0:
         return
-    with contextlib.suppress(ProcessLookupError):
+    with suppress(ProcessLookupError):
         descriptor = os.pidfd_open(pid)
         try:
             if is_alive(pid, started):
@@ -87,7 +89,7 @@ def kill_all(read_pids: Callable[[], list[int]], seconds: float = 10.0) -> None:
     pids = read_pids()
     while pids and time.monotonic() < deadline:
         for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
         pids = read_pids()

@@ -5,13 +5,13 @@ A definition is not yet a bridge: that comes with the first container and goes w
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
 import time
 import zlib
 
 from labkit import jsontext, textfile
+from labkit.basics import suppress
 from labkit.errors import ConfigError, ConflictError, NotFoundError, UsageError
 from labkit.network import ipam, netlink, store
 from labkit.network.model import DEFAULT, Network
@@ -37,7 +37,7 @@ def find(name: str) -> Network:
     if name in (DEFAULT.name, "bridge"):
         return DEFAULT
     if set(name) <= _LETTERS:
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             return _load(f"{DIRECTORY}/{name}.json")
     names = ", ".join(network.name for network in everything())
     raise NotFoundError(f"there is no network '{name}'", f"networks here: {names}; make one: labkit network create")
@@ -46,10 +46,10 @@ def find(name: str) -> Network:
 def everything() -> list[Network]:
     """labkit0, then the users' networks by name."""
     found = [DEFAULT]
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         for file in sorted(os.listdir(DIRECTORY)):
             if file.endswith(".json"):
-                with contextlib.suppress(FileNotFoundError):
+                with suppress(FileNotFoundError):
                     found.append(_load(f"{DIRECTORY}/{file}"))
     return found
 

@@ -5,9 +5,11 @@ Addresses are whole numbers here: the standard ``ipaddress`` takes 4 ms to impor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-
+from labkit.basics import TYPE_CHECKING
 from labkit.errors import ConflictError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
 
 #: Where a network without a wished subnet gets one: as large as labkit0's, and beside it.
 POOL = tuple(f"10.{number}.0.0/16" for number in range(78, 128)) + tuple(

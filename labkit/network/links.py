@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-from collections.abc import Iterator
 
 from labkit import textfile
+from labkit.basics import TYPE_CHECKING, contextmanager, suppress
 from labkit.errors import KernelError
 from labkit.kernel import mounts, namespaces
 from labkit.network import netlink
 from labkit.operations import Operation
 from labkit.quoting import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Where ip-netns(8) looks: a namespace is a file with the namespace's own link mounted on it.
 NETNS_DIRECTORY = "/run/netns"
@@ -67,7 +69,7 @@ class _InNamespace(Operation):
     def _ip(self) -> str:
         return f"ip -n {quote(self.namespace)}" if self.namespace else "ip"
 
-    @contextlib.contextmanager
+    @contextmanager
     def _there(self) -> Iterator[None]:
         if self.namespace:
             with namespaces.entered(namespace_path(self.namespace)):
@@ -118,7 +120,7 @@ class AddVeth(Operation):
 
     def undo(self) -> None:
         """RTM_DELLINK: both ends go."""
-        with contextlib.suppress(KernelError):  # it may go by itself at this moment, with its namespace
+        with suppress(KernelError):  # it may go by itself at this moment, with its namespace
             netlink.delete_link(self.name)
 
 

@@ -9,10 +9,10 @@ The file is bound into the container (mount(2)), which holds its inode: it is wr
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from labkit import textfile
+from labkit.basics import suppress
 from labkit.network.store import RUN_DIRECTORY, locked
 from labkit.operations import Operation
 from labkit.quoting import quote
@@ -65,7 +65,7 @@ class AddName(Operation):
 def _members(network: str) -> dict[str, tuple[str, str]]:
     """Container id -> its hosts file, and its line."""
     directory, found = f"{RUN_DIRECTORY}/{network}/names", {}
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         for owner in os.listdir(directory):
             hosts, _, line = textfile.read(f"{directory}/{owner}").partition("\n")
             found[owner] = (hosts, line)
@@ -81,7 +81,7 @@ def _write(owner: str, hosts: str) -> None:
     """A container's own lines stay; those below the mark are the members of all its networks."""
     everything = [_members(network) for network in os.listdir(RUN_DIRECTORY) if network[0] != "."]
     lines = sorted({line for members in everything if owner in members for _, line in members.values()})
-    with contextlib.suppress(FileNotFoundError):  # its directory may go at this moment
+    with suppress(FileNotFoundError):  # its directory may go at this moment
         own = textfile.read(hosts).partition(_MARK)[0]
         with open(hosts, "r+", encoding="utf-8") as file:
             file.write(own + (_MARK + "".join(lines) if lines else ""))

@@ -6,18 +6,20 @@ it was before.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator
 
 from labkit import textfile
+from labkit.basics import TYPE_CHECKING, contextmanager, suppress
 from labkit.errors import ConflictError
 from labkit.network import ipam, portmap
 from labkit.network.model import Network
 from labkit.network.portmap import PortMapping
 from labkit.operations import Journal, Operation
 from labkit.quoting import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 RUN_DIRECTORY = "/run/labkit/networks"
 
@@ -34,7 +36,7 @@ def journal(name: str) -> Journal:
 _held: set[str] = set()
 
 
-@contextlib.contextmanager
+@contextmanager
 def locked(name: str) -> Iterator[None]:
     """One process at a time; the kernel frees the lock of a dead one (flock(2)). The holder may ask for it again.
 
@@ -93,10 +95,10 @@ class Reserve(Operation):
     def undo(self) -> None:
         """Give it back, if it is ours; the last one takes the network down."""
         with locked(self.network), locked(".ports"):
-            with contextlib.suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):
                 if textfile.read(self.path) == self.owner:
                     os.unlink(self.path)
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.rmdir(os.path.dirname(self.path))
             take_down_if_unused(self.network)
 
@@ -138,7 +140,7 @@ def take_down_if_unused(name: str) -> None:
         textfile.remove(f"{_directory(name)}/up")
         journal(name).undo()
         for directory in (f"{_directory(name)}/names", _directory(name)):
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.rmdir(directory)
 
 
@@ -182,10 +184,7 @@ def join(
     network: Network, owner: str, mappings: list[PortMapping], do: Callable[[list[Operation]], None], wish: str = ""
 ) -> tuple[str, list[PortMapping]]:
     """Bring the network up if it is not, and reserve an address and the ports, by ``do`` (a container's journal)."""
-    with contextlib.ExitStack() as locks:
-        locks.enter_context(locked(network.name))
-        if mappings:
-            locks.enter_context(locked(".ports"))  # all networks share them
+    with locked(network.name), locked(".ports") if mappings else suppress():  # all networks share the ports
         address, chosen, reserved = reservations(network, owner, mappings, wish)
         bring_up(network)
         do(reserved)
@@ -198,7 +197,7 @@ def _with_port(mapping: PortMapping, known: dict[str, str]) -> PortMapping:
         _check_port(mapping, known)
         return mapping
     for port in portmap.FREE_PORTS:
-        with contextlib.suppress(ConflictError):
+        with suppress(ConflictError):
             _check_port(mapping.changed(host_port=port), known)
             return mapping.changed(host_port=port)
     raise ConflictError("no port of this machine is free to be published", "stop a container")

@@ -6,12 +6,12 @@ what is left for ``start``, and goes by kernel/trampoline.py, so that /proc/self
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 
 from labkit import jsontext
+from labkit.basics import suppress
 from labkit.errors import KernelError, LabkitError
 from labkit.kernel import basicsignal as signal
 from labkit.kernel import capabilities, rlimit, trampoline
@@ -40,7 +40,7 @@ _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _WE_NEED = {"RLIMIT_NOFILE": 32, "RLIMIT_FSIZE": 1 << 20, "RLIMIT_AS": 1 << 30, "RLIMIT_DATA": 1 << 30}
 
 _OURSELVES: os.stat_result | None = None
-with contextlib.suppress(OSError):  # no /proc, as on other systems, where a reader of config.json also imports us
+with suppress(OSError):  # no /proc, as on other systems, where a reader of config.json also imports us
     _OURSELVES = os.stat("/proc/self/exe")
 
 
@@ -123,7 +123,7 @@ def execute(program: Program, tell: Any, report: int) -> NoReturn:
             rlimit.set_limit(*limit)
         if program.file >= 0:
             os.set_inheritable(report, True)
-            with contextlib.suppress(KernelError):  # files in memory cannot be executed here
+            with suppress(KernelError):  # files in memory cannot be executed here
                 trampoline.execute(program.file, program.args, program.environment)
             os.set_inheritable(report, False)
         _check_interpreter(program.path)
@@ -157,7 +157,7 @@ def _fill_file(program: Program, report: int) -> None:
 def _check_interpreter(path: str) -> None:
     """RefusedError where executing ``path`` would execute our own program, the host's Python, once more."""
     for _ in range(5):  # as deep as the kernel follows interpreters (BINPRM_MAX_RECURSION, Linux 5.10)
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             if _OURSELVES and os.path.samestat(os.stat(path), _OURSELVES):
                 raise RefusedError(f"exec {path}: permission denied", "it leads to labkit's own program, out here")
         try:
@@ -247,7 +247,7 @@ def _become_user(process: Process, tell: Any) -> None:
     capabilities.limit_bounding(asked["bounding"][0])
     capabilities.keep_over_setuid(True)
     _give_stdio(process.uid)
-    with contextlib.suppress(PermissionError):  # in a user namespace that denies it (user_namespaces(7))
+    with suppress(PermissionError):  # in a user namespace that denies it (user_namespaces(7))
         os.setgroups(process.additional_gids)
     try:
         os.setresgid(process.gid, process.gid, process.gid)
@@ -268,7 +268,7 @@ def _become_user(process: Process, tell: Any) -> None:
 def _give_stdio(uid: int) -> None:
     """The user may open /dev/stdout and its like again: pipes and terminals among 0, 1 and 2 become his."""
     for descriptor in (0, 1, 2):
-        with contextlib.suppress(OSError):  # closed; a read-only file system; an owner that is not mapped
+        with suppress(OSError):  # closed; a read-only file system; an owner that is not mapped
             about = os.fstat(descriptor)
             if about.st_uid != uid and about.st_rdev != os.makedev(1, 3):  # /dev/null is everybody's
                 os.fchown(descriptor, uid, -1)
@@ -276,7 +276,7 @@ def _give_stdio(uid: int) -> None:
 
 def _home(uid: int) -> str:
     """The user's home by the container's /etc/passwd (passwd(5)), which is not to be trusted."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         # It may be a pipe that nobody writes to.
         descriptor = os.open("/etc/passwd", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
@@ -294,6 +294,6 @@ def _restore_signals() -> None:
     """What Python changed: ignored signals stay ignored over execve(2), and so does the mask (signal(7))."""
     for number in signal.valid_signals():
         if number not in (signal.SIGKILL, signal.SIGSTOP):
-            with contextlib.suppress(OSError, ValueError):
+            with suppress(OSError, ValueError):
                 signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])

@@ -6,7 +6,6 @@ goes to whoever asked for the terminal: podman's monitor by ``--console-socket``
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -16,6 +15,7 @@ import stat
 import struct
 import termios
 
+from labkit.basics import contextmanager, suppress
 from labkit.errors import ConflictError, KernelError, UsageError
 
 TYPE_CHECKING = False
@@ -98,7 +98,7 @@ def _bind_on_console(master: int, slave: int) -> None:
     path = f"/dev/pts/{number}"
     if os.stat(path).st_rdev != os.fstat(slave).st_rdev:
         raise KernelError(f"no terminal: {path} in the container is another one", "is /dev/pts a devpts?")
-    with contextlib.suppress(FileExistsError):
+    with suppress(FileExistsError):
         os.close(os.open("/dev/console", os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     mounts.mount(path, "/dev/console", flags=mounts.MS_BIND)
 
@@ -119,7 +119,7 @@ def receive(wire: socket.socket) -> int:
     return descriptors[0]
 
 
-@contextlib.contextmanager
+@contextmanager
 def raw_mode(terminal: int) -> Iterator[None]:
     """Our own terminal passes every key on unread meanwhile; as it was afterwards. No-op where it is no terminal."""
     if not os.isatty(terminal):
@@ -174,7 +174,7 @@ def relay(master: int, child: int) -> None:
 
 def copy_size(master: int) -> None:
     """Give the terminal the size of our own, if we have one."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         fcntl.ioctl(master, termios.TIOCSWINSZ, fcntl.ioctl(0, termios.TIOCGWINSZ, b"\0" * 8))
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 
+from labkit.basics import suppress
 from labkit.errors import KernelError
 from labkit.kernel.mountoptions import MountOptions
 from labkit.quoting import quote
@@ -79,7 +79,7 @@ def _file(source: int, target: int, name: str) -> None:
             write.write(chunk)
         for attribute in os.listxattr(read.fileno()):
             # A tmpfs has no user.* attributes before Linux 6.6.
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.setxattr(write.fileno(), attribute, os.getxattr(read.fileno(), attribute))
 
 

@@ -8,10 +8,10 @@ ends. So all that is new belongs to the new user namespace, and root in there ha
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 
+from labkit.basics import suppress
 from labkit.errors import KernelError
 from labkit.kernel import basicsocket as socket
 from labkit.kernel import idmap, namespaces
@@ -72,7 +72,7 @@ def open_links(spec: Spec) -> dict[str, int]:
 
 
 def _is_ours(path: str, kind: str) -> bool:
-    with contextlib.suppress(OSError):  # open_link says it better
+    with suppress(OSError):  # open_link says it better
         return os.path.samestat(os.stat(path), os.stat(f"/proc/self/ns/{kind}"))
     return False
 
@@ -147,7 +147,7 @@ def _scout(spec: Spec, flags: int, links: dict[str, int], channel: socket.socket
 
 
 def _fail(channel: socket.socket, number: int, message: str) -> NoReturn:
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         channel.sendall(f"failed {number} {message}\n".encode())
     os._exit(1)
 

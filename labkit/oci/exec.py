@@ -10,9 +10,9 @@ others could see them, is the program's only.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
+from labkit.basics import suppress
 from labkit.cgroups import group
 from labkit.errors import ConflictError, LabkitError
 from labkit.kernel import basicsignal as signal
@@ -120,7 +120,7 @@ def _open_namespaces(target: int) -> dict[str, int]:
 
 def _pass_signals_on(pid: int) -> None:
     def pass_on(number: int, _: FrameType | None) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             os.kill(pid, number)
 
     for number in _PASSED_ON:

@@ -5,9 +5,9 @@ Detached they return when the program runs.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
+from labkit.basics import suppress
 from labkit.kernel import basicsignal as signal
 from labkit.oci.exec import as_shell
 
@@ -46,7 +46,7 @@ def start_and_wait(
         created.start()
         started(created.pid)
     except BaseException:
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        with suppress(ProcessLookupError, ChildProcessError):
             os.kill(created.pid, signal.SIGKILL)
             os.waitpid(created.pid, 0)
         raise
@@ -76,7 +76,7 @@ def _take_terminal(ours: socket.socket) -> int:
 
 def _wait(pid: int, master: int) -> int:
     def pass_on(number: int, _: object) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             os.kill(pid, number)
 
     for number in _passed_on():

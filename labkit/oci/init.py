@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import time
 
 from labkit import jsontext
+from labkit.basics import suppress
 from labkit.cgroups import group
 from labkit.errors import LabkitError
 from labkit.kernel import basicsignal as signal
@@ -95,7 +95,7 @@ class Teller:
 
     def __call__(self, event: str, **fields: Any) -> None:
         """Send one; a parent that is gone does not matter here, since the next wait for its word ends then."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             line = jsontext.dumps({"event": event, "time": time.time(), **fields}) + "\n"
             self.channel.sendall(line.encode())
 
@@ -108,7 +108,7 @@ def wait_for(channel: socket.socket, word: str) -> None:
 
 def _heard(channel: socket.socket, word: str) -> bool:
     expected = f"{word}\n".encode()
-    with contextlib.suppress(ConnectionResetError):
+    with suppress(ConnectionResetError):
         return channel.recv(len(expected), socket.MSG_WAITALL) == expected
     return False
 
@@ -150,7 +150,7 @@ def place_stdio(stdio: tuple[int, int, int], preserved: int = 0) -> None:
         os.close(copy)
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2:
-            with contextlib.suppress(OSError):  # the descriptor that listdir itself had open
+            with suppress(OSError):  # the descriptor that listdir itself had open
                 os.set_inheritable(int(name), int(name) < 3 + preserved)
 
 
@@ -158,7 +158,7 @@ def close_others(keep: set[int]) -> None:
     """Close what came from the parent, standard input, output and error excepted: we may wait for long."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2 and int(name) not in keep:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.close(int(name))
 
 

@@ -11,11 +11,11 @@ Where ``start`` is another command, later, the child waits at a gate instead: a 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 
 from labkit import jsontext, log
+from labkit.basics import contextmanager, suppress
 from labkit.cgroups import group
 from labkit.errors import KernelError, LabkitError
 from labkit.kernel import basicsignal as signal
@@ -78,7 +78,7 @@ class Created(Value):
         """End it before it has executed anything."""
         self.channel.close()
         if self.pid:
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
 
@@ -151,7 +151,7 @@ def create(
 def _clone_into_group(path: str, tree: str, flags: int) -> tuple[int, bool]:
     """The child's pid, and whether it was born in the group ``path`` of the v2 tree."""
     if path and tree:
-        with contextlib.suppress(OSError, KernelError):  # before Linux 5.7; why a group takes no process, a move says
+        with suppress(OSError, KernelError):  # before Linux 5.7; why a group takes no process, a move says
             place = os.open(os.path.join(tree, path.lstrip("/")), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 return namespaces.clone(flags, place), True
@@ -188,7 +188,7 @@ def start_through(channel: socket.socket) -> None:
         channel.close()
 
 
-@contextlib.contextmanager
+@contextmanager
 def _children_in(path: str) -> Any:
     """Children of ours are in that pid namespace meanwhile (setns(2): it takes effect for the next child only)."""
     if not path:
@@ -200,7 +200,7 @@ def _children_in(path: str) -> Any:
         yield
     finally:
         # The hooks that we start are in our own. (In the clone it is refused, and does not matter.)
-        with contextlib.suppress(LabkitError):
+        with suppress(LabkitError):
             namespaces.setns(home, namespaces.FLAGS["pid"])
         os.close(home)
 
@@ -218,13 +218,13 @@ def _tell(began: float, command: str) -> None:
 
 def send(channel: socket.socket, word: str) -> None:
     """Say a word to the child."""
-    with contextlib.suppress(BrokenPipeError):  # the child is gone: what it said before, or its status, tells why
+    with suppress(BrokenPipeError):  # the child is gone: what it said before, or its status, tells why
         channel.sendall(f"{word}\n".encode())
 
 
 def read_events(channel: socket.socket, until: str) -> None:
     """Pass the child's events on until the one named; an empty name means end of file, as execve(2) makes it."""
-    with open(channel.fileno(), encoding="utf-8", closefd=False) as lines, contextlib.suppress(ConnectionResetError):
+    with open(channel.fileno(), encoding="utf-8", closefd=False) as lines, suppress(ConnectionResetError):
         for line in lines:
             event: dict[str, Any] = jsontext.loads(line)
             refused = become.refusal_in(event)

@@ -5,9 +5,9 @@ Every message that a caller may look for is runc's.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
+from labkit.basics import suppress
 from labkit.cgroups import freezer, group, placement
 from labkit.cgroups.detect import here
 from labkit.errors import ConfigError, ConflictError, KernelError, LabkitError
@@ -76,7 +76,7 @@ def create(request: Request) -> tuple[Container, Created]:
         Journal(container.journal).run(todo.host)
         container, created = _launch(request, specification, todo, container)
     except BaseException:
-        with contextlib.suppress(LabkitError):  # the first error is the one to read
+        with suppress(LabkitError):  # the first error is the one to read
             _take_back(state.load(request.root, request.id))
         os.close(lock)
         raise
@@ -173,7 +173,7 @@ def start(container: Container, warn: Callable[[str], None]) -> None:
     except LabkitError:
         raise ConflictError("cannot start an already running container", "another command did it just now") from None
     launch.start_through(connection)
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         os.unlink(container.gate)
     run_poststart(container, warn)
 
@@ -187,7 +187,7 @@ def run_poststart(container: Container, warn: Callable[[str], None]) -> None:
     try:
         hooks.run("poststart", _hooks(container, "poststart"), container.oci_state("running"))
     except LabkitError:
-        with contextlib.suppress(LabkitError):
+        with suppress(LabkitError):
             _end(container)
             _run_poststop(container, warn)
         raise
@@ -206,12 +206,12 @@ def kill(container: Container, number: int, everyone: bool = False) -> None:
         if not pids and not container.is_alive():
             raise ConflictError("container not running", "see 'labkit-oci state'")
         for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.kill(pid, number)
     else:
         process.kill(container.pid, container.started, number)
     if number == signal.SIGKILL and container.cgroups_path:
-        with contextlib.suppress(LabkitError, FileNotFoundError):
+        with suppress(LabkitError, FileNotFoundError):
             freezer.thaw(container.cgroups_path, here())
 
 
@@ -254,7 +254,7 @@ def _end(container: Container) -> None:
     if not container.pid:
         return
     if container.cgroups_path and container.own_pids:
-        with contextlib.suppress(LabkitError, FileNotFoundError):
+        with suppress(LabkitError, FileNotFoundError):
             freezer.thaw(container.cgroups_path, here())  # v1: what is frozen does not die
     elif container.cgroups_path:
         group.kill(container.cgroups_path, here(), _PATIENCE)

@@ -6,17 +6,19 @@ changes what it has open; ``describe`` writes it for a shell, with the links in 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
 
+from labkit.basics import TYPE_CHECKING, contextmanager, suppress
 from labkit.errors import KernelError
 from labkit.kernel import mounts, rootdir
 from labkit.kernel.inroot import resolve
 from labkit.operations import Operation
 from labkit.quoting import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Inside(Operation):
@@ -62,9 +64,9 @@ class LinkInside(Inside):
         with opened_place(self.rootfs, self.path) as (parent, name):
             try:
                 if self.forced:
-                    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                    with suppress(FileNotFoundError, IsADirectoryError):
                         os.unlink(name, dir_fd=parent)
-                with contextlib.suppress(FileExistsError):
+                with suppress(FileExistsError):
                     os.symlink(self.target, name, dir_fd=parent)
             except OSError as error:
                 raise KernelError(f"symlink({self.path}): {error.strerror}", errno=error.errno or 0) from error
@@ -123,7 +125,7 @@ def by_number(descriptor: int) -> str:
     return f"/proc/self/fd/{descriptor}"
 
 
-@contextlib.contextmanager
+@contextmanager
 def kept_open(descriptor: int) -> Iterator[int]:
     """Close it afterwards."""
     try:
@@ -132,7 +134,7 @@ def kept_open(descriptor: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-@contextlib.contextmanager
+@contextmanager
 def opened_place(rootfs: str, path: str) -> Iterator[tuple[int, str]]:
     """The directory of an entry, made where it is missing, and the entry's name."""
     parent, name = rootdir.place(rootfs, path)
@@ -140,7 +142,7 @@ def opened_place(rootfs: str, path: str) -> Iterator[tuple[int, str]]:
         yield parent, name
 
 
-@contextlib.contextmanager
+@contextmanager
 def found(rootfs: str, path: str) -> Iterator[int | None]:
     """What is there, or None."""
     try:
@@ -154,7 +156,7 @@ def found(rootfs: str, path: str) -> Iterator[int | None]:
         yield descriptor
 
 
-@contextlib.contextmanager
+@contextmanager
 def reopened(rootfs: str, path: str, below: int) -> Iterator[int]:
     """What was mounted on ``below`` just now. KernelError if the path leads elsewhere by this time, or nowhere."""
     with found(rootfs, path) as top:

@@ -10,9 +10,9 @@ So before the process is cloned its parent takes a copy of each mount, which lie
 
 from __future__ import annotations
 
-import contextlib
 import os
 
+from labkit.basics import suppress
 from labkit.errors import KernelError
 from labkit.kernel import mountoptions, mounts
 from labkit.oci.mappedmount import BindMapped
@@ -32,7 +32,7 @@ def take(operations: list[Operation], all_of_them: bool) -> None:
                 COPIES[operation] = operation.copy()
             elif isinstance(operation, BindInside) and all_of_them:
                 recursive = bool(mountoptions.parse(operation.options).flags & mounts.MS_REC)
-                with contextlib.suppress(KernelError):
+                with suppress(KernelError):
                     COPIES[operation] = mounts.copy_of(operation.source, recursive)
     except BaseException:
         drop()

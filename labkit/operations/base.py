@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
+from labkit import basics
 from labkit.value import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def from_record(record: Record) -> Operation:
     module, _, name = fields.pop("operation").partition(":")
     if not module.startswith("labkit."):
         raise ValueError(f"{module} is no module of labkit")
-    chosen = getattr(import_module(module), name)
+    chosen = getattr(basics.module(module), name)
     operation = chosen(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
     assert isinstance(operation, Operation)
     return operation

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 
 from labkit import textfile
+from labkit.basics import suppress
 from labkit.errors import KernelError
 from labkit.kernel import mounts
 from labkit.operations.base import Operation
@@ -103,7 +103,7 @@ class WriteSetting(Operation):
 
     def undo(self) -> None:
         """Write the old value, if ours is still there and the file, too."""
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             if textfile.read(self.path).strip() == self.value != self.before:
                 write_kernel_file(self.path, self.before)
 

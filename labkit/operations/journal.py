@@ -7,15 +7,17 @@ journals of running things lie under /run.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable
 
 from labkit import jsontext, log, textfile
+from labkit.basics import TYPE_CHECKING, suppress
 from labkit.errors import ConfigError, KernelError, LabkitError
 from labkit.operations.base import Operation, from_record, to_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 
 class Journal:
@@ -40,9 +42,9 @@ class Journal:
             while under_way:
                 under_way.pop()()
         except BaseException:
-            with contextlib.suppress(LabkitError):  # the first error is the one to read; gc tries the rest again
+            with suppress(LabkitError):  # the first error is the one to read; gc tries the rest again
                 for wait in under_way:
-                    with contextlib.suppress(LabkitError):
+                    with suppress(LabkitError):
                         wait()
                 self.undo()
             raise
@@ -112,7 +114,7 @@ class _Undoing:
         self.line = line
         self.operation: Operation | None = None
         self.wait: Callable[[], None] | None = None
-        with contextlib.suppress(LabkitError, OSError):
+        with suppress(LabkitError, OSError):
             self.operation = _operation(line)
             if self.operation.is_apart:
                 self.wait = _timed("undo", self.operation.begin_undo(), self.operation.describe_undo)

@@ -12,10 +12,10 @@ A driver is a module; DRIVERS names them, the first that a kernel has is used wh
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 
+from labkit import basics
 from labkit.errors import KernelError
 
 
@@ -27,7 +27,7 @@ class _Drivers(Mapping[str, ModuleType]):
     def __getitem__(self, name: str) -> ModuleType:
         if name not in self._names:
             raise KeyError(name)
-        return importlib.import_module(f"{__name__}.{name}")
+        return basics.module(f"{__name__}.{name}")
 
     def __contains__(self, name: object) -> bool:
         return name in self._names

@@ -10,10 +10,10 @@ Measured with the module for 6.1, and read in its source (fs/aufs/opts.c, branch
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 
+from labkit.basics import suppress
 from labkit.errors import KernelError, LabkitError
 from labkit.kernel import kmsg, mounts, probes
 from labkit.operations import Operation
@@ -112,7 +112,7 @@ def mounted_branches(target: str, sysfs: str = "/sys/fs/aufs", table: str = "/pr
     """
     numbers = [word[3:] for word in mounts.super_options(target, table).split(",") if word.startswith("si=")]
     directory = f"{sysfs}/si_{numbers[0] if numbers else ''}"
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         names = [name for name in os.listdir(directory) if name[:2] == "br" and name[2:].isdigit()]  # not brid0 …
         return [_line(f"{directory}/{name}") for name in sorted(names, key=lambda name: int(name[2:]))]
     return []
@@ -151,7 +151,7 @@ class MountAufs(Operation):
             try:
                 self._mount()
             except KernelError as error:
-                with contextlib.suppress(LabkitError):  # the first error is the one to read
+                with suppress(LabkitError):  # the first error is the one to read
                     self.undo()
                 remove_control_files(writable, control_files(writable) - before)
                 words = reason(log.messages(), os.getpid())
@@ -195,7 +195,7 @@ def remove_control_files(directory: str, names: set[str]) -> None:
     """A mount that failed leaves them behind. What is not empty is somebody's hard links, and stays."""
     for name in names:
         path = os.path.join(directory, name)
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
 
 

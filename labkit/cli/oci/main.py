@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from labkit import log
+from labkit import basics, log
 from labkit.cli import descriptors
 from labkit.cli.oci.report import Report
 from labkit.cli.options import Command, Option, Options, check_count, help_of, parse
@@ -123,9 +123,8 @@ def _listen(report: Report, event: log.Event) -> None:
 def _load(name: str) -> tuple[ModuleType, Command]:
     if name not in COMMANDS:
         raise UsageError(f"{PROGRAM} has no command '{name}'", f"see '{PROGRAM} --help'")
-    from importlib import import_module
 
-    module = import_module(f"labkit.cli.oci.{COMMANDS[name][0]}")
+    module = basics.module(f"labkit.cli.oci.{COMMANDS[name][0]}")
     return module, module.COMMAND
 
 

@@ -5,11 +5,11 @@ A line of text on standard error, or in ``--log FILE``; with ``--log-format json
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import time
 
+from labkit.basics import suppress
 from labkit.errors import UsageError, one_line
 
 
@@ -59,7 +59,7 @@ class Report:
         if not self.path:
             _to_standard_error(f"{line}\n")
             return
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 os.write(descriptor, f"{line}\n".encode())
@@ -68,6 +68,6 @@ class Report:
 
 
 def _to_standard_error(text: str) -> None:
-    with contextlib.suppress(OSError, AttributeError, ValueError):  # it may be closed
+    with suppress(OSError, AttributeError, ValueError):  # it may be closed
         sys.stderr.write(text)
         sys.stderr.flush()
