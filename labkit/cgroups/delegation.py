@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 
-from labkit import textfile
 from labkit.cgroups import group, limits, placement
 from labkit.cgroups.detect import Hierarchies
 from labkit.errors import KernelError
@@ -44,8 +43,7 @@ def place(wanted: str, container_id: str, resources: dict[str, Any], hierarchies
 
 def _beside_ours(container_id: str) -> str:
     """Below the parent of our own group: that one has processes, so that on v2 it can hand no controllers on."""
-    own = next((line[3:] for line in textfile.read("/proc/self/cgroup").splitlines() if line.startswith("0::")), "/")
-    return os.path.normpath(f"/{os.path.dirname(own)}/{container_id}")
+    return os.path.normpath(f"/{os.path.dirname(placement.ours())}/{container_id}")
 
 
 def _may_make(place: str) -> bool:

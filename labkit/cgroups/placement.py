@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from labkit import textfile
 from labkit.errors import ConfigError, ConflictError
 
 #: The engine's own group, which all its containers share and the last one removes.
@@ -25,6 +26,11 @@ def path(wanted: str, container_id: str) -> str:
             "give a path, as /containers/NAME; with podman: --cgroup-manager cgroupfs",
         )
     return os.path.normpath("/" + (wanted or container_id).lstrip("/"))
+
+
+def ours() -> str:
+    """The group of v2 that this process is in, as a path from the top of the tree (cgroups(7), "/proc files")."""
+    return next((line[3:] for line in textfile.read("/proc/self/cgroup").splitlines() if line.startswith("0::")), "/")
 
 
 def parents(point: str, group: str) -> tuple[str, ...]:

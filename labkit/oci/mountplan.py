@@ -7,6 +7,7 @@ from posixpath import normpath
 
 from labkit.cgroups import group
 from labkit.cgroups.detect import Hierarchies
+from labkit.kernel import process
 from labkit.kernel.mountoptions import PROPAGATION
 from labkit.oci import defaults
 from labkit.oci.devicenode import MakeDeviceInside
@@ -60,7 +61,11 @@ def _cgroup(spec: Spec, mount: MountPoint, hierarchies: Hierarchies) -> list[Ope
     """
     rootfs, destination, options = spec.rootfs, mount.destination, tuple(mount.options)
     if not hierarchies.v1:
-        return [MountInside(rootfs, destination, mount.source or "cgroup", "cgroup2", options)]
+        if not _may_be_refused(spec, mount):
+            return [MountInside(rootfs, destination, mount.source or "cgroup", "cgroup2", options)]
+        from labkit.oci import cgrouptree  # local: root's containers, which are most, do not need it
+
+        return [cgrouptree.mounting(spec, mount, hierarchies)]
     flags = (*_QUIET, *(word for word in options if word in ("ro", "relatime")))
     propagation = [word for word in options if word in PROPAGATION]
     tmpfs = MountInside(rootfs, destination, "tmpfs", "tmpfs", (*_QUIET, "mode=755", *propagation))
@@ -84,6 +89,12 @@ def _cgroup(spec: Spec, mount: MountPoint, hierarchies: Hierarchies) -> list[Ope
     if "ro" in options:
         made.append(RemountInside(rootfs, destination, (*_QUIET, "ro")))
     return made
+
+
+def _may_be_refused(spec: Spec, mount: MountPoint) -> bool:
+    """Whether the kernel may not let us mount the unified tree: for want of rights, or where it is mounted already."""
+    below = [other for other in spec.mounts if f"{mount.destination}/".startswith(f"{other.destination.rstrip('/')}/")]
+    return "user" in spec.namespaces or any(other.kind == "bind" for other in below) or not process.is_root()
 
 
 def nodes(spec: Spec) -> list[Operation]:

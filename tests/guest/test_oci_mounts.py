@@ -283,6 +283,33 @@ def test_cgroups_without_a_namespace_of_their_own(bundle: Bundle) -> None:
         assert "ro" in line.split(" ")[5].split(",")
 
 
+@pytest.mark.parametrize("kind", ["with a namespace", "without one"])
+def test_cgroups_on_a_sys_that_has_them_already(bundle: Bundle, kind: str) -> None:
+    """The kernel mounts v2's tree on no other mount of it: what would be seen there is bound."""
+    if kind == "without one":
+        bundle.without("cgroup")
+    (sysfs,) = [mount for mount in bundle.config["mounts"] if mount["destination"] == "/sys"]
+    sysfs.update(type="none", source="/sys", options=["rbind", "nosuid", "noexec", "nodev", "ro"])
+    said = bundle.run(f"mkdir /sys/fs/cgroup/x && echo made; {TABLE}")
+    assert "made" not in said
+    last = [line.split(" ") for line in said.splitlines() if " /sys/fs/cgroup" in line][-1]
+    assert "ro" in last[5].split(",")
+    if here().mode == "v2":
+        assert last[4] == "/sys/fs/cgroup"
+        own = bundle.run("cat /sys/fs/cgroup/cgroup.procs; ls -d /sys/fs/cgroup/labkit").splitlines()
+        assert own == (["1"] if kind == "with a namespace" else ["/sys/fs/cgroup/labkit"])
+
+
+def test_cgroups_of_another_user_namespace(open_place: Path) -> None:
+    """v2's tree is mounted only by who is root where the cgroup namespace was made; on v1 groups are bound anyhow."""
+    bundle = Bundle(open_place / "bundle")
+    bundle.in_user_namespace()
+    bundle.without("cgroup")
+    said = bundle.run(f"mkdir /sys/fs/cgroup/x && echo made; {TABLE}")
+    assert "made" not in said
+    assert mount_line(said, "/sys/fs/cgroup")[1] == ("cgroup2" if here().mode == "v2" else "tmpfs")
+
+
 def test_masked_and_read_only_paths(bundle: Bundle) -> None:
     for name in ("secret", "kept"):
         (bundle.rootfs / name).mkdir()

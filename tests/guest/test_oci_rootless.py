@@ -16,6 +16,7 @@ import pytest
 from bundles import Bundle
 
 import labkit
+from labkit.cgroups.detect import here
 from labkit.cli.oci import spec
 
 pytestmark = pytest.mark.root
@@ -120,6 +121,18 @@ def test_his_own_number_is_root_inside(user: User) -> None:
     assert said.split("\n")[2:5] == ["deny", "labkit", "1"]
     assert (user.bundle.rootfs / "made").stat().st_uid == USER
     assert user.does("list", "-q") == ""
+
+
+def test_he_sees_no_cgroups_but_his(user: User) -> None:
+    """On v2 the root of what he sees is the group that he called it in, and he can change nothing there."""
+    script = "cat /proc/self/cgroup; ls -d /sys/fs/cgroup; mkdir /sys/fs/cgroup/x || cat /sys/fs/cgroup/cgroup.procs"
+    done = user("run", "one", args=["sh", "-c", script])
+    assert done.returncode == 0 or here().mode != "v2", done.stderr
+    assert "/sys/fs/cgroup\n" in done.stdout
+    assert "can't create directory" in done.stderr
+    if here().mode == "v2":
+        assert done.stdout.splitlines()[0] == "0::/"
+        assert {"1"} < set(done.stdout.splitlines()), "the processes of that group, and the container's among them"
 
 
 def test_a_range_is_mapped_by_newuidmap(user: User) -> None:

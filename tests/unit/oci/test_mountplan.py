@@ -8,6 +8,7 @@ import pytest
 
 from labkit.cgroups.detect import Hierarchies
 from labkit.oci import mountplan, plan, spec
+from labkit.oci.cgrouptree import MountTreeOrBind
 from labkit.oci.mounting import BindInside, MountInside, RemountInside
 from labkit.oci.rootfs import LinkInside
 
@@ -59,6 +60,27 @@ def test_v2_is_one_tree() -> None:
     made, late = mountplan.mounting(_spec([CGROUP]), Hierarchies(v2="/sys/fs/cgroup"))
     assert made == [MountInside("/b/r", "/sys/fs/cgroup", "cgroup", "cgroup2", ("ro", "rslave"))]
     assert late == []
+
+
+@pytest.mark.parametrize(
+    ("kinds", "instead"),
+    [(("mount", "cgroup", "user"), "/sys/fs/cgroup/g/id"), (("mount", "user"), "/sys/fs/cgroup")],
+)
+def test_v2_that_may_not_be_mounted_is_bound(kinds: tuple[str, ...], instead: str) -> None:
+    ids = [{"containerID": 0, "hostID": 1, "size": 1}]
+    parsed = _spec([CGROUP], kinds, uidMappings=ids, gidMappings=ids)
+    made, _ = mountplan.mounting(parsed, Hierarchies(v2="/sys/fs/cgroup"))
+    place, options = "/sys/fs/cgroup", ("ro", "rslave")
+    assert made == [MountTreeOrBind("/b/r", place, "cgroup", "cgroup2", options, instead)]
+    assert f"mount -o bind,ro,rslave {instead} /b/r/sys/fs/cgroup" in made[0].describe()
+
+
+def test_v2_on_a_tree_that_is_bound_already_and_a_container_without_a_group() -> None:
+    below = {"destination": "/sys", "type": "none", "source": "/sys", "options": ["rbind"]}
+    parsed = _spec([below, CGROUP]).changed(cgroups_path="")
+    made, _ = mountplan.mounting(parsed, Hierarchies(v2="/nowhere"))
+    assert made[1] == MountTreeOrBind("/b/r", "/sys/fs/cgroup", "cgroup", "cgroup2", ("ro", "rslave"), "")
+    assert "mount -t tmpfs -o ro,size=0k tmpfs /b/r/sys/fs/cgroup" in made[1].describe().partition(" || ")[2]
 
 
 def test_what_must_still_be_filled_becomes_read_only_at_the_end() -> None:
