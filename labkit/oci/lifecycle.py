@@ -194,7 +194,8 @@ def run_poststart(container: Container, warn: Callable[[str], None]) -> None:
 
 
 def kill(container: Container, number: int, everyone: bool = False) -> None:
-    """Send a signal to its first process, or to all of its processes. ConflictError where it does not run.
+    """Send a signal to its first process, or to all of its processes. ConflictError where it does not run; to all that
+    are left is no error when none is, for who calls it after the first one's end: containerd does.
 
     SIGKILL to the first process of a container without a pid namespace of its own goes to all: nothing else would end
     the others. A paused one is let go on then, since v1 keeps a frozen process from dying.
@@ -203,7 +204,7 @@ def kill(container: Container, number: int, everyone: bool = False) -> None:
         raise ConflictError("container not running", "see 'labkit-oci state'")
     if everyone or (number == signal.SIGKILL and not container.own_pids):
         pids = container.pids()
-        if not pids and not container.is_alive():
+        if not pids and not container.is_alive() and not everyone:
             raise ConflictError("container not running", "see 'labkit-oci state'")
         for pid in pids:
             with suppress(ProcessLookupError):

@@ -35,6 +35,7 @@ def test_from_created_to_deleted(oci: Runtime) -> None:
     assert wait_for(lambda: oci.status() == "stopped")
     assert oci.state()["pid"] == 0
     assert oci.refusal("kill", oci.id) == "container not running"
+    oci("kill", "--all", oci.id, "KILL")  # all that are left, which are none
     assert oci.refusal("start", oci.id) == "cannot start a container that has stopped"
     oci("delete", oci.id)
     assert oci.refusal("state", oci.id) == "container does not exist"
