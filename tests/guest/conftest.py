@@ -6,6 +6,7 @@ They run as root where nothing else uses labkit: in a test host (namespaces of i
 from __future__ import annotations
 
 import os
+import pty
 import socket
 import subprocess
 import sys
@@ -36,6 +37,25 @@ def labkit(*words: str, text: str | None = None, check: bool = True) -> subproce
 def output(*command: str) -> str:
     """What a program of the system says."""
     return subprocess.run(command, text=True, capture_output=True, check=True, timeout=60).stdout
+
+
+def on_a_terminal(command: list[str]) -> str:
+    """What a command shows on a terminal."""
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execvp(command[0], command)
+    said = b""
+    while True:
+        try:
+            part = os.read(master, 4096)
+        except OSError:
+            break
+        if not part:
+            break
+        said += part
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, said
+    os.close(master)
+    return said.decode()
 
 
 def _rules() -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from bundles import Bundle
-from conftest import wait_for
+from conftest import on_a_terminal, wait_for
 
 import labkit
 
@@ -123,25 +122,6 @@ def test_a_container_in_the_background(podman: Podman) -> None:
     podman("start", "one")
     assert wait_for(lambda: podman("logs", "one") == "started\nstarted\n")
     podman("rm", "--force", "--time", "0", "one")
-
-
-def on_a_terminal(command: list[str]) -> str:
-    """What a command shows on a terminal."""
-    pid, master = pty.fork()
-    if pid == 0:
-        os.execvp(command[0], command)
-    said = b""
-    while True:
-        try:
-            part = os.read(master, 4096)
-        except OSError:
-            break
-        if not part:
-            break
-        said += part
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, said
-    os.close(master)
-    return said.decode()
 
 
 @pytest.mark.anywhere

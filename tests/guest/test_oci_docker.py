@@ -1,0 +1,161 @@
+"""docker runs its containers by labkit-oci: a real daemon, containerd and its shim, and a hook for the network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bundles import Bundle
+from conftest import on_a_terminal, wait_for
+
+import labkit
+
+# The daemon's own configuration is the machine's: only a test host's, where docker is installed beside it.
+pytestmark = pytest.mark.anywhere
+
+_NAMESPACE = "labkit-docker"
+
+
+class Docker:
+    """docker with a daemon of its own, in a network namespace of its own (its bridge and rules go with that)."""
+
+    def __init__(self, directory: Path) -> None:
+        launcher = directory / "labkit-oci"
+        place = Path(labkit.__file__).parents[1]
+        launcher.write_text(f'#!/bin/sh\nPYTHONPATH={place} exec {sys.executable} -m labkit.cli.oci "$@"\n')
+        launcher.chmod(0o755)
+        self.inside = ["nsenter", f"--net=/run/netns/{_NAMESPACE}"]
+        self.command = ["docker", "-H", f"unix://{directory}/docker.sock"]
+        self.log = directory / "log"
+        daemon = [*self.inside, "dockerd", "-H", f"unix://{directory}/docker.sock", "--pidfile", f"{directory}/pid"]
+        daemon += ["--data-root", f"{directory}/data", "--exec-root", f"{directory}/exec", "--storage-driver", "vfs"]
+        daemon += ["--default-ulimit", "nofile=20000:20000", "--add-runtime", f"labkit={launcher}"]
+        daemon += ["--default-runtime", "labkit"]
+        with open(self.log, "wb") as log:
+            self.daemon = subprocess.Popen(daemon, stdout=log, stderr=log)
+
+    def attempt(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command that may fail."""
+        return subprocess.run([*self.command, *words], capture_output=True, text=True, timeout=120, check=False)
+
+    def __call__(self, *words: str) -> str:
+        """A command that must succeed; what it printed."""
+        done = self.attempt(*words)
+        assert done.returncode == 0, f"docker {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def says(self, name: str, field: str) -> str:
+        """What ``inspect`` has in that field."""
+        return self("inspect", "--format", f"{{{{{field}}}}}", name).strip()
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
+    """docker with one image. Skipped where it is missing, or its daemon cannot work at all."""
+    for program in ("docker", "dockerd"):
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed here")
+    directory = tmp_path_factory.mktemp("docker")
+    before = _groups()
+    subprocess.run(["ip", "netns", "add", _NAMESPACE], check=True)
+    docker = Docker(directory)
+    try:
+        subprocess.run(["ip", "-n", _NAMESPACE, "link", "set", "lo", "up"], check=True)
+        answers = wait_for(lambda: docker.daemon.poll() is not None or docker.attempt("info").returncode == 0, 60)
+        if not answers or docker.daemon.poll() is not None:
+            last = docker.log.read_text(errors="replace").strip().splitlines()[-1:]
+            pytest.skip(f"dockerd does not work here: {' '.join(last)}")
+        bundle = Bundle(directory / "image")
+        tar = subprocess.run(["tar", "-C", str(bundle.rootfs), "-c", "."], stdout=subprocess.PIPE, check=True).stdout
+        imported = subprocess.run([*docker.command, "import", "-", "busybox"], input=tar, capture_output=True)
+        assert imported.returncode == 0, imported.stderr.decode()
+        yield docker
+    finally:
+        docker.daemon.terminate()
+        docker.daemon.wait(timeout=60)
+        subprocess.run(["ip", "netns", "delete", _NAMESPACE], check=True)
+        for group in reversed(_groups()):
+            if group not in before:
+                os.rmdir(group)
+
+
+def _groups() -> list[str]:
+    return sorted(place for place, _, _ in os.walk("/sys/fs/cgroup") if "/docker" in place)
+
+
+@pytest.fixture
+def docker(daemon: Docker) -> Iterator[Docker]:
+    """docker without containers, before and after."""
+    yield daemon
+    names = daemon("ps", "-aq").split()
+    if names:
+        daemon("rm", "-f", *names)
+
+
+def test_run_gives_output_and_status(docker: Docker) -> None:
+    assert docker("run", "--rm", "busybox", "echo", "hello") == "hello\n"
+    for program, status in ((("sh", "-c", "exit 42"), 42), (("nowhere",), 127), (("/etc",), 126)):
+        done = docker.attempt("run", "--rm", "busybox", *program)
+        assert done.returncode == status, done.stderr
+
+
+def test_a_container_in_the_background(docker: Docker) -> None:
+    script = "trap 'exit 7' TERM; echo started; while :; do sleep 0.1; done"
+    docker("run", "-d", "--name", "one", "--memory", "64m", "--pids-limit", "50", "busybox", "sh", "-c", script)
+    assert wait_for(lambda: docker("logs", "one") == "started\n")
+    inside = docker("exec", "-u", "1000", "-w", "/tmp", "-e", "X=set", "one", "sh", "-c", "id -u; pwd; echo $X")
+    assert inside.split() == ["1000", "/tmp", "set"]
+    assert docker.attempt("exec", "one", "sh", "-c", "exit 9").returncode == 9
+    assert "/dev/pts/0" in on_a_terminal([*docker.command, "exec", "-it", "one", "tty"])
+    assert "sleep" in docker("top", "one")
+    assert "64MiB" in docker("stats", "--no-stream", "one")
+    docker("pause", "one")
+    assert docker.says("one", ".State.Status") == "paused"
+    docker("unpause", "one")
+    docker("update", "--memory", "80m", "--memory-swap", "160m", "one")
+    assert "80MiB" in docker("stats", "--no-stream", "one")
+    docker("stop", "-t", "10", "one")
+    assert docker.says("one", ".State.Status .State.ExitCode".replace(" ", "}} {{")) == "exited 7"
+    docker("start", "one")
+    assert wait_for(lambda: docker("logs", "one") == "started\nstarted\n")
+    docker("kill", "one")
+    assert docker.says("one", ".State.ExitCode") == "137"
+
+
+def test_limits_and_rights(docker: Docker) -> None:
+    options = ["--rm", "--user", "1000", "--cap-drop", "all", "--read-only", "--tmpfs", "/t:size=1m"]
+    script = "id -u; grep CapEff /proc/self/status; touch /x 2>&1; df /t | grep -o ' 1024 ' | head -n 1"
+    assert docker("run", *options, "busybox", "sh", "-c", script).splitlines() == [
+        "1000",
+        "CapEff:\t0000000000000000",
+        "touch: /x: Read-only file system",
+        " 1024 ",
+    ]
+    docker.attempt("run", "--name", "two", "--memory", "16m", "busybox", "tail", "-c", "100m", "/dev/zero")
+    assert docker.says("two", ".State.OOMKilled") == "true"
+
+
+def test_a_port_and_what_another_shares(docker: Docker) -> None:
+    """docker moves its end of the network in by a prestart hook; the second container joins all it can."""
+    page = "mkdir -p /w; echo page > /w/index.html; exec httpd -f -p 80 -h /w"
+    docker("run", "-d", "--name", "web", "--ipc", "shareable", "-p", "127.0.0.1:8099:80", "busybox", "sh", "-c", page)
+    fetch = [*docker.inside, "/bin/busybox", "wget", "-qO-", "http://127.0.0.1:8099/"]
+    assert wait_for(lambda: subprocess.run(fetch, capture_output=True, check=False).stdout == b"page\n")
+    joined = [word for kind in ("--network", "--pid", "--ipc") for word in (kind, "container:web")]
+    script = "ps | grep -c '[h]ttpd -f'; wget -qO- http://127.0.0.1/"
+    assert docker("run", "--rm", *joined, "busybox", "sh", "-c", script).split() == ["1", "page"]
+
+
+def test_nothing_of_a_container_in_the_hosts_pid_namespace_stays(docker: Docker) -> None:
+    """Its other processes outlive the first one; containerd ends them by ``kill --all``, and deletes it."""
+    docker("run", "-d", "--name", "three", "--pid", "host", "busybox", "sh", "-c", "sleep 4321 & sleep 4321")
+    pids = [line.split()[1] for line in docker("top", "three").splitlines()[1:]]
+    assert len(pids) >= 2
+    docker("kill", "three")
+    assert wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
+    assert "failed to kill init's children" not in docker.log.read_text(errors="replace")
