@@ -112,7 +112,7 @@ def test_a_container_in_the_background(docker: Docker) -> None:
     assert inside.split() == ["1000", "/tmp", "set"]
     assert docker.attempt("exec", "one", "sh", "-c", "exit 9").returncode == 9
     assert "/dev/pts/0" in on_a_terminal([*docker.command, "exec", "-it", "one", "tty"])
-    assert "sleep" in docker("top", "one")
+    assert "trap 'exit 7' TERM" in docker("top", "one")
     assert "64MiB" in docker("stats", "--no-stream", "one")
     docker("pause", "one")
     assert docker.says("one", ".State.Status") == "paused"
@@ -136,8 +136,7 @@ def test_limits_and_rights(docker: Docker) -> None:
         "touch: /x: Read-only file system",
         " 1024 ",
     ]
-    docker.attempt("run", "--name", "two", "--memory", "16m", "busybox", "tail", "-c", "100m", "/dev/zero")
-    assert docker.says("two", ".State.OOMKilled") == "true"
+    assert docker.attempt("run", "--memory", "16m", "busybox", "tail", "-c", "100m", "/dev/zero").returncode == 137
 
 
 def test_a_port_and_what_another_shares(docker: Docker) -> None:
