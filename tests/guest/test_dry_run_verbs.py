@@ -49,8 +49,9 @@ def test_stop_and_rm(force: bool) -> None:
     before = _kept()
     labkit(
         *["run", "-d", "--name", "stopped", "-p", "6398:80", "--restart", "always", "--pids-limit", "20", "busybox"],
-        *["sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done"],
+        *["sh", "-c", "trap 'exit 3' TERM; sleep 1000 & wait"],
     )
+    assert wait_for(lambda: "sleep 1000" in labkit("top", "stopped").stdout), "all that a picture will have of it"
     here = picture()
     for words in (["stop", "--dry-run", "stopped"], ["rm", "-f", "--dry-run", "stopped"]):
         script = labkit(*words).stdout
