@@ -5,49 +5,32 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from bundles import Bundle
+from clients import Client, launcher
 from conftest import on_a_terminal, wait_for
 
-import labkit
-
-# The daemon's own configuration is the machine's: only a test host's, where docker is installed beside it.
 pytestmark = pytest.mark.anywhere
 
 _NAMESPACE = "labkit-docker"
 
 
-class Docker:
+class Docker(Client):
     """docker with a daemon of its own, in a network namespace of its own (its bridge and rules go with that)."""
 
     def __init__(self, directory: Path) -> None:
-        launcher = directory / "labkit-oci"
-        place = Path(labkit.__file__).parents[1]
-        launcher.write_text(f'#!/bin/sh\nPYTHONPATH={place} exec {sys.executable} -m labkit.cli.oci "$@"\n')
-        launcher.chmod(0o755)
         self.inside = ["nsenter", f"--net=/run/netns/{_NAMESPACE}"]
         self.command = ["docker", "-H", f"unix://{directory}/docker.sock"]
         self.log = directory / "log"
         daemon = [*self.inside, "dockerd", "-H", f"unix://{directory}/docker.sock", "--pidfile", f"{directory}/pid"]
         daemon += ["--data-root", f"{directory}/data", "--exec-root", f"{directory}/exec", "--storage-driver", "vfs"]
-        daemon += ["--default-ulimit", "nofile=20000:20000", "--add-runtime", f"labkit={launcher}"]
+        daemon += ["--default-ulimit", "nofile=20000:20000", "--add-runtime", f"labkit={launcher(directory)}"]
         daemon += ["--default-runtime", "labkit"]
         with open(self.log, "wb") as log:
             self.daemon = subprocess.Popen(daemon, stdout=log, stderr=log)
-
-    def attempt(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """A command that may fail."""
-        return subprocess.run([*self.command, *words], capture_output=True, text=True, timeout=120, check=False)
-
-    def __call__(self, *words: str) -> str:
-        """A command that must succeed; what it printed."""
-        done = self.attempt(*words)
-        assert done.returncode == 0, f"docker {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
 
     def says(self, name: str, field: str) -> str:
         """What ``inspect`` has in that field."""
@@ -70,10 +53,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
         if not answers or docker.daemon.poll() is not None:
             last = docker.log.read_text(errors="replace").strip().splitlines()[-1:]
             pytest.skip(f"dockerd does not work here: {' '.join(last)}")
-        bundle = Bundle(directory / "image")
-        tar = subprocess.run(["tar", "-C", str(bundle.rootfs), "-c", "."], stdout=subprocess.PIPE, check=True).stdout
-        imported = subprocess.run([*docker.command, "import", "-", "busybox"], input=tar, capture_output=True)
-        assert imported.returncode == 0, imported.stderr.decode()
+        docker.takes(Bundle(directory / "image").rootfs, "busybox")
         yield docker
     finally:
         docker.daemon.terminate()

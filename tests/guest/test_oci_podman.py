@@ -6,43 +6,33 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from bundles import Bundle
+from clients import Client, launcher
 from conftest import on_a_terminal, wait_for
-
-import labkit
 
 #: Where raising a hard limit is not allowed podman's own wishes must be lowered (CAP_SYS_RESOURCE).
 _LIMITS = ["--ulimit", "nofile=20000:20000", "--ulimit", "nproc=32768:32768"]
 _NAMESPACE = "labkit-podman"
 
 
-class Podman:
+class Podman(Client):
     """podman with a storage of its own, in a network namespace of its own (its bridge and rules stay behind)."""
 
     def __init__(self, directory: Path) -> None:
-        launcher = directory / "labkit-oci"
-        # conmon cleans the environment, so that it must be told where labkit lies: here a checkout, there /opt.
-        place = Path(labkit.__file__).parents[1]
-        launcher.write_text(f'#!/bin/sh\nPYTHONPATH={place} exec {sys.executable} -m labkit.cli.oci "$@"\n')
-        launcher.chmod(0o755)
         self.command = ["nsenter", f"--net=/run/netns/{_NAMESPACE}", "podman"]
         self.command += ["--root", f"{directory}/storage", "--runroot", f"{directory}/run", "--storage-driver", "vfs"]
-        self.command += ["--cgroup-manager", "cgroupfs", "--events-backend", "file", "--runtime", str(launcher)]
-
-    def attempt(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """A command that may fail."""
-        return subprocess.run([*self.command, *words], capture_output=True, text=True, timeout=120, check=False)
-
-    def __call__(self, *words: str) -> str:
-        """A command that must succeed; what it printed."""
-        done = self.attempt(*words)
-        assert done.returncode == 0, f"podman {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        self.command += [
+            "--cgroup-manager",
+            "cgroupfs",
+            "--events-backend",
+            "file",
+            "--runtime",
+            str(launcher(directory)),
+        ]
 
     def run(self, *words: str, network: str = "none") -> str:
         """``podman run``: options, and the words of the program after ``--``."""
@@ -64,12 +54,9 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
         if told.returncode:
             pytest.skip(f"podman does not work here: {told.stderr.strip()}")
         subprocess.run(["ip", "-n", _NAMESPACE, "link", "set", "lo", "up"], check=True)
-        bundle = Bundle(directory / "image")
-        tar = subprocess.run(["tar", "-C", str(bundle.rootfs), "-c", "."], stdout=subprocess.PIPE, check=True).stdout
+        rootfs = Bundle(directory / "image").rootfs
         for name, program in (("busybox", '["sh"]'), ("pause", '["sleep","1000"]')):
-            words = ["import", "--change", f"CMD={program}", "-", name]
-            imported = subprocess.run([*podman.command, *words], input=tar, capture_output=True, check=False)
-            assert imported.returncode == 0, imported.stderr.decode()
+            podman.takes(rootfs, name, "--change", f"CMD={program}")
         yield podman
     finally:
         subprocess.run(["ip", "netns", "delete", _NAMESPACE], check=True)

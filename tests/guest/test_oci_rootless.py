@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from bundles import Bundle
+from clients import launcher
 
 import labkit
 from labkit.cgroups.detect import here
@@ -201,15 +202,14 @@ def test_podman_without_root(user: User) -> None:
     if not shutil.which("podman"):
         pytest.skip("podman is not installed")
     place = user.bundle.directory.parent
-    launcher = place / "runtime"
-    launcher.write_text(f'#!/bin/sh\nPYTHONPATH={place}/lib exec {PYTHON} -m labkit.cli.oci "$@"\n')
-    launcher.chmod(0o755)
+    (place / "bin").mkdir()
+    runtime = launcher(place / "bin", place / "lib", PYTHON)
     subprocess.run(
         ["tar", "--owner=0", "--group=0", "-C", str(user.bundle.rootfs), "-cf", str(place / "box.tar"), "."], check=True
     )
     podman = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "podman", "--root", f"{place}/storage"]
     podman += ["--runroot", f"{place}/run", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]
-    podman += ["--events-backend", "none", "--runtime", str(launcher)]
+    podman += ["--events-backend", "none", "--runtime", str(runtime)]
     environment = {"PATH": os.environ["PATH"], "HOME": str(place), "XDG_RUNTIME_DIR": str(place)}
 
     def does(*words: str) -> str:
