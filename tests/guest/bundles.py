@@ -6,13 +6,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from labkit.oci import defaults
+from programs import LABKIT_OCI
 
-LABKIT_OCI = [sys.executable, "-m", "labkit.cli.oci"]
+from labkit.oci import defaults
 
 
 class Bundle:

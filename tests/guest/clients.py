@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
-
-import labkit
 
 
 class Client:
@@ -30,13 +27,3 @@ class Client:
         words = [*self.command, "import", *options, "-", name]
         imported = subprocess.run(words, input=tar, capture_output=True, check=False)
         assert imported.returncode == 0, imported.stderr.decode()
-
-
-def launcher(directory: Path, place: Path = Path(labkit.__file__).parents[1], python: str = sys.executable) -> Path:
-    """A program that is labkit-oci. conmon and containerd clean the environment, so that it must say where labkit lies:
-    here a checkout, there /opt.
-    """
-    program = directory / "labkit-oci"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={place} exec {python} -m labkit.cli.oci "$@"\n')
-    program.chmod(0o755)
-    return program

@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from programs import LABKIT, PROGRAMS
+from pyroute2 import IPRoute
 from runtime import Runtime
 
 pytestmark = pytest.mark.root
 
-LABKIT = [sys.executable, "-m", "labkit.cli"]
 DIRECTORIES = ("/run/labkit", "/var/lib/labkit")
 
 
@@ -64,13 +65,20 @@ def _rules() -> list[str]:
     return [line for line in lines if line[:1] in ("-", ":") and not (line[0] == ":" and line.endswith("ACCEPT"))]
 
 
+def _links_and_addresses() -> dict[str, list[str]]:
+    """By pyroute2, which asks the kernel itself: no program is started for it, and labkit does not use it for this."""
+    with IPRoute() as kernel:
+        names = {link["index"]: link.get("ifname") for link in kernel.get_links()}
+        addresses = [(names.get(each["index"]), each.get("address"), each["prefixlen"]) for each in kernel.get_addr()]
+    return {"links": sorted(map(str, names.values())), "addresses": sorted(map(str, addresses))}
+
+
 def picture() -> dict[str, list[str]]:
     """All that a container may leave behind."""
     mounts = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     return {
         "mounts": sorted(mounts),
-        "links": [line.split(":")[1].strip() for line in output("ip", "-o", "link").splitlines()],
-        "addresses": [" ".join(line.split()[1:4]) for line in output("ip", "-o", "address").splitlines()],
+        **_links_and_addresses(),
         "rules": _rules(),
         "cgroups": sorted(place for place, _, _ in os.walk("/sys/fs/cgroup") if "/labkit" in place),
         "namespaces": sorted(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else [],
@@ -88,7 +96,7 @@ def processes() -> list[str]:
             if entry.name.isdigit() and (entry / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 group = (entry / "cgroup").read_text()
-                if "labkit-shim" in line or "-m labkit.cli" in line or "/labkit/" in group:
+                if "labkit-shim" in line or f"{PROGRAMS}/" in line or "/labkit/" in group:
                     found.append(line)
         except (FileNotFoundError, ProcessLookupError):
             continue
@@ -165,6 +173,19 @@ def oci(tmp_path: Path) -> Iterator[Runtime]:
     runtime = Runtime(tmp_path)
     yield runtime
     runtime.clean_up()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``invoke test --all`` gives it."""
+    parser.addoption("--every-moment", action="store_true", help="kill at every moment, and not at some of them")
+
+
+@pytest.fixture(scope="session")
+def stride(request: pytest.FixtureRequest, in_emulation: bool) -> int:
+    """From one moment at which something is killed to the next, in operations. The first is always among them."""
+    if in_emulation:
+        return 7
+    return 1 if request.config.getoption("every_moment") else 5
 
 
 @pytest.fixture(scope="session")

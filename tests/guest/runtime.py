@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from bundles import LABKIT_OCI, Bundle
+from bundles import Bundle
+from programs import LABKIT_OCI
 
 
 class Runtime:

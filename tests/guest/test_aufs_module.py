@@ -19,10 +19,11 @@ from labkit.kernel import mounts
 from labkit.operations import Operation
 from labkit.storage import aufs
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or not aufs.available(),
-    reason="this kernel has no aufs (modprobe aufs, then /proc/filesystems)",
-)
+_NO_AUFS = "this kernel has no aufs (modprobe aufs, then /proc/filesystems)"
+pytestmark = [
+    pytest.mark.machine,
+    pytest.mark.skipif(sys.platform != "linux" or not aufs.available(), reason=_NO_AUFS),
+]
 
 START = ("run", "-d", "--network", "none", "--storage-driver", "aufs", "--name", "one")
 

@@ -28,7 +28,7 @@ def _absence() -> str:
     return "" if os.path.exists("/dev/fuse") else "there is no /dev/fuse"
 
 
-pytestmark = pytest.mark.skipif(bool(_absence()), reason=_absence())
+pytestmark = [pytest.mark.machine, pytest.mark.skipif(bool(_absence()), reason=_absence())]
 
 
 @pytest.fixture

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LABKIT, labkit, processes, wait_for
+from conftest import labkit, processes, wait_for
 from groups import HERE, has, needs, on_v2
+from programs import LABKIT
+
+pytestmark = pytest.mark.machine
 
 SLEEP = ("busybox", "sleep", "1000")
 BUSY = ("busybox", "sh", "-c", "while :; do :; done")

@@ -9,9 +9,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from conftest import LABKIT, labkit
-
-pytestmark = pytest.mark.anywhere
+from conftest import labkit
+from programs import LABKIT
 
 
 def inside(script: str) -> str:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from conftest import labkit, picture
 
-pytestmark = [pytest.mark.root, pytest.mark.anywhere, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.root, pytest.mark.thorough, pytest.mark.timeout(1500)]
 
 SIDE_BY_SIDE = 16
 

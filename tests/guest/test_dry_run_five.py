@@ -43,7 +43,6 @@ def _more(pid: int, container_id: str) -> dict[str, object]:
     }
 
 
-@pytest.mark.anywhere  # (and half a minute each in emulation)
 @pytest.mark.parametrize("which", CONTAINERS)
 def test_the_script_makes_the_same(which: str, tmp_path: Path) -> None:
     (tmp_path / "shared").mkdir()

@@ -10,7 +10,7 @@ import properties
 import pytest
 from conftest import labkit, picture, wait_for
 
-pytestmark = [pytest.mark.root, pytest.mark.anywhere]
+pytestmark = pytest.mark.root
 
 CASES = {
     "files": ("-v", "data:/data:ro", "--tmpfs", "/scratch:size=1m", "--read-only", "--shm-size", "2m"),

@@ -8,8 +8,6 @@ import subprocess
 import pytest
 from conftest import labkit, picture, wait_for
 
-pytestmark = pytest.mark.anywhere
-
 #: What a process can tell of itself, from inside.
 ASK = (
     "grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs)' /proc/self/status; ls -l /proc/self/ns | sed 's/.*-> //'; "

@@ -11,7 +11,7 @@ from labkit.oci import default_seccomp, defaults, filtercache
 from labkit.oci.spec import seccomp
 from labkit.oci.spec.seccomp import Profile
 
-pytestmark = [pytest.mark.root, pytest.mark.anywhere]
+pytestmark = pytest.mark.root
 
 
 @pytest.fixture

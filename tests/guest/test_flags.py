@@ -12,7 +12,7 @@ import layered
 import pytest
 from conftest import labkit
 
-pytestmark = [pytest.mark.root, pytest.mark.anywhere]
+pytestmark = pytest.mark.root
 
 QUICK = ("run", "--rm", "--network", "none")
 

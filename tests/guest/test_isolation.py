@@ -9,7 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import LABKIT, labkit, output
+from conftest import labkit, output
+from programs import LABKIT
 
 from labkit.oci import defaults
 

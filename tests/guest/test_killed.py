@@ -27,12 +27,10 @@ def _nobody_is_at_work() -> bool:
 
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("who", ["command", "shim", "init"])
-def test_kill_9_after_each_operation_leaves_nothing(who: str, in_emulation: bool) -> None:
+def test_kill_9_after_each_operation_leaves_nothing(who: str, stride: int) -> None:
     before = picture()
-    # Emulated, a start takes seconds: every seventh moment there, every one elsewhere.
-    step = 7 if in_emulation else 1
     walked = 0
-    for count in range(1, MANY, step):
+    for count in range(1, MANY, stride):
         status = _start_and_die(who, count)
         if status == 0:
             break
@@ -42,22 +40,21 @@ def test_kill_9_after_each_operation_leaves_nothing(who: str, in_emulation: bool
         assert picture() == before, f"{who} was killed after operation {count}"
     else:
         pytest.fail("the walk did not come to its end")
-    assert walked >= (3 if in_emulation else 15), "too few operations to be true"
+    assert walked >= 15 // stride, "too few operations to be true"
     labkit("stop", "-t", "0", "victim")  # the last start was a whole one
     labkit("rm", "-v", "victim")
 
 
-@pytest.mark.anywhere
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("who", ["command", "shim", "init"])
-def test_kill_9_in_the_start_of_a_container_that_is_there_leaves_it_as_it_was(who: str, in_emulation: bool) -> None:
+def test_kill_9_in_the_start_of_a_container_that_is_there_leaves_it_as_it_was(who: str, stride: int) -> None:
     nothing = picture()
     labkit("create", "-p", "6390:6379", "--name", "victim", "busybox", "true")
     labkit("start", "-a", "victim")
     before = picture()
     walked = 0
-    # Its operations are those of a first start, which dies after each of them above: every third will do.
-    for count in range(1, MANY, 7 if in_emulation else 3):
+    # Its operations are those of a first start, which dies after each of them above: fewer will do.
+    for count in range(1, MANY, stride + 2):
         command = [sys.executable, str(KILLER), who, str(count), "start", "-a", "victim"]
         status = subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
         assert wait_for(_nobody_is_at_work), f"{who} killed after operation {count}: {processes()}"
@@ -68,18 +65,18 @@ def test_kill_9_in_the_start_of_a_container_that_is_there_leaves_it_as_it_was(wh
         walked += 1
     else:
         pytest.fail("the walk did not come to its end")
-    assert walked >= (1 if in_emulation else 3), "too few operations to be true"
+    assert walked >= (1 if stride > 1 else 3), "too few operations to be true"
     labkit("rm", "-v", "victim")
     assert picture() == nothing
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("who", ["remover", "stopper"])
-def test_kill_9_while_it_is_taken_back_leaves_nothing(who: str, in_emulation: bool) -> None:
+def test_kill_9_while_it_is_taken_back_leaves_nothing(who: str, stride: int) -> None:
     """The command in ``rm``, the shim while it ends a --rm container: before each thing that is undone."""
     before = picture()
     walked = 0
-    for count in range(1, MANY, 7 if in_emulation else 1):
+    for count in range(1, MANY, stride):
         start = [word for word in START if word != "-d"]
         if who == "remover":
             labkit("run", "--network", "none", "--name", "victim", "busybox", "true")
@@ -105,7 +102,7 @@ def test_kill_9_while_it_is_taken_back_leaves_nothing(who: str, in_emulation: bo
         walked += 1
     else:
         pytest.fail("the walk did not come to its end")
-    assert walked >= (1 if in_emulation else 3), "too few steps to be true"
+    assert walked >= (1 if stride > 1 else 3), "too few steps to be true"
 
 
 def test_a_killed_shim_takes_its_container_with_it_at_the_next_command() -> None:

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import LABKIT, labkit, wait_for
+from conftest import labkit, wait_for
+from programs import LABKIT
 
-pytestmark = [pytest.mark.root, pytest.mark.anywhere]
+pytestmark = pytest.mark.root
 
 HERE = ("--network", "none")
 

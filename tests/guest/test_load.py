@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 from conftest import labkit, picture
 
-pytestmark = pytest.mark.anywhere
-
 
 def _tar(files: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
     stream = io.BytesIO()

@@ -126,7 +126,6 @@ def test_forwarding_is_put_back() -> None:
         setting.write_text(before)
 
 
-@pytest.mark.anywhere
 def test_a_container_reaches_its_own_and_anothers_published_port_at_the_hosts_address() -> None:
     labkit("run", "-d", "-p", "7010:80", "--name", "server", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc")
     labkit("run", "-d", "--name", "other", "busybox", "sleep", "100")
@@ -147,7 +146,6 @@ def test_a_container_reaches_its_own_and_anothers_published_port_at_the_hosts_ad
     subprocess.run(["iptables", "-t", "nat", "-A", *rule], check=True)
 
 
-@pytest.mark.anywhere
 def test_a_port_that_is_not_named_is_chosen_and_another_containers_network_is_joined() -> None:
     labkit("run", "-d", "-p", "80", "--name", "server", "--hostname", "web", "busybox", "sleep", "100")
     (known,) = json.loads(labkit("inspect", "server").stdout)

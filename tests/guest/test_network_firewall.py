@@ -94,7 +94,6 @@ def test_containers_get_out_although_dockers_policy_drops(outside: str, dockers_
         serving.wait()
 
 
-@pytest.mark.anywhere
 def test_what_goes_to_dockers_networks_is_for_docker_to_decide(dockers_policy: None) -> None:
     start("web")
     run("ip netns add theirs")
@@ -135,7 +134,6 @@ def test_rules_join_those_that_are_there() -> None:
         run("iptables-legacy -D OUTPUT -p tcp --dport 9 -j ACCEPT")
 
 
-@pytest.mark.anywhere
 def test_docker_as_a_neighbour_keeps_its_rules() -> None:
     theirs = ["iptables -N DOCKER-USER", "iptables -A DOCKER-USER -j RETURN", "iptables -A FORWARD -j DOCKER-USER"]
     for command in theirs:

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import LABKIT, labkit, output, picture, wait_for
+from conftest import labkit, output, picture, wait_for
+from programs import LABKIT
 
 pytestmark = pytest.mark.root
 
@@ -55,7 +56,6 @@ def _connects(prefix: list[str], address: str, port: int) -> bool:
     return subprocess.run(look, capture_output=True, check=False, timeout=60).returncode == 0
 
 
-@pytest.mark.anywhere
 def test_containers_of_one_network_reach_one_another_and_no_others() -> None:
     labkit("network", "create", "shop")
     labkit("network", "create", "--subnet", "10.90.0.0/24", "--gateway", "10.90.0.254", "bank")
@@ -74,7 +74,6 @@ def test_containers_of_one_network_reach_one_another_and_no_others() -> None:
     assert not reaches("shop-1", bank["address"]), "and still not at its own address"
 
 
-@pytest.mark.anywhere
 def test_isolation_is_a_rules_work() -> None:
     labkit("network", "create", "shop")
     start("one", "--network", "shop", serves=False)
@@ -89,7 +88,6 @@ def test_isolation_is_a_rules_work() -> None:
         subprocess.run(["iptables", "-D", "FORWARD", "-j", "ACCEPT"], check=True)
 
 
-@pytest.mark.anywhere
 def test_an_internal_network_has_no_way_out_and_none_in() -> None:
     labkit("network", "create", "--internal", "vault")
     start("one", "--network", "vault")
@@ -108,7 +106,6 @@ def test_an_internal_network_has_no_way_out_and_none_in() -> None:
     assert "no port can be published in vault: it is internal" in refused.stderr
 
 
-@pytest.mark.anywhere
 def test_names_are_known_to_members_while_they_run() -> None:
     labkit("network", "create", "shop")
     first = start("first", "--network", "shop", serves=False)
@@ -125,7 +122,6 @@ def test_names_are_known_to_members_while_they_run() -> None:
     assert "10.78.0.99\tsecond" in labkit("exec", "first", "cat", "/etc/hosts").stdout
 
 
-@pytest.mark.anywhere
 def test_a_running_container_is_connected_and_taken_out_again() -> None:
     labkit("network", "create", "shop")
     start("web", "-p", "7023:80")
@@ -148,7 +144,6 @@ def test_a_running_container_is_connected_and_taken_out_again() -> None:
     assert "the published ports of web lead through labkit0" in refused.stderr
 
 
-@pytest.mark.anywhere
 def test_the_default_route_moves_to_the_next_network() -> None:
     labkit("network", "create", "--subnet", "10.91.0.0/24", "shop")
     start("web", serves=False)
@@ -164,7 +159,6 @@ def test_the_default_route_moves_to_the_next_network() -> None:
     assert known("web")["address"] == "10.91.0.77"
 
 
-@pytest.mark.anywhere
 def test_a_stopped_container_is_connected_at_its_next_start() -> None:
     labkit("network", "create", "shop")
     labkit("create", "--name", "web", "busybox", "sleep", "1000")
@@ -181,7 +175,6 @@ def test_a_stopped_container_is_connected_at_its_next_start() -> None:
     ]
 
 
-@pytest.mark.anywhere
 def test_what_a_killed_connect_has_begun_ends_with_the_run() -> None:
     labkit("network", "create", "shop")
     clean = picture()
@@ -216,7 +209,6 @@ def test_a_reload_of_the_firewall_is_repaired() -> None:
     assert labkit("network", "repair").stdout == "nothing is missing\n"
 
 
-@pytest.mark.anywhere
 def test_datagrams_pass_through_a_published_port() -> None:
     web = start("dns", "-p", "127.0.0.1:7026:53/udp", serves=False)
     server = (
@@ -273,7 +265,6 @@ def _vlans() -> None:
     assert not reaches("a", "192.168.12.3")
 
 
-@pytest.mark.anywhere
 def test_a_network_is_down_without_containers_and_cannot_be_removed_with_them() -> None:
     clean = picture()
     labkit("network", "create", "shop")
@@ -291,7 +282,6 @@ def test_a_network_is_down_without_containers_and_cannot_be_removed_with_them() 
     assert picture() == clean
 
 
-@pytest.mark.anywhere
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [
@@ -321,7 +311,6 @@ def test_what_cannot_be_is_refused_in_a_sentence(words: str, status: int, senten
     assert not os.path.isdir("/var/lib/labkit/networks") or not os.listdir("/var/lib/labkit/networks")
 
 
-@pytest.mark.anywhere
 def test_resolver_and_hosts_are_as_they_were_asked_for() -> None:
     options = "--hostname box --dns 10.0.0.53 --dns-search lab.example --add-host db:10.9.8.7".split()
     said = labkit("run", "--rm", *options, "busybox", "sh", "-c", "hostname; cat /etc/resolv.conf /etc/hosts").stdout

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ from typing import Any
 import pytest
 from bundles import Bundle
 from conftest import wait_for
+from programs import LABKIT_OCI
 
 from labkit.cgroups import group, statistics
 from labkit.cgroups.detect import detect
 
 HERE = detect()
-OURS = [sys.executable, "-m", "labkit.cli.oci"]
 MEGABYTE = 1 << 20
 
 pytestmark = pytest.mark.skipif(not shutil.which("runc"), reason="no runc here")
@@ -31,7 +30,8 @@ _COUNTED = ("stat", "usage", "events", "pressure", "procs", "tasks", "threads", 
 @pytest.fixture
 def runtimes(tmp_path: Path) -> Iterator[dict[str, list[str]]]:
     """Name -> command; the containers of that name are gone when the test is over."""
-    commands = {"ours": [*OURS, "--root", str(tmp_path / "ours")], "runc": ["runc", "--root", str(tmp_path / "runc")]}
+    programs = {"ours": LABKIT_OCI, "runc": ["runc"]}
+    commands = {name: [*program, "--root", str(tmp_path / name)] for name, program in programs.items()}
     yield commands
     for name, command in commands.items():
         subprocess.run([*command, "delete", "--force", name], capture_output=True, check=False)

@@ -15,8 +15,6 @@ import pytest
 from conftest import wait_for
 from runtime import Runtime
 
-pytestmark = pytest.mark.anywhere
-
 
 @pytest.fixture
 def listener(tmp_path: Path) -> Iterator[socket.socket]:

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 from bundles import Bundle
-from clients import Client, launcher
+from clients import Client
 from conftest import on_a_terminal, wait_for
-
-pytestmark = pytest.mark.anywhere
+from programs import LABKIT_OCI
 
 _NAMESPACE = "labkit-docker"
 
@@ -27,7 +26,7 @@ class Docker(Client):
         self.log = directory / "log"
         daemon = [*self.inside, "dockerd", "-H", f"unix://{directory}/docker.sock", "--pidfile", f"{directory}/pid"]
         daemon += ["--data-root", f"{directory}/data", "--exec-root", f"{directory}/exec", "--storage-driver", "vfs"]
-        daemon += ["--default-ulimit", "nofile=20000:20000", "--add-runtime", f"labkit={launcher(directory)}"]
+        daemon += ["--default-ulimit", "nofile=20000:20000", "--add-runtime", f"labkit={LABKIT_OCI[0]}"]
         daemon += ["--default-runtime", "labkit"]
         with open(self.log, "wb") as log:
             self.daemon = subprocess.Popen(daemon, stdout=log, stderr=log)

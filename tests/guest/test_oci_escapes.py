@@ -29,7 +29,6 @@ def victim(tmp_path: Path) -> Iterator[Path]:
     assert (place / "mark").read_text() == "the host's\n"
 
 
-@pytest.mark.anywhere
 @pytest.mark.parametrize("up", ["/", "../../../../../../../..", "/../.."])
 def test_a_mount_target_that_is_a_link_is_one_of_the_container(bundle: Bundle, victim: Path, up: str) -> None:
     (bundle.rootfs / "way").symlink_to(f"{up}{victim}")
@@ -43,7 +42,6 @@ def test_a_mount_target_that_is_a_link_is_one_of_the_container(bundle: Bundle, v
     assert bundle.run("pwd -P").strip() == f"{victim}/and/work"
 
 
-@pytest.mark.anywhere
 def test_etc_as_a_link_to_the_root_makes_files_in_the_containers(bundle: Bundle, tmp_path: Path) -> None:
     (bundle.rootfs / "etc").rmdir()
     (bundle.rootfs / "etc").symlink_to("/")
@@ -53,7 +51,6 @@ def test_etc_as_a_link_to_the_root_makes_files_in_the_containers(bundle: Bundle,
     assert not os.path.exists("/hosts")
 
 
-@pytest.mark.anywhere
 @pytest.mark.parametrize("kind", ["proc", "sysfs"])
 def test_proc_and_sys_are_mounted_on_ordinary_directories_only(bundle: Bundle, kind: str) -> None:
     (bundle.rootfs / "elsewhere").mkdir()
@@ -62,7 +59,6 @@ def test_proc_and_sys_are_mounted_on_ordinary_directories_only(bundle: Bundle, k
     assert "must be mounted on ordinary directory" in bundle.refusal()
 
 
-@pytest.mark.anywhere
 @pytest.mark.parametrize(
     ("destination", "sentence"),
     [
@@ -81,14 +77,12 @@ def test_nothing_is_mounted_in_proc(bundle: Bundle, victim: Path, destination: s
     assert sentence in bundle.refusal()
 
 
-@pytest.mark.anywhere
 def test_lxcfs_may_replace_single_files(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "uptime").write_text("1.00 2.00\n")
     bundle.mount("/proc/uptime", "bind", str(tmp_path / "uptime"), "bind")
     assert bundle.run("cat /proc/uptime") == "1.00 2.00\n"
 
 
-@pytest.mark.anywhere
 def test_a_mask_does_not_use_what_the_image_calls_dev_null(bundle: Bundle, tmp_path: Path) -> None:
     dev = tmp_path / "dev"
     dev.mkdir()

@@ -10,12 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from bundles import LABKIT_OCI, Bundle
+from bundles import Bundle
 from conftest import labkit
+from programs import LABKIT_OCI
 
 from labkit.oci import defaults
-
-pytestmark = pytest.mark.anywhere
 
 #: What the kernel would run as ``python -c CODE SCRIPT`` if the interpreter were the runtime's own program.
 TRAP = "#!{interpreter} -cprint(open('/proc/self/exe','rb')and'reached')\n"

@@ -11,8 +11,6 @@ import pytest
 from conftest import wait_for
 from runtime import Runtime
 
-pytestmark = pytest.mark.anywhere
-
 
 @pytest.fixture
 def running(oci: Runtime) -> Runtime:

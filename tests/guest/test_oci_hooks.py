@@ -10,8 +10,6 @@ import pytest
 from conftest import wait_for
 from runtime import Runtime
 
-pytestmark = pytest.mark.anywhere
-
 KINDS = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]
 
 

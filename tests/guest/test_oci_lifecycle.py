@@ -13,8 +13,6 @@ import pytest
 from conftest import wait_for
 from runtime import Runtime
 
-pytestmark = pytest.mark.anywhere
-
 
 def test_from_created_to_deleted(oci: Runtime) -> None:
     oci.bundle.config["annotations"] = {"org.example.key": "value"}

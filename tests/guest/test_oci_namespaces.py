@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundles import LABKIT_OCI, Bundle
+from bundles import Bundle
 from conftest import wait_for
+from programs import LABKIT_OCI
 
 KINDS = {"pid": "pid", "mount": "mnt", "ipc": "ipc", "uts": "uts", "cgroup": "cgroup", "network": "net", "user": "user"}
 

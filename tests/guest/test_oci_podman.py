@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from bundles import Bundle
-from clients import Client, launcher
+from clients import Client
 from conftest import on_a_terminal, wait_for
+from programs import LABKIT_OCI
 
 #: Where raising a hard limit is not allowed podman's own wishes must be lowered (CAP_SYS_RESOURCE).
 _LIMITS = ["--ulimit", "nofile=20000:20000", "--ulimit", "nproc=32768:32768"]
@@ -25,14 +26,7 @@ class Podman(Client):
     def __init__(self, directory: Path) -> None:
         self.command = ["nsenter", f"--net=/run/netns/{_NAMESPACE}", "podman"]
         self.command += ["--root", f"{directory}/storage", "--runroot", f"{directory}/run", "--storage-driver", "vfs"]
-        self.command += [
-            "--cgroup-manager",
-            "cgroupfs",
-            "--events-backend",
-            "file",
-            "--runtime",
-            str(launcher(directory)),
-        ]
+        self.command += ["--cgroup-manager", "cgroupfs", "--events-backend", "file", "--runtime", *LABKIT_OCI]
 
     def run(self, *words: str, network: str = "none") -> str:
         """``podman run``: options, and the words of the program after ``--``."""
@@ -71,20 +65,17 @@ def podman(storage: Podman) -> Iterator[Podman]:
     storage("rm", "--all", "--force", "--time", "0")
 
 
-@pytest.mark.anywhere
 def test_the_runtime_is_labkit(podman: Podman) -> None:
     told = json.loads(podman("info", "--format", "json"))["host"]["ociRuntime"]
     assert "labkit-oci version" in told["version"]
 
 
-@pytest.mark.anywhere
 def test_run_gives_output_and_status(podman: Podman) -> None:
     assert podman.run("--rm", "--", "echo", "hello") == "hello\n"
     done = podman.attempt("run", "--rm", *_LIMITS, "--network", "none", "busybox", "sh", "-c", "exit 42")
     assert done.returncode == 42
 
 
-@pytest.mark.anywhere
 @pytest.mark.parametrize(("program", "status"), [("/nowhere", 127), ("nowhere", 127), ("/etc", 126)])
 def test_what_cannot_be_executed_has_podmans_own_status(podman: Podman, program: str, status: int) -> None:
     done = podman.attempt("run", "--rm", *_LIMITS, "--network", "none", "busybox", program)
@@ -111,7 +102,6 @@ def test_a_container_in_the_background(podman: Podman) -> None:
     podman("rm", "--force", "--time", "0", "one")
 
 
-@pytest.mark.anywhere
 def test_terminals(podman: Podman) -> None:
     words = ["run", "--rm", "-it", *_LIMITS, "--network", "none", "busybox", "tty"]
     assert "/dev/pts/0" in on_a_terminal([*podman.command, *words])
@@ -119,7 +109,6 @@ def test_terminals(podman: Podman) -> None:
     assert "/dev/pts/0" in on_a_terminal([*podman.command, "exec", "-it", "one", "tty"])
 
 
-@pytest.mark.anywhere
 def test_limits_and_rights(podman: Podman) -> None:
     options = ["--rm", "--user", "1000", "--cap-drop", "all", "--read-only", "--memory", "64m", "--pids-limit", "20"]
     script = (
@@ -130,7 +119,6 @@ def test_limits_and_rights(podman: Podman) -> None:
     assert "20" in lines[3:]
 
 
-@pytest.mark.anywhere
 def test_a_volume(podman: Podman, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("from the host\n")
     assert podman.run("--rm", "-v", f"{tmp_path}:/data:ro", "--", "cat", "/data/file") == "from the host\n"
@@ -145,7 +133,6 @@ def test_a_published_port(podman: Podman) -> None:
     assert wait_for(lambda: subprocess.run(fetch, capture_output=True, check=False).stdout == b"page\n")
 
 
-@pytest.mark.anywhere
 def test_a_pod_of_two_shares_its_namespaces(podman: Podman) -> None:
     podman("pod", "create", "--name", "pair", "--network", "none", "--infra-image", "pause")
     first = podman("create", "--pod", "pair", *_LIMITS, "busybox", "sleep", "1000").strip()

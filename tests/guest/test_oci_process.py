@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundles import LABKIT_OCI, Bundle
-
-pytestmark = pytest.mark.anywhere
+from bundles import Bundle
+from programs import LABKIT_OCI
 
 
 @pytest.fixture

@@ -14,13 +14,12 @@ from typing import Any
 
 import pytest
 from bundles import Bundle
-from clients import launcher
+from programs import LABKIT_OCI
 
-import labkit
 from labkit.cgroups.detect import here
 from labkit.cli.oci import spec
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.machine]
 
 USER = 4711
 RANGE = 200000
@@ -32,7 +31,6 @@ FILES = {
     "/etc/subgid": f"tester:{RANGE}:1000\n",
 }
 #: One that everybody may execute; a test environment's own may lie in root's home.
-PYTHON = "/usr/bin/python3"
 
 
 class User:
@@ -47,8 +45,7 @@ class User:
             self.config["linux"][kind] = [{"containerID": 0, "hostID": USER, "size": 1}]
         self.config["process"]["terminal"] = False
         self.config["root"]["readonly"] = False
-        shutil.copytree(Path(labkit.__file__).parent, place / "lib/labkit", ignore=shutil.ignore_patterns("*.pyc"))
-        self.environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(place / "lib"), "XDG_RUNTIME_DIR": str(place)}
+        self.environment = {"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(place)}
         for where, directories, files in os.walk(place):
             for name in (".", *directories, *files):
                 os.chown(os.path.join(where, name), USER, USER, follow_symlinks=False)
@@ -59,7 +56,7 @@ class User:
             self.config["process"]["args"] = args
             (self.bundle.directory / "config.json").write_text(json.dumps(self.config))
         command = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
-        command += [PYTHON, "-m", "labkit.cli.oci", *words]
+        command += [*LABKIT_OCI, *words]
         where = self.bundle.directory
         # Files, and no pipes, which a container would keep open as long as it lives.
         with open(where / "stdout", "w+") as output, open(where / "stderr", "w+") as errors:
@@ -84,8 +81,6 @@ class User:
 @pytest.fixture
 def user() -> Iterator[User]:
     """He who is not root. Everything of his is removed."""
-    if not Path(PYTHON).exists():
-        pytest.skip(f"there is no {PYTHON}, which every user may execute")
     tried = subprocess.run(
         ["setpriv", f"--reuid={USER}", "--clear-groups", "unshare", "--user", "true"], capture_output=True, check=False
     )
@@ -202,14 +197,12 @@ def test_podman_without_root(user: User) -> None:
     if not shutil.which("podman"):
         pytest.skip("podman is not installed")
     place = user.bundle.directory.parent
-    (place / "bin").mkdir()
-    runtime = launcher(place / "bin", place / "lib", PYTHON)
     subprocess.run(
         ["tar", "--owner=0", "--group=0", "-C", str(user.bundle.rootfs), "-cf", str(place / "box.tar"), "."], check=True
     )
     podman = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "podman", "--root", f"{place}/storage"]
     podman += ["--runroot", f"{place}/run", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]
-    podman += ["--events-backend", "none", "--runtime", str(runtime)]
+    podman += ["--events-backend", "none", "--runtime", *LABKIT_OCI]
     environment = {"PATH": os.environ["PATH"], "HOME": str(place), "XDG_RUNTIME_DIR": str(place)}
 
     def does(*words: str) -> str:

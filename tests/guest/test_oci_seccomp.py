@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundles import LABKIT_OCI, Bundle
+from bundles import Bundle
+from programs import LABKIT_OCI
 
 from labkit.oci import default_seccomp, defaults
-
-pytestmark = pytest.mark.anywhere
 
 LIBRARIES = glob.glob("/usr/lib/*/libseccomp.so.2")
 needs_library = pytest.mark.skipif(not LIBRARIES, reason="there is no libseccomp.so.2 (Debian's libseccomp2)")

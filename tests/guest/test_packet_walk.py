@@ -51,7 +51,6 @@ def test_a_walk_counts_what_iptables_counts(web: str) -> None:
     assert int(listed.split()[0]) == rule["after"]
 
 
-@pytest.mark.anywhere
 def test_from_a_neighbour_it_is_forwarded_and_nothing_is_left_of_the_neighbour(web: str) -> None:
     before = picture()
     found = walk("web", "--from", "container")
@@ -63,7 +62,6 @@ def test_from_a_neighbour_it_is_forwarded_and_nothing_is_left_of_the_neighbour(w
     assert picture() == before
 
 
-@pytest.mark.anywhere
 def test_a_hairpin_shows_the_gateway_as_its_source(web: str) -> None:
     found = walk("web", "--from", "hairpin")
     assert found["connected"], found["error"]
@@ -71,7 +69,6 @@ def test_a_hairpin_shows_the_gateway_as_its_source(web: str) -> None:
     assert found["steps"][-1]["source"].startswith("10.77.0.1:")
 
 
-@pytest.mark.anywhere
 def test_it_reads_well(web: str) -> None:
     said = labkit("packet-walk", "web").stdout
     assert said.startswith("web, 0.0.0.0:7030->80/tcp, from localhost: connected\n")
@@ -79,7 +76,6 @@ def test_it_reads_well(web: str) -> None:
     assert re.search(rf"10\.77\.0\.1:\d+ → {web}:80   what the container sees", said)
 
 
-@pytest.mark.anywhere
 @pytest.mark.parametrize(
     ("options", "words", "sentence"),
     [
@@ -96,7 +92,6 @@ def test_where_no_way_leads(options: tuple[str, ...], words: tuple[str, ...], se
     assert sentence in refused.stderr
 
 
-@pytest.mark.anywhere
 def test_a_port_without_a_listener_is_followed_too() -> None:
     labkit("run", "-d", "--name", "silent", "-p", "7033:80", "busybox", "sleep", "100")
     found = walk("silent")

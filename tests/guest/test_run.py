@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import LABKIT, labkit, wait_for
+from conftest import labkit, wait_for
+from programs import LABKIT
 
 QUICK = ("run", "--rm", "--network", "none")
 
@@ -40,7 +41,6 @@ def test_what_cannot_be_executed_has_dockers_status_and_leaves_nothing(command: 
     assert not labkit("ps", "-aq").stdout
 
 
-@pytest.mark.anywhere
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

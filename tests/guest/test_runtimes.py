@@ -15,7 +15,7 @@ from conftest import labkit
 
 from labkit.cgroups import limits
 
-pytestmark = [pytest.mark.root, pytest.mark.anywhere]
+pytestmark = pytest.mark.root
 
 _SHARES = 512
 #: What runtimes made of that on v2 before 2025, by a straight line (limits.weight).

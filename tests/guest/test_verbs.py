@@ -8,12 +8,10 @@ import os
 import pty
 import subprocess
 
-import pytest
-from conftest import LABKIT, labkit, wait_for
+from conftest import labkit, wait_for
+from programs import LABKIT
 
 from labkit.network import definitions
-
-pytestmark = pytest.mark.anywhere
 
 
 def test_port_and_diff() -> None:

@@ -8,12 +8,10 @@ import subprocess
 import time
 from pathlib import Path
 
-import pytest
-from conftest import LABKIT, labkit, wait_for
+from conftest import labkit, wait_for
+from programs import LABKIT
 
 from labkit.engine import events
-
-pytestmark = pytest.mark.anywhere
 
 
 def told(since: float, *words: str) -> list[dict[str, object]]:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-import pytest
 from conftest import labkit
-
-pytestmark = pytest.mark.anywhere
 
 
 def names(*words: str) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import labkit
 
-pytestmark = [pytest.mark.root, pytest.mark.anywhere]
+pytestmark = pytest.mark.root
 
 QUICK = ("run", "--rm", "--network", "none")
 ROOT = Path("/var/lib/labkit/volumes")
