@@ -47,6 +47,7 @@ def failed_checks(machine: Machine, junit: Path) -> set[str]:
     }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("done", "seen"), BY_HAND)
 def test_checks_see_what_is_not_as_the_lesson_shows(
     machine: Machine, tmp_path: Path, done: str, seen: set[str]

@@ -1,5 +1,6 @@
 """A check that cannot fail proves nothing: each lesson is played, and the very thing that it shows is undone.
 
+redis-nat, pid-1 and overlay are broken by hand in test_lessons.py; here are those of which a lesson has to be played.
 It is undone behind the lesson's back, directly before the check of that claim; the lesson's steps have passed until
 then. So the check must fail, and for its own reason. That it passes when nothing is undone is what test_lessons.py
 shows.
@@ -17,40 +18,12 @@ from labkit.host.machines.base import Machine
 from labkit.host.paths import checkout
 from labkit.host.scenario import plugin
 
-SLEEPER = "^sleep 600$"
+pytestmark = pytest.mark.thorough
+
 GROUPS = "find /sys/fs/cgroup -path '*/labkit/*'"
 
 CASES = [
     # lesson, check, its claim, what is done before it, words of the check's own reason
-    (
-        "redis-nat",
-        "test_the_packet_passes_dnat_filter_and_masquerade",
-        "E10",
-        "iptables -t nat -D POSTROUTING -o labkit0 -m addrtype --src-type LOCAL -j MASQUERADE",
-        "no rule with `-o labkit0 -m addrtype --src-type LOCAL -j MASQUERADE` in the chain nat POSTROUTING",
-    ),
-    (  # The same program, started without CLONE_NEWPID.
-        "pid-1",
-        "test_the_clones_shell_is_process_1_inside_and_another_outside",
-        "D4",
-        f"pkill -9 -f '{SLEEPER}'; while pgrep -f '{SLEEPER}'; do sleep 0.1; done; "
-        "(unshare --ipc --uts sleep 600 &) > /dev/null 2>&1; sleep 1",
-        "it is in the machine's own pid namespace",
-    ),
-    (  # Copy-up: what lies over the copy is the original again.
-        "overlay",
-        "test_copy_up",
-        "B3",
-        "cd /root/lessons/overlay && mount --bind company/code home/code",
-        "home/code says “source”, and not “apple”",
-    ),
-    (
-        "overlay",
-        "test_a_deletion_leaves_a_whiteout",
-        "B5",
-        "rm /root/lessons/overlay/home/meeting",
-        "nothing called meeting is in /root/lessons/overlay/home",
-    ),
     (
         "aufs",
         "test_copy_up",

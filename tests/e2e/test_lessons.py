@@ -104,6 +104,7 @@ def test_a_missing_rule_is_named(machine: Machine, tmp_path: Path, capfd: pytest
     assert "redis-nat failed" in shown
 
 
+@pytest.mark.thorough
 def test_checks_alone_say_what_is_missing(machine: Machine, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     machine.reset()
     assert run("redis-nat", machine, checks_only=True) == 1
@@ -186,6 +187,7 @@ SABOTAGE = {
 """Check -> commands that make untrue what it states, each with the one that makes it true again."""
 
 
+@pytest.mark.thorough
 def test_each_check_of_redis_nat_can_fail(machine: Machine, tmp_path: Path) -> None:
     machine.reset()
     do(machine, f"labkit run -d -p 6379:6379 --name redis redis && {UNTIL_IT_ANSWERS}")
@@ -205,6 +207,7 @@ def test_each_check_of_redis_nat_can_fail(machine: Machine, tmp_path: Path) -> N
     assert by_hand - set(SABOTAGE) == {"test_each_container_has_its_own_network_namespace"}
 
 
+@pytest.mark.thorough
 def test_a_container_in_the_machines_own_network_is_found_out(machine: Machine, tmp_path: Path) -> None:
     machine.reset()
     do(machine, f"labkit run -d --network host --name redis redis && {UNTIL_IT_ANSWERS}")
@@ -257,6 +260,7 @@ VARIANTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("lesson", "done", "seen"), VARIANTS)
 def test_checks_see_what_is_not_as_the_lesson_shows(
     machine: Machine, tmp_path: Path, lesson: str, done: str, seen: set[str]
@@ -272,6 +276,7 @@ def test_checks_see_what_is_not_as_the_lesson_shows(
         assert seen == failed, "a check failed that has nothing to do with it"
 
 
+@pytest.mark.thorough
 def test_a_machine_killed_in_the_middle_is_no_failed_lesson(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

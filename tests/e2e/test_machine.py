@@ -144,6 +144,7 @@ def test_reset_brings_back_files_processes_and_the_time(machine: Machine, state:
     assert seconds < 10, "3 s is the aim on an idle computer, this one may be busy"
 
 
+@pytest.mark.thorough
 def test_reset_of_a_guest_that_hangs(machine: Machine, state: Path) -> None:
     """The kernel panics and stands still."""
     transport = machine.connection().transport
@@ -158,6 +159,7 @@ def test_reset_of_a_guest_that_hangs(machine: Machine, state: Path) -> None:
     fresh.connection().close()
 
 
+@pytest.mark.thorough
 def test_a_guest_that_is_cut_off_and_boots_again_has_its_containers_back(machine: Machine, state: Path) -> None:
     """The kernel restarts at once, without a word to anybody: what was written 5 seconds ago is on the disk (ext4)."""
     run(machine, "labkit run -d --restart always -p 8099:80 --name back busybox httpd -f -p 80 -h /etc")
@@ -243,6 +245,7 @@ def test_nothing_of_the_host_listens_beyond_loopback(machine: Machine, state: Pa
     assert all(address.startswith("0100007F:") for address in listening)
 
 
+@pytest.mark.thorough
 def test_two_ups_at_once(machine: Machine, state: Path) -> None:
     machine.destroy()
     commands = [start_verb("up"), start_verb("up")]
@@ -251,6 +254,7 @@ def test_two_ups_at_once(machine: Machine, state: Path) -> None:
     assert run(new_machine(), "echo alive").strip() == "alive"
 
 
+@pytest.mark.thorough
 def test_two_machines_at_once(machine: Machine, state: Path) -> None:
     second = new_machine("second")
     second.up()
@@ -265,6 +269,7 @@ def test_two_machines_at_once(machine: Machine, state: Path) -> None:
     assert not (state / "machines" / "second").exists()
 
 
+@pytest.mark.thorough
 def test_a_mode_that_the_kernel_cannot_give_is_said(
     state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,6 +288,7 @@ def test_a_mode_that_the_kernel_cannot_give_is_said(
     new_machine("second").destroy()
 
 
+@pytest.mark.thorough
 def test_interrupted_up(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C leaves no process; a killed ``up`` may, and the next one ends it. Any can be repeated."""
     new_machine().destroy()
@@ -312,6 +318,7 @@ def test_interrupted_up(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     machine.connection().close()
 
 
+@pytest.mark.thorough
 def test_corrupt_snapshot_means_a_boot(machine: Machine, state: Path) -> None:
     """The record says that there is a snapshot, the disk has none."""
     machine.down()

@@ -21,7 +21,10 @@ from labkit.host.matrix import report, run
 from labkit.host.matrix.section import Cell
 from labkit.host.matrix.verdict import exit_status
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for left processes in /proc")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for left processes in /proc"),
+]
 
 CELL = Cell("6.1", "v2", "nft")
 MATRIX = """

@@ -16,6 +16,8 @@ from labkit.errors import LabkitError
 from labkit.host import paths
 from labkit.host.image import inputs, mmdebstrap, sources
 
+pytestmark = pytest.mark.thorough
+
 OF_A_STOCK_BOX = "systemd-sysv,openssh-server,sudo,iproute2,ca-certificates"
 
 PARAMETERS = "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1"
