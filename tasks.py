@@ -332,13 +332,15 @@ def logs(
 
 
 @task(
-    only="one stage: lint, unit, guest, e2e or matrix",
+    all="everything there is: more machines, more kernels, Vagrant, every moment of a kill",
+    only="one stage: lint, unit, guest, machine, e2e or matrix",
     keyword="pytest's -k expression",
     machine=MACHINE,
     provider=PROVIDER,
 )
 def test(
     context: Context,
+    all: bool = False,  # noqa: A002  (it is the option's name)
     only: str | None = None,
     keyword: str | None = None,
     machine: str | None = None,
@@ -346,14 +348,16 @@ def test(
 ) -> int:
     """Run all the tests that can run here, and say which cannot.
 
-    The tests boot a machine of their own; yours is not touched.
+    The tests boot a machine of their own; yours is not touched. Without --all it is what a change must pass.
 
         invoke test
         invoke test --only unit
+        invoke test --all
+        invoke test --all --only matrix
     """
     from labkit.host import testing
 
-    return testing.run_tests(only=only, keyword=keyword, machine=machine, provider=provider)
+    return testing.run_tests(only, keyword, machine, provider, everything=all)
 
 
 @task()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from labkit import log
 from labkit.errors import ConflictError, UsageError
-from labkit.host import box, config, ownstate, paths, testing
+from labkit.host import box, config, ownstate, paths, teststages
 from labkit.host.machines import open_machine
 
 STATE = ("machines", "vagrant", "reports", "tests", "matrix", "locks", "tests.lock", "matrix.lock")
@@ -71,7 +71,7 @@ def _destroy_machines() -> None:
         open_machine(lab.machines.get(name) or config.MachineConfig(name)).destroy()
     if (paths.state_dir() / "tests").exists():
         # The tests' own machines: of a run that was killed they may still be there. ConflictError while one goes on.
-        with testing.machine_of_the_tests():
+        with teststages.machine_of_the_tests():
             pass
     if (paths.state_dir() / "matrix").exists():
         with ownstate.machines_in(paths.state_dir() / "matrix", "the matrix"):

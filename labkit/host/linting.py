@@ -23,7 +23,7 @@ LONGEST_SECONDS = 900.0
 
 TOOLS = {
     "lint": ("ruff", "mypy", "importlinter"),
-    "test": ("ruff", "mypy", "importlinter", "hypothesis", "pytest_timeout"),
+    "test": ("ruff", "mypy", "importlinter", "hypothesis", "pytest_timeout", "xdist"),
 }
 """Modules of the extra ``dev``, which an installation for the lessons alone does not have, by the task that needs them.
 """

@@ -15,6 +15,7 @@ What it shares with the computer is the kernel: its modules, its settings beyond
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -27,7 +28,9 @@ OWN_DIRECTORIES = ("/var/lib/labkit", "/run/labkit", "/run/labkit-seccomp", "/ru
 """Where labkit and ``ip netns`` keep their state: a tmpfs each."""
 
 GROUP = "labkit-tests-"
-"""And the process id of the run: the name of its control group in every hierarchy."""
+"""And the process id of the run, and a number in it: the name of its control group in every hierarchy."""
+
+_numbers = itertools.count(1)
 
 LEAF = "tests"
 """In the unified hierarchy a group with processes gives its children no controllers (cgroups(7), "no internal
@@ -94,6 +97,7 @@ class TestHost:
         self._made: list[Path] = []
         self._groups: list[Path] = []
         self._leaves: list[Path] = []
+        self._name = f"{GROUP}{os.getpid()}-{next(_numbers)}"
 
     def __enter__(self) -> TestHost:
         try:
@@ -110,7 +114,7 @@ class TestHost:
         return self
 
     def _make_group(self, kind: str, place: Path) -> None:
-        group = place / f"{GROUP}{os.getpid()}"
+        group = place / self._name
         group.mkdir(exist_ok=True)
         self._groups.append(group)
         if kind == "cgroup2":
@@ -163,7 +167,7 @@ def hierarchies(mountinfo: str) -> Iterator[tuple[str, Path]]:
 def remove_left_behind(place: Path) -> None:
     """Groups of test hosts whose run is over, which was killed then."""
     for group in place.glob(f"{GROUP}*"):
-        number = group.name.removeprefix(GROUP)
+        number = group.name.removeprefix(GROUP).partition("-")[0]
         if number.isdigit() and not Path(f"/proc/{number}").exists():
             remove_group(group)
 

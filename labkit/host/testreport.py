@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Console
@@ -105,6 +105,23 @@ def exit_status(outcomes: Iterable[Outcome]) -> int:
 def headline(title: str) -> None:
     """Announce a stage, on standard error as all progress."""
     Console(file=sys.stderr).rule(f"[bold]{title}", align="left")
+
+
+def closing_line(outcome: Outcome) -> None:
+    """How a stage ended and how long it took, as soon as that is known; pytest has named its slowest tests above."""
+    counts = f"{outcome.passed} passed, {outcome.failed} failed, {sum(outcome.skipped.values())} skipped"
+    line = f"{outcome.title}: {outcome.verdict} after {outcome.seconds:.1f} s ({counts})"
+    Console(file=sys.stderr).print(line, style=_COLOURS[outcome.verdict], markup=False, highlight=False)
+
+
+def show_other_tier(left_out: Sequence[tuple[str, str]], record: Mapping[str, Mapping[str, Any]]) -> None:
+    """What ``--all`` would add to each stage (its title, and what), and what is known of its last run here."""
+    console = Console(soft_wrap=True)
+    console.print("What `invoke test --all` adds, and when it last ran here:", markup=False)
+    for title, more in left_out:
+        known = record.get(title)
+        last = f"{known.get('verdict')} {known.get('when')} at {known.get('commit')}" if known else "never"
+        console.print(f"{title}: {more} ({last})", markup=False, highlight=False)
 
 
 def show(outcomes: Sequence[Outcome]) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import ConflictError, InfrastructureError, MissingToolError, UsageError
-from labkit.host import config, testing, testreport
+from labkit.host import config, testing, testrecord, testreport, testrun, teststages
 from labkit.host.matrix.verdict import Result, infrastructure
-from labkit.host.testing import Options, Stage
 from labkit.host.testreport import Counts, Outcome
+from labkit.host.teststages import Options, Stage
 
 REPORT = b"""<?xml version="1.0" encoding="utf-8"?>
 <testsuites><testsuite name="pytest" errors="1" failures="1" skipped="3" tests="6">
@@ -82,10 +82,10 @@ def test_the_matrix_is_a_row_in_which_a_lesson_in_a_cell_is_a_test() -> None:
 
 
 def test_the_cell_of_the_end_to_end_tests_is_played_once() -> None:
-    with testing.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         all_of_ci = set(config.load().matrix.ci)
-        alone = testing._cells_for_ci(Options(stack, only="matrix"))
-        after_the_others = testing._cells_for_ci(Options(stack))
+        alone = teststages._cells_for_ci(Options(stack, only="matrix"))
+        after_the_others = teststages._cells_for_ci(Options(stack))
     assert set(alone) == all_of_ci
     assert all_of_ci - set(after_the_others) == {config.load().matrix.cell("6.1,v2,nft")}
 
@@ -93,7 +93,7 @@ def test_the_cell_of_the_end_to_end_tests_is_played_once() -> None:
 def test_a_stage_that_is_not_there_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="'units'") as caught:
         testing.run_tests(only="units")
-    assert "lint, unit, guest, e2e, matrix" in caught.value.hint
+    assert "lint, unit, guest, machine, e2e, matrix" in caught.value.hint
 
 
 def stages(monkeypatch: pytest.MonkeyPatch, **functions: object) -> list[str]:
@@ -151,14 +151,15 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with one directory of tests, ``tests/unit``."""
     (tmp_path / "tests/unit").mkdir(parents=True)
     (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n", encoding="utf-8")
-    monkeypatch.setattr(testing.paths, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(testrun.paths, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(testrun, "spread", list)  # one test needs one process
     return tmp_path
 
 
 def run_real_pytest(checkout: Path, content: str, keyword: str | None = None) -> Outcome:
     (checkout / "tests/unit/test_it.py").write_text(content, encoding="utf-8")
-    with testing.ExitStack() as stack:
-        return testing._unit(Stage("unit", "unit tests", testing._unit, 60.0), Options(stack, keyword))
+    with contextlib.ExitStack() as stack:
+        return teststages._unit(Stage("unit", "unit tests", teststages._unit, 60.0), Options(stack, keyword))
 
 
 def test_a_real_pytest_run_is_counted(checkout: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -181,7 +182,7 @@ def test_no_test_at_all_is_a_failure_but_not_with_a_keyword(checkout: Path) -> N
 
 
 def test_a_run_that_does_not_end_is_ended(checkout: Path) -> None:
-    assert testing._run_to_its_end([sys.executable, "-c", "import time; time.sleep(60)"], 0.3) == -1
+    assert testrun.run_to_its_end([sys.executable, "-c", "import time; time.sleep(60)"], 0.3) == -1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process at once")
@@ -207,25 +208,82 @@ def test_a_run_that_is_told_to_end_lets_pytest_put_its_things_away(checkout: Pat
 
 def test_the_tests_have_a_machine_of_their_own_and_one_run_at_a_time(own_state: Path) -> None:
     before = os.environ["LABKIT_STATE"]
-    with testing.machine_of_the_tests():
+    with teststages.machine_of_the_tests():
         assert Path(os.environ["LABKIT_STATE"]) == Path(before) / "tests"
         os.environ["LABKIT_STATE"] = before  # as a second process sees it
-        with pytest.raises(ConflictError), testing.machine_of_the_tests():
+        with pytest.raises(ConflictError), teststages.machine_of_the_tests():
             pass
     assert os.environ["LABKIT_STATE"] == before
 
 
 @pytest.mark.parametrize(
-    ("passed", "only", "all_of_them"), [(True, None, False), (True, "guest", True), (False, None, True)]
+    ("everything", "marks"),
+    [(False, ["-m", "machine and not thorough"]), (True, [])],
 )
-def test_the_machine_runs_what_a_test_host_has_not(passed: bool, only: str | None, all_of_them: bool) -> None:
+def test_the_machine_runs_what_only_it_can_show_and_everything_with_all(everything: bool, marks: list[str]) -> None:
     with contextlib.ExitStack() as stack:
-        options = testing.Options(stack, only=only, ran_in_test_host=passed)
-        assert ("not anywhere" in testing._arguments_in_machine(options)) is not all_of_them
+        options = Options(stack, everything=everything)
+        assert options.arguments(teststages.IN_MACHINE)[3:] == marks
+
+
+def test_what_a_computer_without_test_host_cannot_show_there_the_machine_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen: list[list[str]] = []
+
+    def run(stage: Stage, options: Options, name: str | None, provider: str | None, words: list[str]) -> Outcome:
+        chosen.append(words[-2:])
+        return Outcome(stage.title, "passed", passed=1)
+
+    monkeypatch.setattr(teststages.testhost, "why_not", lambda: "not root")
+    monkeypatch.setattr(teststages, "_run_in_machine", run)
+    with contextlib.ExitStack() as stack:
+        options = Options(stack)
+        for stage in (
+            each for each in teststages.STAGES if each.title in ("guest tests, test host", "guest tests, machine")
+        ):
+            stage.run(stage, options)
+    assert chosen == [["-m", "not thorough"]]
+
+
+def test_each_test_belongs_to_one_place() -> None:
+    """The daily expressions do not overlap, and together with what --all adds they are everything."""
+    for marks in ({"machine"}, {"thorough"}, set(), {"machine", "thorough"}):
+        words = {name: name in marks for name in ("machine", "thorough")}
+        here, there = (eval(each, {}, words) for each in (teststages.IN_TEST_HOST, teststages.IN_MACHINE))
+        assert [here, there].count(True) == (0 if "thorough" in marks else 1)
+
+
+def test_what_all_adds_is_said_with_its_last_run(
+    own_state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    passed = Outcome("unit", "passed", passed=3)
+    stages(monkeypatch, unit=passed)
+    more = tuple(Stage(each.group, each.title, each.run, more="other kernels") for each in testing.STAGES)
+    monkeypatch.setattr(testing, "STAGES", more)
+    assert testing.run_tests() == 0
+    assert "unit: other kernels (never)" in capsys.readouterr().out
+    assert testrecord.read() == {}, "the daily tier is not recorded"
+    assert testing.run_tests(everything=True) == 0
+    assert "other kernels" not in capsys.readouterr().out
+    assert testrecord.read()["unit"]["passed"] == 3
+    testing.run_tests()
+    assert "unit: other kernels (passed 20" in capsys.readouterr().out
+
+
+def test_a_record_that_cannot_be_read_is_none(own_state: Path) -> None:
+    own_state.mkdir(parents=True, exist_ok=True)
+    (own_state / "tests.json").write_text("[1", encoding="utf-8")
+    assert testrecord.read() == {}
+
+
+def test_a_stage_of_the_other_tier_is_refused_with_the_command_that_runs_it() -> None:
+    with pytest.raises(UsageError, match="belongs to `invoke test --all`"):
+        testing.run_tests(only="matrix")
 
 
 def test_end_to_end_tests_are_left_out_when_the_machine_cannot_come_up() -> None:
-    with testing.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         options = Options(stack, machine_is_down="no QEMU")
-        outcome = testing._e2e(Stage("e2e", "end-to-end tests", testing._e2e), options)
+        outcome = teststages._e2e(Stage("e2e", "end-to-end tests", teststages._e2e), options)
     assert (outcome.verdict, outcome.why) == ("not run", "the machine cannot be brought up: no QEMU")
