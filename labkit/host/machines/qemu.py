@@ -24,7 +24,7 @@ from labkit.host import consolelog, guestimage, kernels, paths
 from labkit.host.config import MachineConfig
 from labkit.host.guestimage import GuestImage
 from labkit.host.kernels import Kernel
-from labkit.host.machines import accelerator, choices, common, qemuprogram, qemurun, qmp
+from labkit.host.machines import accelerator, choices, common, qemuprogram, qemurun, qmp, warmup
 from labkit.host.machines.base import Status
 from labkit.host.machines.qemuprogram import CONSOLE, DISK, OUTPUT, Qemu
 from labkit.host.machines.qemurun import Run
@@ -184,6 +184,8 @@ class QemuMachine:
 
     def _boot(self, wanted: _Wanted) -> None:
         """A fresh disk, a boot, a deploy, a snapshot."""
+        from labkit.host.deploy import execute
+
         self._make_disk(wanted)
         with log.step(f"Booting the machine {self.name}") as step:
             step.note(f"accelerator {wanted.accelerator}, kernel {wanted.kernel.release}")
@@ -191,6 +193,7 @@ class QemuMachine:
             self._wait_for_ssh(run)
             choices.check(self._connect(run), self._config, wanted.kernel.release)
         self._deploy()
+        warmup.warm_up(lambda command: execute(self.connection(), command))
         with log.step("Saving the snapshot"):
             # The session must not be in the snapshot: after loading, the guest would wait for its other end for ever.
             self._disconnect()

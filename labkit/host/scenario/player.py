@@ -206,17 +206,23 @@ def directory(scenario: Scenario) -> str:
 
 
 def _archive(source: Path) -> bytes:
-    """The lesson's own files as a tar: what lies beside README.md and the checks."""
+    """The lesson's own files as a tar: what lies beside README.md and the checks. Empty where there are none."""
     memory = io.BytesIO()
+    own = [path for path in sorted(source.iterdir()) if _is_the_lessons_own(path)]
+    if not own:
+        return b""
     with tarfile.open(fileobj=memory, mode="w") as tar:
-        for path in sorted(source.iterdir()):
-            if path.is_file() and path.name != "README.md" and path.suffix not in {".py", ".pyc"}:
-                member = tarfile.TarInfo(path.name)
-                # Line endings as the machine needs them, should the checkout have been made on Windows.
-                content = path.read_bytes().replace(b"\r\n", b"\n")
-                member.size, member.mode, member.mtime = len(content), 0o644, int(path.stat().st_mtime)
-                tar.addfile(member, io.BytesIO(content))
+        for path in own:
+            member = tarfile.TarInfo(path.name)
+            # Line endings as the machine needs them, should the checkout have been made on Windows.
+            content = path.read_bytes().replace(b"\r\n", b"\n")
+            member.size, member.mode, member.mtime = len(content), 0o644, int(path.stat().st_mtime)
+            tar.addfile(member, io.BytesIO(content))
     return memory.getvalue()
+
+
+def _is_the_lessons_own(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith("README") and path.suffix not in {".py", ".pyc"}
 
 
 def last_words(machine: Machine) -> list[str]:

@@ -111,13 +111,16 @@ class Shell:
         return value
 
     def enter(self, directory: str, archive: bytes, *, keep: bool = False) -> None:
-        """Make ``directory``, unpack ``archive`` (a tar file; small) in it, and stay there.
+        """Make ``directory``, unpack ``archive`` (a tar file; small; maybe empty) in it, and stay there.
 
         With ``keep``, a file that is there already stays as it is; else the archive's takes its place.
         """
-        place, text = shlex.quote(directory), base64.b64encode(archive).decode("ascii")
-        tar = f"tar -xf - --no-same-owner{' --skip-old-files' if keep else ''}"
-        made = self.run(f"mkdir -p {place} && cd {place} && base64 -d <<'END' | {tar}\n{text}\nEND")
+        place, unpack = shlex.quote(directory), ""
+        if archive:
+            text = base64.b64encode(archive).decode("ascii")
+            tar = f"tar -xf - --no-same-owner{' --skip-old-files' if keep else ''}"
+            unpack = f" && base64 -d <<'END' | {tar}\n{text}\nEND"
+        made = self.run(f"mkdir -p {place} && cd {place}{unpack}")
         if made.exit_status != 0:
             raise InfrastructureError(
                 f"The lesson's files cannot be put into {directory} of the machine: {made.output.strip()}",
