@@ -36,6 +36,10 @@ def _refuse(value: object) -> object:
 if _json:
     _scan = _json.make_scanner(_Context())  # type: ignore[arg-type]
     _encode = _json.make_encoder(None, _refuse, _json.encode_basestring_ascii, None, ": ", ", ", False, False, True)
+    _encode_bare = _json.make_encoder(None, _refuse, _json.encode_basestring, None, ":", ",", False, False, True)
+
+#: What Go's encoder escapes for those who put JSON into a web page.
+_GO_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
 def loads(text: str | bytes) -> Any:
@@ -61,3 +65,17 @@ def dumps(value: Any) -> str:
     import json  # local, as above
 
     return json.dumps(value)
+
+
+def as_go(value: Any, indent: str = "") -> str:
+    """As Go's encoding/json spells it, character for character: what runc's readers, scripts with grep among them,
+    know. On one line without a blank, or with ``indent`` for each level. Bytes that are no UTF-8 become U+FFFD.
+    """
+    if _json and not indent and isinstance(value, (dict, list, tuple)):
+        text = "".join(_encode_bare(value, 0))
+    else:
+        import json  # local, as above
+
+        separators = (",", ": ") if indent else (",", ":")
+        text = json.dumps(value, ensure_ascii=False, indent=indent or None, separators=separators)
+    return text.translate(_GO_ESCAPES).encode("utf-8", "surrogatepass").decode("utf-8", "replace")

@@ -101,8 +101,11 @@ _SWITCHES = (
 
 
 def _cpuset(place: str) -> dict[str, Any]:
-    found: dict[str, Any] = {name: _number(place, f"cpuset.{name}") for name in _SWITCHES}
-    for name in ("cpus", "mems"):
+    found: dict[str, Any] = {}
+    for name in ("cpus", *_SWITCHES[:1], "mems", *_SWITCHES[1:]):  # runc's order
+        if name in _SWITCHES:
+            found[name] = _number(place, f"cpuset.{name}")
+            continue
         # v2's own file is empty where nothing was asked for; what holds then is the effective list.
         words = _text(place, f"cpuset.{name}").strip() or _text(place, f"cpuset.{name}.effective").strip()
         numbers: list[int] = []

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 
-from labkit import jsontext
+from labkit import jsontext, log
 from labkit.errors import LabkitError
 from labkit.oci.spec.hooks import Hook
+from labkit.quoting import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ class HookError(LabkitError):
 def run(kind: str, hooks: list[Hook], state: State) -> None:
     """Run them one after the other. HookError at the first that fails: the rest is not run."""
     for number, hook in enumerate(hooks):
-        _run_one(f"{kind} hook #{number}", hook, jsontext.dumps(state).encode())
+        _run_one(f"{kind} hook #{number}", hook, jsontext.as_go(state).encode())
 
 
 def run_all(kind: str, hooks: list[Hook], state: State) -> list[str]:
@@ -34,7 +36,7 @@ def run_all(kind: str, hooks: list[Hook], state: State) -> list[str]:
     failures = []
     for number, hook in enumerate(hooks):
         try:
-            _run_one(f"{kind} hook #{number}", hook, jsontext.dumps(state).encode())
+            _run_one(f"{kind} hook #{number}", hook, jsontext.as_go(state).encode())
         except HookError as error:
             failures.append(error.message)
     return failures
@@ -42,6 +44,7 @@ def run_all(kind: str, hooks: list[Hook], state: State) -> list[str]:
 
 def _run_one(name: str, hook: Hook, text: bytes) -> None:
     environment = dict(os.fsencode(entry).partition(b"=")[::2] for entry in hook.env) if hook.env else None
+    began = time.monotonic()
     try:
         # A session of its own, so that all that it started can be ended with it when its time is over.
         program = subprocess.Popen(
@@ -63,6 +66,8 @@ def _run_one(name: str, hook: Hook, text: bytes) -> None:
     except BaseException:
         _end(program)
         raise
+    words = " ".join(quote(word) for word in hook.args or [hook.path])
+    log.emit("operation", where="host", command=f"{words}  # the {name}", seconds=time.monotonic() - began)
     if program.returncode:
         said = output.decode(errors="replace").strip()
         raise HookError(f"error running {name}: exit status {program.returncode}, {_quoted(said)}")

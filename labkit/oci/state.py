@@ -107,7 +107,8 @@ class Container(Value):
         """The object that the specification asks for (runtime.md, "State"), as hooks get it on standard input."""
         status = status or self.status()
         state: dict[str, Any] = {"ociVersion": OCI_VERSION, "id": self.id, "status": status}
-        state["pid"] = 0 if status == "stopped" else self.pid
+        if status != "stopped":
+            state["pid"] = self.pid
         state["bundle"] = self.bundle
         if self.annotations:
             state["annotations"] = self.annotations

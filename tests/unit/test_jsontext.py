@@ -70,3 +70,22 @@ def test_what_is_cut_short_is_a_value_error_where_json_was_never_imported() -> N
     program = "import sys; from labkit import jsontext\ntry: jsontext.loads('{')\nexcept ValueError: sys.exit(7)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 7, done.stderr
+
+
+@given(DOCUMENTS)
+def test_gos_spelling_is_the_same_document(document: object) -> None:
+    wanted = json.loads(json.dumps(document).encode())  # with the names as strings
+    for indent in ("", "\t"):
+        text = jsontext.as_go(document, indent)
+        assert not set("<>&\u2028\u2029") & set(text)
+        if "\\ud" not in json.dumps(document):  # half of a pair has no bytes
+            assert json.loads(text) == wanted
+
+
+def test_gos_spelling_letter_by_letter() -> None:
+    document = {"name": 'ä<b>&"\udcff', "list": [1, -2, True, None], "none": {}, "empty": []}
+    assert jsontext.as_go(document) == (
+        '{"name":"ä\\u003cb\\u003e\\u0026\\"\ufffd\ufffd\ufffd","list":[1,-2,true,null],"none":{},"empty":[]}'
+    )
+    assert jsontext.as_go({"a": [1]}, "  ") == '{\n  "a": [\n    1\n  ]\n}'
+    assert jsontext.as_go(None) == "null"

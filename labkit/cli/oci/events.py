@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 from labkit.cgroups import oom, statistics
 from labkit.cgroups.detect import here
+from labkit.cli.oci import answer
 from labkit.cli.options import Command, Option
 from labkit.errors import ConflictError, NotFoundError, UsageError
 from labkit.oci import state
@@ -14,6 +14,7 @@ from labkit.oci import state
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from labkit.cli.oci.main import Call
     from labkit.oci.state import Container
@@ -63,9 +64,39 @@ def _killed_for_memory(container: Container) -> Iterator[int]:
             yield 0
 
 
-def _print(container: Container, kind: str, data: object = None) -> None:
-    event = {"type": kind, "id": container.id}
-    print(json.dumps(event if data is None else {**event, "data": data}), flush=True)
+def _print(container: Container, kind: str, data: dict[str, Any] | None = None) -> None:
+    event: dict[str, Any] = {"type": kind, "id": container.id}
+    answer.show(event if data is None else {**event, "data": spelt(data)})
+
+
+#: What runc writes even where it is 0; everything else that is 0 or empty it leaves out (its types/events.go).
+_ALWAYS = frozenset(("kernel", "user", "limit", "failcnt"))
+
+
+def spelt(data: dict[str, Any]) -> dict[str, Any]:
+    """What a group has used (cgroups/statistics.py) in runc's order, and without what is 0; it counts neither caches of
+    the processor's nor the network, and says so.
+    """
+    lists = {name: value for name, value in data["cpuset"].items() if value or name not in ("cpus", "mems")}
+    memory = {**data["memory"], "raw": {}}
+    return {
+        "cpu": _without_zeros(data["cpu"]),
+        "cpuset": lists,
+        "memory": {**_without_zeros(memory), "raw": dict(sorted(data["memory"]["raw"].items()))},
+        **{name: _without_zeros(data[name]) for name in ("pids", "blkio")},
+        "hugetlb": {size: _without_zeros(data["hugetlb"][size]) for size in sorted(data["hugetlb"])},
+        "intel_rdt": {},
+        "network_interfaces": None,
+    }
+
+
+def _without_zeros(found: Any) -> Any:
+    if isinstance(found, list):
+        return [_without_zeros(item) for item in found]
+    if not isinstance(found, dict):
+        return found
+    kept = {name: value for name, value in found.items() if name in _ALWAYS or value not in (0, "", [])}
+    return {name: _without_zeros(value) for name, value in kept.items()}
 
 
 def seconds(text: str) -> float:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from labkit import __version__
+from labkit.cli.oci import answer
 from labkit.cli.options import Command
 from labkit.kernel import capabilities, mountoptions, namespaces
 from labkit.oci.spec import hooks, seccomp
@@ -21,7 +20,7 @@ COMMAND = Command("", least=0, most=0, examples=("features",))
 
 def main(call: Call) -> int:
     """Print it."""
-    print(json.dumps(document(), indent=4))
+    answer.show(document(), "    ")
     return 0
 
 

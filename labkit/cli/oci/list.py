@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 
+from labkit.cli.oci import answer
 from labkit.cli.options import Command, Option
 from labkit.errors import UsageError
 from labkit.oci import state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from labkit.cli.oci.main import Call
     from labkit.oci.state import Container
 
@@ -36,23 +35,16 @@ def main(call: Call) -> int:
         for container in containers:
             print(container.id)
         return 0
-    entries = [_entry(container) for container in containers]
+    entries = [answer.described(container, _owner(container)) for container in containers]
     if call.options.format == "json":
-        import json  # local: a table does without
-
-        print(json.dumps(entries))
+        answer.show(entries or None)  # Go's word for a list that nothing was ever put into
         return 0
     columns = ("id", "pid", "status", "bundle", "created", "owner")
     rows = [[name.upper() for name in columns], *([str(entry[name]) for name in columns] for entry in entries)]
-    widths = [max(12, *(len(row[column]) + 2 for row in rows)) for column in range(6)]
+    widths = [max(12, *(len(row[column]) + 3 for row in rows)) for column in range(6)]
     for row in rows:
         print("".join(f"{word:<{width}}" for word, width in zip(row, widths)).rstrip())
     return 0
-
-
-def _entry(container: Container) -> dict[str, Any]:
-    entry = container.oci_state()
-    return {**entry, "rootfs": container.rootfs, "created": container.created, "owner": _owner(container)}
 
 
 def _owner(container: Container) -> str:

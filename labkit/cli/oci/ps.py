@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
+from labkit.cli.oci import answer
 from labkit.cli.options import Command, Option
 from labkit.errors import KernelError, UsageError
 from labkit.oci import state
@@ -28,9 +29,7 @@ def main(call: Call) -> int:
     container = state.load(call.root, call.arguments[0])
     pids = container.pids()
     if call.options.format == "json":
-        import json  # local: a table does without
-
-        print(json.dumps(pids))
+        answer.show(pids or None)  # as in a list of no containers
         return 0
     for line in rows(listed(call.arguments[1:] or ["-ef"]), set(pids)):
         print(line)

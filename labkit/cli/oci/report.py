@@ -9,6 +9,7 @@ import os
 import sys
 import time
 
+from labkit import jsontext
 from labkit.basics import suppress
 from labkit.errors import UsageError, one_line
 
@@ -50,21 +51,33 @@ class Report:
     def _write(self, level: str, message: str) -> None:
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         if self.form == "json":
-            import json  # local: the text form does without
-
-            line = json.dumps({"level": level, "msg": message, "time": when}, separators=(",", ":"))
+            line = jsontext.as_go({"level": level, "msg": message, "time": when})
         else:
-            quoted = message.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-            line = f'time="{when}" level={level} msg="{quoted}"'
+            line = f'time="{when}" level={level} msg={_quoted(message)}'
         if not self.path:
             _to_standard_error(f"{line}\n")
             return
         with suppress(OSError):
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
-                os.write(descriptor, f"{line}\n".encode())
+                os.write(descriptor, f"{line}\n".encode("utf-8", "surrogateescape"))
             finally:
                 os.close(descriptor)
+
+
+#: A value of these alone stands as it is (logrus, the library that writes runc's log).
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/@^+")
+
+
+def _quoted(message: str) -> str:
+    if _PLAIN.issuperset(message):
+        return message
+    escaped = message.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(_escaped(character) for character in escaped) + '"'
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
 def _to_standard_error(text: str) -> None:

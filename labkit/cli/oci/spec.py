@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 
+from labkit import jsontext
+from labkit.cgroups.detect import here
 from labkit.cli.options import Command, Option
 from labkit.errors import ConflictError, KernelError
 from labkit.oci.state import OCI_VERSION
@@ -36,8 +37,7 @@ def main(call: Call) -> int:
     path = os.path.join(call.options.bundle or ".", "config.json")
     try:
         with open(path, "x", encoding="utf-8") as file:
-            json.dump(document(call.options.rootless), file, indent="\t")
-            file.write("\n")
+            file.write(jsontext.as_go(document(call.options.rootless), "\t") + "\n")
     except FileExistsError:
         raise ConflictError(f"File {path} exists. Remove it first", "labkit-oci overwrites no config.json") from None
     except OSError as error:
@@ -50,16 +50,18 @@ def document(rootless: bool = False) -> dict[str, Any]:
     from labkit.oci import defaults
 
     mounts = defaults.mounts()
-    kinds = ["pid", "network", "ipc", "uts", "mount", "cgroup"]
+    kinds = ["pid", "network", "ipc", "uts", "mount"]
     linux: dict[str, Any] = {"resources": {"devices": [{"allow": False, "access": "rwm"}]}}
     if rootless:
-        kinds = ["pid", "ipc", "uts", "mount", "cgroup", "user"]
+        kinds = ["pid", "ipc", "uts", "mount", "user"]
         users, groups = os.geteuid(), os.getegid()
         linux = {
             "uidMappings": [{"containerID": 0, "hostID": users, "size": 1}],
             "gidMappings": [{"containerID": 0, "hostID": groups, "size": 1}],
         }
         mounts = [_rootless(mount) for mount in mounts]
+    # runc asks for one on v2 only, where it keeps the groups of others out of sight; v1's trees show them anyway.
+    kinds += ["cgroup"] if here().mode == "v2" else []
     linux["namespaces"] = [{"type": kind} for kind in kinds]
     linux["maskedPaths"] = [f"/proc/{name}" for name in _MASKED] + ["/sys/firmware"]
     linux["readonlyPaths"] = defaults.READONLY_PATHS

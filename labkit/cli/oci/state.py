@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+from labkit.cli.oci import answer
 from labkit.cli.options import Command
 from labkit.oci import state
 
@@ -16,8 +15,5 @@ COMMAND = Command("CONTAINER", examples=("state redis",))
 
 def main(call: Call) -> int:
     """Print it."""
-    container = state.load(call.root, call.arguments[0])
-    shown = container.oci_state()
-    shown |= {"rootfs": container.rootfs, "created": container.created, "owner": ""}
-    print(json.dumps(shown, indent=2))
+    answer.show(answer.described(state.load(call.root, call.arguments[0]), ""), "  ")
     return 0
