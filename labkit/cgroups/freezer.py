@@ -10,12 +10,17 @@ import os
 import time
 
 from labkit import textfile
+from labkit.basics import TYPE_CHECKING, contextmanager, suppress
 from labkit.cgroups import v1, v2
 from labkit.cgroups.detect import Hierarchies
 from labkit.errors import KernelError
 from labkit.operations import Operation
 from labkit.operations.files import write_kernel_file
+from labkit.operations.journal import perform
 from labkit.quoting import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Seconds for all processes of a group to stop; one that waits for a device may take its time.
 _PATIENCE = 10.0
@@ -90,4 +95,42 @@ def is_frozen(path: str, hierarchies: Hierarchies) -> bool:
 def thaw(path: str, hierarchies: Hierarchies) -> None:
     """Let it go on, if it is frozen."""
     if is_frozen(path, hierarchies):
-        operation(path, hierarchies, False).do()
+        perform(operation(path, hierarchies, False), "host")
+
+
+@contextmanager
+def let_go(pids: list[int], hierarchies: Hierarchies) -> Iterator[None]:
+    """On v1, where nothing dies that is frozen: whatever freezes one of these processes is thawed meanwhile, also a
+    group that is not ours. (v2's frozen processes die.)
+    """
+    freezing = [Freeze(f"{place}/freezer.state", False) for place in _freezing(pids, hierarchies)]
+    try:
+        for operation_ in freezing:
+            with suppress(KernelError, FileNotFoundError):
+                perform(operation_, "host")
+        yield
+    finally:
+        for operation_ in freezing:
+            with suppress(KernelError, FileNotFoundError):
+                operation_.undo()
+
+
+def _freezing(pids: list[int], hierarchies: Hierarchies) -> list[str]:
+    """The directories of those groups that were told to freeze, and hold one of these or a group that does; the
+    uppermost first, since below a frozen one nothing thaws (freezer-subsystem.rst).
+    """
+    found: set[str] = set()
+    top = hierarchies.v1.get("freezer", "")
+    for pid in pids if top else []:
+        try:
+            lines = textfile.read(f"/proc/{pid}/cgroup").splitlines()
+        except OSError:  # it has ended
+            continue
+        path = next((line.split(":", 2)[2] for line in lines if ":freezer:" in line), "/")
+        while path != "/" and "/../" not in path:  # that would be outside of our cgroup namespace
+            place = f"{top}{path}"
+            with suppress(OSError):
+                if textfile.read(f"{place}/freezer.self_freezing").strip() == "1":
+                    found.add(place)
+            path = os.path.dirname(path)
+    return sorted(found)

@@ -58,11 +58,22 @@ def wait_for_end(pid: int, started: int, seconds: float) -> bool:
 
 def in_pid_namespace_of(pid: int) -> list[int]:
     """The processes whose pid namespace is that process's, as far as we may look (pid_namespaces(7)); itself is one."""
+    return in_pid_namespace(pid_namespace_of(pid))
+
+
+def pid_namespace_of(pid: int) -> str:
+    """Its name, as ``pid:[4026531836]``; empty where the process has ended, or is another user's."""
     try:
-        wanted = os.readlink(f"/proc/{pid}/ns/pid")
+        return os.readlink(f"/proc/{pid}/ns/pid")
     except OSError:
-        return []
-    found = []
+        return ""
+
+
+def in_pid_namespace(wanted: str) -> list[int]:
+    """The processes in the pid namespace of that name, as far as we may look; none for an empty one."""
+    found: list[int] = []
+    if not wanted:
+        return found
     for name in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError):  # it has ended, or is another user's
             if os.readlink(f"/proc/{name}/ns/pid") == wanted:

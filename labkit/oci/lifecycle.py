@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from labkit import log
 from labkit.basics import suppress
 from labkit.cgroups import freezer, group, placement
 from labkit.cgroups.detect import here
@@ -18,6 +19,7 @@ from labkit.oci import launch, plan, spec, state
 from labkit.oci.launch import Created, Extras
 from labkit.oci.state import Container
 from labkit.operations.journal import Journal, perform
+from labkit.quoting import quote
 from labkit.value import Value
 
 TYPE_CHECKING = False
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
 
     from labkit.oci.spec import Spec
 
-#: Seconds for a process to end after SIGKILL, on a slow machine.
+#: Seconds for a process to end after SIGKILL, on a slow machine; and before we look for what keeps it from that.
 _PATIENCE = 10.0
+_AT_ONCE = 1.0
 
 
 class Request(Value):
@@ -209,11 +212,18 @@ def kill(container: Container, number: int, everyone: bool = False) -> None:
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
+        _tell_kill(number, pids)
     else:
         process.kill(container.pid, container.started, number)
+        _tell_kill(number, [container.pid])
     if number == signal.SIGKILL and container.cgroups_path:
         with suppress(LabkitError, FileNotFoundError):
             freezer.thaw(container.cgroups_path, here())
+
+
+def _tell_kill(number: int, pids: list[int]) -> None:
+    if pids and log.is_heard():
+        log.emit("operation", where="host", command=f"kill -{number} {' '.join(map(str, pids))}", seconds=0.0)
 
 
 def delete(root: str, container_id: str, force: bool, warn: Callable[[str], None]) -> None:
@@ -247,19 +257,30 @@ def _take_back(container: Container, warn: Callable[[str], None] = lambda messag
     Journal(container.journal).undo()
     _run_poststop(container, warn)
     state.forget(container)
+    log.emit("operation", where="host", command=f"rm -r {quote(container.directory)}", seconds=0.0)
 
 
 def _end(container: Container) -> None:
+    inside = process.pid_namespace_of(container.pid) if container.own_pids and container.is_alive() else ""
     if container.is_alive():
         process.kill(container.pid, container.started, signal.SIGKILL)
+        _tell_kill(signal.SIGKILL, [container.pid])
     if not container.pid:
         return
     if container.cgroups_path and container.own_pids:
         with suppress(LabkitError, FileNotFoundError):
             freezer.thaw(container.cgroups_path, here())  # v1: what is frozen does not die
     elif container.cgroups_path:
-        group.kill(container.cgroups_path, here(), _PATIENCE)
-    if not process.wait_for_end(container.pid, container.started, _PATIENCE):
+        group.kill(container.cgroups_path, here(), _AT_ONCE)
+    if process.wait_for_end(container.pid, container.started, _AT_ONCE) and (
+        container.own_pids or not container.pids()
+    ):
+        return
+    with freezer.let_go(process.in_pid_namespace(inside) or container.pids(), here()):
+        if not inside and container.cgroups_path:
+            group.kill(container.cgroups_path, here(), _PATIENCE)
+        ended = process.wait_for_end(container.pid, container.started, _PATIENCE)
+    if not ended:
         raise KernelError(f"the container {container.id} does not end", "see its processes with ps, and dmesg")
 
 

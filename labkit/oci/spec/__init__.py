@@ -109,6 +109,8 @@ def parse(document: Any, bundle: str) -> Spec:
     for name, words in (("hostname", spec.hostname), ("domainname", spec.domainname)):
         if words and "uts" not in kinds:
             raise ConfigError(f"config.json: {name} is given without a uts namespace: it would be the machine's")
+    if spec.domainname and spec.sysctl.get("kernel/domainname", spec.domainname) != spec.domainname:
+        raise ConfigError("config.json: linux.sysctl.kernel.domainname conflicts with the property domainname")
     linux.refuse("intelRdt", "mountLabel", "memoryPolicy", "netDevices")
     if spec.rootfs_propagation and spec.rootfs_propagation not in PROPAGATION:
         raise ConfigError(

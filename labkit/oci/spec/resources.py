@@ -65,7 +65,7 @@ def read(reader: Reader, default_devices: bool = True) -> dict[str, Any]:
     _keep(resources, "network", _network(reader.child("network", optional=True)))
     _keep(resources, "rdma", _rdma(reader.child("rdma", optional=True)))
     _keep(resources, "unified", _unified(reader.child("unified", optional=True)))
-    rules = [_device_rule(item) for item in reader.children("devices")]
+    rules = [rule for rule in map(_device_rule, reader.children("devices")) if rule["access"] or rule["type"] == "a"]
     if rules or default_devices:
         resources["devices"] = devices.allowed([*rules, *defaults.ALLOWED_DEVICES])
     return resources
@@ -172,7 +172,8 @@ def _device_rule(reader: Reader) -> dict[str, Any]:
         "type": reader.value("type", str, "a") or "a",
         "major": reader.value("major", int, -1),
         "minor": reader.value("minor", int, -1),
-        "access": reader.value("access", str, "rwm") or "rwm",
+        # runc takes the letter a here, too, which means all kinds of devices elsewhere, and does nothing with it.
+        "access": (reader.value("access", str, "rwm") or "rwm").replace("a", ""),
     }
     if rule["type"] not in ("a", "b", "c"):
         raise ConfigError(f"config.json: {reader.where('type')} is '{rule['type']}', and must be a, b or c")

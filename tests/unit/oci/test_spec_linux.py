@@ -83,6 +83,12 @@ def test_names_of_the_host_are_not_changed() -> None:
             _parse("", {name: "x"})
 
 
+def test_two_names_of_the_domain_must_be_the_same() -> None:
+    assert _parse("uts", {"domainname": "x"}, sysctl={"kernel.domainname": "x"}).domainname == "x"
+    with pytest.raises(ConfigError, match=r"kernel\.domainname conflicts with the property domainname"):
+        _parse("uts", {"domainname": "x"}, sysctl={"kernel.domainname": "y"})
+
+
 def test_a_path_of_a_namespace_is_absolute() -> None:
     document = copy.deepcopy(MINIMAL)
     document["linux"] = {"namespaces": [{"type": "network", "path": "proc/1/ns/net"}]}

@@ -56,3 +56,16 @@ def test_what_is_wrong_is_named(document: dict[str, Any], sentence: str) -> None
     with pytest.raises(ConfigError) as caught:
         read(document)
     assert sentence in caught.value.message
+
+
+def test_the_letter_a_in_an_access_is_taken_and_means_nothing() -> None:
+    rules = [
+        {"allow": True, "type": "c", "major": 10, "minor": 7, "access": "rwa"},
+        {"allow": True, "type": "c", "major": 10, "minor": 8, "access": "a"},
+        {"allow": False, "access": "rwa"},
+        {"allow": True, "type": "c", "major": 10, "minor": 9, "access": "rwa"},
+    ]
+    allowed = read({"devices": rules})["devices"]
+    assert [rule for rule in allowed if rule.startswith("c 10:")] == ["c 10:9 rw"]
+    with pytest.raises(ConfigError, match="access is 'x', and must be of r, w and m"):
+        read({"devices": [{"allow": True, "access": "x"}]})
