@@ -11,7 +11,9 @@ others could see them, is the program's only.
 from __future__ import annotations
 
 import os
+import time
 
+from labkit import log
 from labkit.basics import suppress
 from labkit.cgroups import group
 from labkit.errors import ConflictError, LabkitError
@@ -22,7 +24,7 @@ from labkit.kernel.process import start_time
 from labkit.oci import become, entry, init, launch
 from labkit.oci.errors import LABKIT_FAILED
 from labkit.oci.launch import Created
-from labkit.value import Value
+from labkit.value import Value, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +51,10 @@ class Beside(Value):
     console: socket.socket | None = None
     """Connected: it takes the master of the process's terminal."""
     preserve_fds: int = 0
+    explained: bool = False
+    """Whether anybody wants to hear of each operation inside."""
+    sub_groups: list[str] = field(default_factory=list)
+    """Groups below the container's to be in, as cgroups/subgroups.py reads them; none for the container's own."""
 
 
 def run(
@@ -75,6 +81,7 @@ def create(beside: Beside, hierarchies: Hierarchies) -> Created:
 
     StartError if it cannot be executed, ConflictError if the container ends meanwhile.
     """
+    began = time.monotonic()
     links = _open_namespaces(beside.target)
     filter_ = launch.compiled(beside.seccomp)
     ours, theirs = socket.socketpair()
@@ -95,6 +102,8 @@ def create(beside: Beside, hierarchies: Hierarchies) -> Created:
     with open(reader, encoding="utf-8") as answer:
         pid = int(answer.read() or "0")
     os.waitpid(helper, 0)
+    words = " ".join(launch.UNSHARE_WORDS[kind] for kind in links)
+    launch.told(began, f"nsenter --target {beside.target} {words}  # it becomes process {pid}")
     created = Created(pid, start_time(pid), ours)
     try:
         launch.read_events(ours, until="ready")
@@ -138,10 +147,11 @@ def _enter(
 ) -> NoReturn:
     """In the helper, and in the process that it makes: its pid goes to ``writer``, the rest to ``channel``."""
     tell = init.Teller(channel)
+    log.listen_no_more()  # as init does
     try:
         become.protect(beside.process)
         init.place_stdio((0, 1, 2), beside.preserve_fds)
-        doors = group.doors(beside.cgroups_path, hierarchies, beside.target) if beside.cgroups_path else []
+        doors = _doors(beside, hierarchies)
         entry.join(links)
         child = namespaces.clone(namespaces.CLONE_PARENT)
         if child == 0:
@@ -161,11 +171,22 @@ def _enter(
         os._exit(LABKIT_FAILED)
 
 
+def _doors(beside: Beside, hierarchies: Hierarchies) -> list[int]:
+    if beside.sub_groups:
+        from labkit.cgroups import subgroups  # local: hardly anybody asks for them
+
+        return subgroups.doors(beside.cgroups_path, beside.sub_groups, hierarchies)
+    return group.doors(beside.cgroups_path, hierarchies, beside.target) if beside.cgroups_path else []
+
+
 def _become(
     beside: Beside, doors: list[int], filter_: Filter | None, channel: socket.socket, tell: init.Teller
 ) -> NoReturn:
     # The program alone enters the group: its limits are not for the helper, which could be killed for want of memory.
+    entered = [os.readlink(f"/proc/self/fd/{door}") for door in doors] if beside.explained else []
     group.enter(doors)
+    if entered:
+        tell("operation", where="init", command="\n".join(f"echo $$ > {file}" for file in entered), seconds=0.0)
     # A session of its own: without our terminal as its controlling one it cannot type into it (TIOCSTI).
     os.setsid()
     if beside.console:
@@ -175,6 +196,8 @@ def _become(
     program = become.prepare(beside.process, tell, filter_, beside.personality)
     tell("ready")
     init.wait_for(channel, "start")
+    if beside.explained:
+        tell("program", where="init", command=become.last_command(beside.process), seconds=0.0)
     become.execute(program, tell, channel.fileno())
 
 

@@ -6,7 +6,7 @@ import errno
 import os
 import time
 
-from labkit import jsontext
+from labkit import jsontext, log
 from labkit.basics import suppress
 from labkit.cgroups import group
 from labkit.errors import LabkitError
@@ -44,6 +44,9 @@ def main(
     parent. ``links`` are the namespaces to join (entry.py), ``doors`` those of the groups to enter (cgroups/group.py).
     """
     tell = Teller(channel)
+    log.listen_no_more()  # the parent's own: here their files would be the container's
+    if extras.explained:
+        log.listen(lambda event: tell(**event))
     try:
         wait_for(channel, "go")
         group.enter(doors)

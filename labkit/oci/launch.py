@@ -126,7 +126,7 @@ def create(
     theirs.close()
     for descriptor in (*links.values(), *doors):
         os.close(descriptor)
-    _tell(began, f"unshare {' '.join(UNSHARE_WORDS[kind] for kind in new)} --fork  # one clone(2): process {pid}")
+    told(began, f"unshare {' '.join(UNSHARE_WORDS[kind] for kind in new)} --fork  # one clone(2): process {pid}")
     created = Created(pid, process.start_time(pid), ours)
     try:
         born(pid, created.started)
@@ -135,7 +135,7 @@ def create(
             if not inside:
                 group.add_process(spec.cgroups_path, pid, hierarchies.changed(v1={}))
             places = group.directories(spec.cgroups_path, hierarchies)
-            _tell(began, "\n".join(f"echo {pid} > {place}/cgroup.procs" for place in places))
+            told(began, "\n".join(f"echo {pid} > {place}/cgroup.procs" for place in places))
         send(ours, "go")
         if spec.hooks:
             read_events(ours, until="rooted")
@@ -212,7 +212,8 @@ def _run_hooks(spec: Spec, state: dict[str, Any]) -> None:
         hooks.run(kind, spec.hooks.get(kind, []), {**state, "status": "creating"})
 
 
-def _tell(began: float, command: str) -> None:
+def told(began: float, command: str) -> None:
+    """Tell the listeners of an operation that is done, and was begun at that time."""
     log.emit("operation", where="host", command=command, seconds=time.monotonic() - began)
 
 

@@ -11,6 +11,9 @@ import pytest
 from conftest import wait_for
 from runtime import Runtime
 
+from labkit.cgroups import group
+from labkit.cgroups.detect import here
+
 
 @pytest.fixture
 def running(oci: Runtime) -> Runtime:
@@ -76,6 +79,26 @@ def test_what_cannot_be_executed_is_255_and_a_sentence(running: Runtime, words: 
     done = running.attempt("--log-format", "json", "exec", running.id, *words)
     assert done.returncode == 255
     assert sentence in json.loads(done.stderr.splitlines()[0])["msg"]
+
+
+def test_a_group_below_the_containers_own(running: Runtime) -> None:
+    path = running.bundle.config["linux"]["cgroupsPath"]
+    for place in group.directories(path, here()):
+        Path(place, "below").mkdir()
+    lines = running("exec", "--cgroup", "below", running.id, "cat", "/proc/1/cgroup", "/proc/self/cgroup").splitlines()
+    assert all(line.endswith("/below") for line in lines[len(lines) // 2 :]), lines
+    done = [running.attempt("exec", "--cgroup", word, running.id, "true") for word in ("..", "nowhere", "nothing:/")]
+    assert [one.returncode for one in done] == [255, 255, 255]
+    for one, sentence in zip(done, ("bad sub cgroup path", "no such file or directory", "unknown controller nothing")):
+        assert sentence in one.stderr
+
+
+@pytest.mark.skipif("memory" not in here().v1, reason="this machine's memory controller is v2's")
+def test_a_group_in_the_tree_of_one_controller(running: Runtime) -> None:
+    path = running.bundle.config["linux"]["cgroupsPath"]
+    Path(here().v1["memory"] + path, "below").mkdir()
+    lines = running("exec", "--cgroup", "memory:below", running.id, "cat", "/proc/self/cgroup").splitlines()
+    assert [line.split(":")[1] for line in lines if line.endswith("/below")] == ["memory"]
 
 
 def test_a_stopped_container_takes_none(running: Runtime) -> None:

@@ -45,7 +45,7 @@ COMMAND = Command(
         Option(("ignore-paused",), "also in a paused container: it runs when that is resumed"),
         Option(("process-label",), "refused: labkit knows no SELinux", "LABEL", ""),
         Option(("apparmor",), "refused: labkit knows no AppArmor", "PROFILE", ""),
-        Option(("cgroup",), "refused: it runs in the container's group", "PATH", many=True),
+        Option(("cgroup",), "run it in this group below the container's own", "[CONTROLLER:]PATH", many=True),
     ),
     most=-1,
     examples=("exec redis redis-cli ping", "exec --tty redis sh", "exec --detach --process process.json redis"),
@@ -96,9 +96,11 @@ def _beside(call: Call, container: Container) -> Beside:
     from labkit.oci.exec import Beside
 
     options = call.options
-    for name in ("process_label", "apparmor", "cgroup"):
+    for name in ("process_label", "apparmor"):
         if getattr(options, name):
             raise UsageError(f"labkit-oci does not support --{name.replace('_', '-')}")
+    if options.cgroup:
+        container.own_group()
     container_spec = spec.load(container.directory)
     return Beside(
         process=_read_process(options.process) if options.process else _changed(container_spec.process, call),
@@ -107,6 +109,8 @@ def _beside(call: Call, container: Container) -> Beside:
         seccomp=container_spec.seccomp,
         personality=container_spec.personality,
         preserve_fds=options.preserve_fds,
+        explained=call.report.debugging,
+        sub_groups=options.cgroup,
     )
 
 

@@ -42,6 +42,12 @@ COMMANDS = {
     "features": ("features", "print what this runtime can do, as JSON"),
 }
 
+#: runc's commands that are refused by their names, and why.
+REFUSED = {
+    "checkpoint": ("refused: save a running container", "it would need criu, which labkit does not drive"),
+    "restore": ("refused: restore a container from a checkpoint", "it would need criu, which labkit does not drive"),
+}
+
 GLOBAL = (
     Option(("root",), "directory of the containers' state; /run/labkit-oci is root's", "DIRECTORY", ""),
     Option(("log",), "write errors and warnings to this file, too", "FILE", ""),
@@ -55,6 +61,10 @@ GLOBAL = (
     Option(("help", "h"), "show this"),
 )
 _HELP = Option(("help", "h"), "show this")
+
+
+class NoCommandError(UsageError):
+    """There is no such command."""
 
 
 class Call(Value):
@@ -79,13 +89,15 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         if options.help or not rest or rest[0] in ("help", "h"):
             return _print_help(rest[1:])
+        if rest[0] not in {**COMMANDS, **REFUSED}:
+            raise NoCommandError(f"No help topic for '{rest[0]}'", f"see '{PROGRAM} --help'")
         _check_cgroup_manager(options)
         status = _run(rest[0], rest[1:], os.path.abspath(options.root or _usual_root()), report)
         sys.stdout.flush()
         return status
     except LabkitError as error:
         report.error(error.message, error.hint)
-        return 1
+        return 3 if isinstance(error, NoCommandError) else 1  # runc's status, and its words
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -103,11 +115,16 @@ def _usual_root() -> str:
 
 
 def _run(name: str, words: list[str], root: str, report: Report) -> int:
+    if name in REFUSED:
+        if {"-h", "--help", "-help"} & set(words):
+            return _print_help([name])
+        raise UsageError(f"labkit-oci does not support {name}: {REFUSED[name][1]}", f"see '{PROGRAM} {name} --help'")
     module, command = _load(name)
     options, arguments = parse((*command.options, _HELP), words, command.takes_program)
     if options.help:
         return _print_help([name])
     check_count(PROGRAM, name, command, arguments)
+    report.debug(" ".join((PROGRAM, name, *arguments)))
     log.listen(lambda event: _listen(report, event))
     status: int = module.main(Call(options, arguments, root, report))
     return status
@@ -116,14 +133,13 @@ def _run(name: str, words: list[str], root: str, report: Report) -> int:
 def _listen(report: Report, event: log.Event) -> None:
     if event["event"] == "warning":
         report.warning(event["message"])
-    else:
-        report.debug(str(event.get("command", event["event"])))
+        return
+    command = str(event.get("command", event["event"]))
+    if command:  # what goes with something else is undone by no command of its own
+        report.debug(command)
 
 
 def _load(name: str) -> tuple[ModuleType, Command]:
-    if name not in COMMANDS:
-        raise UsageError(f"{PROGRAM} has no command '{name}'", f"see '{PROGRAM} --help'")
-
     module = basics.module(f"labkit.cli.oci.{COMMANDS[name][0]}")
     return module, module.COMMAND
 
@@ -146,19 +162,35 @@ def _version() -> str:
 
 
 def _print_help(names: list[str]) -> int:
+    """In runc's arrangement: whoever looks for a part of it finds it."""
     if not names:
-        rows = [f"  {name:<10}{words}" for name, (_, words) in COMMANDS.items()]
-        print(f"{PROGRAM} runs containers as the OCI runtime specification says, as runc does.\n")
-        print(f"Usage: {PROGRAM} [GLOBAL OPTION …] COMMAND [OPTION …] CONTAINER\n")
-        print("\n".join(["Commands:", *rows, "", "Global options:", help_of(GLOBAL), ""]))
+        rows = [f"   {name:<11} {words}" for name, (_, words) in COMMANDS.items()]
+        rows += [f"   {name:<11} {words}" for name, (words, _) in REFUSED.items()]
+        print(f"NAME:\n   {PROGRAM} - a runtime of the Open Container Initiative: one container of a bundle, as runc\n")
+        print(f"USAGE:\n   {PROGRAM} [global options] COMMAND [command options] CONTAINER\n")
+        print(f"VERSION:\n   {_indented(_version()).strip()}\n")
+        print("\n".join(["COMMANDS:", *rows, "   help, h     show this, or a command's help\n"]))
+        print(f"GLOBAL OPTIONS:\n{_indented(help_of(GLOBAL))}\n")
         print(f"{PROGRAM} COMMAND --help tells more of each, with examples.")
         return 0
+    if names[0] in REFUSED:
+        words, why = REFUSED[names[0]]
+        print(f"NAME:\n   {PROGRAM} {names[0]} - {words}\n\nDESCRIPTION:\n   It is refused: {why}.")
+        return 0
+    if names[0] not in COMMANDS:
+        raise NoCommandError(f"No help topic for '{names[0]}'", f"see '{PROGRAM} --help'")
     module, command = _load(names[0])
-    print(f"{module.__doc__}\nUsage: {PROGRAM} {names[0]} [OPTION …] {command.usage}\n".rstrip())
+    print(f"NAME:\n   {PROGRAM} {names[0]} - {COMMANDS[names[0]][1]}\n")
+    print(f"USAGE:\n   {PROGRAM} {names[0]} [command options] {command.usage}".rstrip() + "\n")
+    print(f"DESCRIPTION:\n{_indented(str(module.__doc__).strip())}\n")
     if command.examples:
-        print("\n".join(["", "Examples:", *[f"  {PROGRAM} {example}" for example in command.examples]]))
-    print("\nOptions:\n" + help_of((*command.options, _HELP)))
+        print("\n".join(["EXAMPLES:", *[f"   {PROGRAM} {example}" for example in command.examples], ""]))
+    print(f"OPTIONS:\n{_indented(help_of((*command.options, _HELP)))}")
     return 0
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"   {line.strip()}".rstrip() for line in text.splitlines())
 
 
 def _own_bug(report: Report, bug: Exception) -> int:

@@ -14,7 +14,7 @@ if sys.platform == "win32":
     pytest.skip("the guest side is Linux's", allow_module_level=True)
 
 from labkit.cli.oci import events, features, ps, spec, update
-from labkit.cli.oci.main import COMMANDS, main
+from labkit.cli.oci.main import COMMANDS, REFUSED, main
 from labkit.cli.options import Option, parse
 from labkit.kernel import signals
 
@@ -65,8 +65,27 @@ def test_what_cannot_be_meant_is_named(words: list[str], sentence: str) -> None:
 def test_every_command_has_help_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
     text = capsys.readouterr().out
-    assert f"Usage: labkit-oci {name}" in text
-    assert f"  labkit-oci {name}" in text
+    assert text.startswith(f"NAME:\n   labkit-oci {name} - ")
+    assert f"USAGE:\n   labkit-oci {name}" in text
+    assert f"EXAMPLES:\n   labkit-oci {name}" in text
+    assert main(["help", name]) == 0
+    assert capsys.readouterr().out == text
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_a_refused_command_says_so_in_its_help(name: str, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, word]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"NAME:\n   labkit-oci {name} - refused")
+    assert main([name, "--image-path", "/x", "a"]) == 1
+    assert f"labkit-oci does not support {name}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["nonsense"], ["nonsense", "-h"], ["help", "nonsense"]])
+def test_a_command_that_is_none(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 3
+    assert "No help topic for 'nonsense'" in capsys.readouterr().err
 
 
 def test_the_version_names_the_specification(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,7 +99,6 @@ def test_the_version_names_the_specification(capsys: pytest.CaptureFixture[str])
         (["--systemd-cgroup", "list"], "cannot use systemd's cgroup driver"),
         (["--cgroup-manager", "systemd", "list"], "cannot use systemd's cgroup driver"),
         (["--log-format", "xml", "list"], "invalid log-format: xml"),
-        (["nonsense"], "has no command 'nonsense'"),
         (["create"], 'labkit-oci: "create" requires exactly 1 argument(s)'),
         (["state", "a", "b"], 'labkit-oci: "state" requires exactly 1 argument(s)'),
         (["state", "a/b"], "invalid container ID format: a/b"),
@@ -113,7 +131,21 @@ def test_signals_by_name_and_number(word: str) -> None:
     assert signals.number(word) == 9
 
 
-@pytest.mark.parametrize("word", ["", "0", "65", "-9", "SIGNOTHING", "SIG_DFL", "__class__", "RTMIN+99"])
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [("RTMIN", 34), ("SIGRTMIN+3", 37), ("rtmin+30", 64), ("RTMAX", 64), ("RTMAX-2", 62), ("32", 32), ("IO", 29)],
+)
+def test_real_time_signals_are_counted_from_both_ends(word: str, number: int) -> None:
+    assert signals.number(word) == number
+
+
+def test_only_who_asks_for_it_gets_the_signal_0() -> None:
+    assert signals.number("0", least=0) == 0
+
+
+@pytest.mark.parametrize(
+    "word", ["", "0", "65", "-9", "SIGNOTHING", "SIG_DFL", "__class__", "RTMIN+99", "RTMIN-1", "TERM+1", "RTMAX-31"]
+)
 def test_what_is_no_signal_is_refused(word: str) -> None:
     with pytest.raises(UsageError, match="unknown signal"):
         signals.number(word)
