@@ -36,9 +36,19 @@ class Reader:
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"{file} is no JSON: {error}") from None
 
+    def get(self, name: str) -> Any:
+        """A property of whatever kind, or None. Its name may be written in other capitals, as Go's decoder has it:
+        what runc takes for a limit must not be taken for an unknown word, and ignored.
+        """
+        found = self.object.get(name)
+        if found is None and self.object:
+            wanted = name.lower()
+            return next((value for other, value in self.object.items() if other.lower() == wanted), None)
+        return found
+
     def value(self, name: str, kind: type[T], default: T | None = None) -> T:
         """A property; without a default it must be there. JSON's ``null`` counts as not there."""
-        found = self.object.get(name)
+        found = self.get(name)
         found = default if found is None else found
         if found is None:
             raise ConfigError(f"{self.file}: {self.where(name)} is missing")
@@ -66,7 +76,7 @@ class Reader:
 
     def child(self, name: str, optional: bool = False) -> Reader:
         """An object in this one."""
-        found = self.object.get(name)
+        found = self.get(name)
         return Reader({} if found is None and optional else found, self.file, self.where(name))
 
     def children(self, name: str) -> list[Reader]:
@@ -82,7 +92,7 @@ class Reader:
     def refuse(self, *names: str) -> None:
         """ConfigError for a property that is known and cannot be had; ``null`` and what is empty ask for nothing."""
         for name in names:
-            if self.object.get(name) not in (None, "", [], {}):
+            if self.get(name) not in (None, "", [], {}):
                 raise ConfigError(
                     f"{self.file}: labkit does not support {self.where(name)}", "take it out, or use another runtime"
                 )

@@ -35,7 +35,7 @@ def update(container: Container, wanted: dict[str, Any]) -> None:
         with open(path, "rb") as file:
             document = Reader.parse(file.read(), FILE).object
         linux = document.setdefault("linux", {})
-        before = linux.get("resources") or {}
+        before, wanted = resources.in_order(linux.get("resources") or {}), resources.in_order(wanted)
         linux["resources"] = _merged(before, wanted)
         changed = limits.to_change(before, {section: value for section, value in wanted.items() if value is not None})
         checked = resources.read(Reader(changed, FILE, "linux.resources"), default_devices=False)

@@ -55,8 +55,8 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Run it."""
-    making.check_descriptors(call.options.preserve_fds)
     try:
+        making.check_descriptors(call.options.preserve_fds)
         return _exec(call)
     except LabkitError as error:
         call.report.error(f"exec failed: {error.message}", error.hint)
@@ -130,10 +130,12 @@ def _changed(base: Process, call: Call) -> Process:
     if not args:
         raise UsageError("process args cannot be empty", "labkit-oci exec CONTAINER PROGRAM [ARGUMENT …]")
     if options.cwd and not options.cwd.startswith("/"):
-        raise UsageError(f"the working directory '{options.cwd}' is no absolute path", "as --cwd /data")
+        raise UsageError("Cwd must be an absolute path", f"as --cwd /{options.cwd}")
     for variable in options.env:
-        if "=" not in variable[1:]:
-            raise UsageError(f"'{variable}' is no environment variable", "as --env NAME=VALUE")
+        if variable.startswith("="):
+            raise UsageError(f'environment variable name can\'t be empty: "{variable}"', "as --env NAME=VALUE")
+        if "=" not in variable:
+            raise UsageError(f'invalid environment variable: "{variable}"', "as --env NAME=VALUE")
     uid, gid = _user(options.user, base)
     sets = {
         name: [*members, *(cap for cap in options.cap if name in ("bounding", "effective", "permitted"))]

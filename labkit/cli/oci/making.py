@@ -30,7 +30,8 @@ def request(call: Call, waits_at_gate: bool) -> Request:
     try:
         os.chdir(bundle)
     except OSError as error:
-        raise UsageError(f"the bundle {bundle} cannot be entered: {error.strerror}") from None
+        hint = "a bundle is a directory with a config.json and a root file system"
+        raise UsageError(f"chdir {bundle}: {(error.strerror or '').lower()}", hint) from None
     return Request(
         root=call.root,
         id=call.arguments[0],
@@ -69,7 +70,8 @@ def write_pid_file(path: str, pid: int) -> None:
             file.write(str(pid))
         os.replace(beside, path)
     except OSError as error:
-        raise KernelError(f"the pid file {path} cannot be written: {error.strerror}", errno=error.errno or 0) from None
+        message = f"open {beside}: {(error.strerror or '').lower()}"  # runc's words
+        raise KernelError(message, f"the pid file {path} cannot be written", error.errno or 0) from None
 
 
 def check_terminal(terminal: bool, console_socket: str, detached: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 from labkit.cli.options import Command, Option
@@ -33,7 +34,8 @@ _PROPERTIES = {
     "memory-swap": ("memory", "swap", True),
     "pids-limit": ("pids", "limit", True),
 }
-_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+#: runc ignores them, too, and says so: the kernel counts this memory with all other.
+_IGNORED = ("kernel-memory", "kernel-memory-tcp")
 
 COMMAND = Command(
     "CONTAINER",
@@ -43,6 +45,7 @@ COMMAND = Command(
             Option((name,), f"{section}.{what} of linux.resources", "NUMBER" if number else "LIST", "")
             for name, (section, what, number) in _PROPERTIES.items()
         ),
+        *(Option((name,), "", "NUMBER", "", hidden=True) for name in _IGNORED),
         Option(("l3-cache-schema",), "refused: labkit knows no Intel RDT", "SCHEMA", ""),
         Option(("mem-bw-schema",), "refused: labkit knows no Intel RDT", "SCHEMA", ""),
     ),
@@ -55,6 +58,8 @@ def main(call: Call) -> int:
     container = state.load(call.root, call.arguments[0])
     if call.options.l3_cache_schema or call.options.mem_bw_schema:
         raise UsageError("labkit-oci does not support Intel RDT", "leave --l3-cache-schema and --mem-bw-schema out")
+    if any(getattr(call.options, name.replace("-", "_")) for name in _IGNORED):
+        call.report.warning("Kernel memory settings are ignored and will be removed")
     limits.update(container, _read(call.options.resources) if call.options.resources else _typed(call))
     return 0
 
@@ -67,7 +72,9 @@ def _read(path: str) -> dict[str, Any]:
             with open(path, "rb") as file:
                 text = file.read()
     except OSError as error:
-        raise KernelError(f"{path} cannot be read: {error.strerror}", errno=error.errno or 0) from None
+        raise KernelError(
+            f"open {path}: {(error.strerror or '').lower()}", "see --resources", error.errno or 0
+        ) from None
     return Reader.parse(text, "resources").object
 
 
@@ -81,11 +88,12 @@ def _typed(call: Call) -> dict[str, Any]:
 
 
 def _number(name: str, text: str) -> int:
-    """``64m`` is 67108864, for what counts bytes. UsageError where it is no number."""
-    digits, unit = (text[:-1], _UNITS.get(text[-1:].lower(), 0)) if text[-1:].isalpha() else (text, 1)
-    if name.startswith("memory") and digits[-1:].lower() in _UNITS and text[-1:].lower() == "b":
-        digits, unit = digits[:-1], _UNITS[digits[-1].lower()]  # as 64mb
-    plain = digits[1:] if digits[:1] == "-" else digits
-    if not plain.isascii() or not plain.isdigit() or not unit or (unit > 1 and not name.startswith("memory")):
-        raise UsageError(f"invalid value for {name}: {json.dumps(text)}", "a whole number, as 67108864 or 64m")
-    return int(digits) * unit
+    """``64m``, ``64 MB``, ``64MiB`` and ``0.0625g`` are 67108864, for what counts bytes. UsageError for no number."""
+    if name.startswith("memory"):
+        match = re.fullmatch(r"(-1|[0-9]+(?:\.[0-9]+)?) ?(?:([kmgtp])i?)?b?", text.lower())
+        if match:
+            unit = 1 << 10 * ("kmgtp".index(match[2]) + 1) if match[2] else 1
+            return int(match[1]) * unit if match[1].lstrip("-").isdigit() else int(float(match[1]) * unit)
+    elif re.fullmatch(r"-?[0-9]+", text):
+        return int(text)
+    raise UsageError(f"invalid value for {name}: {json.dumps(text)}", "a whole number, as 67108864 or 64m")

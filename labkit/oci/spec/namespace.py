@@ -63,7 +63,7 @@ def read_time_offsets(linux: Reader, kinds: dict[str, str]) -> dict[str, tuple[i
     offsets = linux.child("timeOffsets", optional=True)
     found = {}
     for clock in CLOCKS:
-        if offsets.object.get(clock) is not None:
+        if offsets.get(clock) is not None:
             shift = offsets.child(clock)
             seconds, nanoseconds = shift.value("secs", int, 0), shift.value("nanosecs", int, 0)
             if not -(1 << 63) <= seconds < 1 << 63 or not 0 <= nanoseconds < 1_000_000_000:

@@ -82,7 +82,7 @@ def _id(user: Reader, name: str) -> int:
 
 
 def _optional_number(reader: Reader, name: str, lowest: int, highest: int) -> int | None:
-    if reader.object.get(name) is None:
+    if reader.get(name) is None:
         return None
     number = reader.value(name, int)
     if not lowest <= number <= highest:

@@ -39,6 +39,10 @@ _SECTIONS: dict[str, dict[str, type]] = {
     "pids": {"limit": int},
 }
 
+_NAMES = {
+    name.lower(): name for name in (*_SECTIONS, "blockIO", "hugepageLimits", "network", "rdma", "unified", "devices")
+}
+
 _UNSIGNED = ("shares", "burst", "period", "realtimePeriod", "hcaHandles", "hcaObjects")
 
 _THROTTLES = (
@@ -71,6 +75,20 @@ def read(reader: Reader, default_devices: bool = True) -> dict[str, Any]:
     return resources
 
 
+def in_order(document: dict[str, Any]) -> dict[str, Any]:
+    """The section with its properties' names in the specification's capitals, for who must compare two of them."""
+    found = {}
+    for name, value in document.items():
+        section = _NAMES.get(name.lower(), name)
+        inner = {
+            inner.lower(): inner for inner in _SECTIONS.get(section, {"weight": int} if section == "blockIO" else ())
+        }
+        if inner and isinstance(value, dict):
+            value = {inner.get(key.lower(), key): what for key, what in value.items()}
+        found[section] = value
+    return found
+
+
 def _keep(resources: dict[str, Any], name: str, value: Any) -> None:
     if value:
         resources[name] = value
@@ -78,7 +96,7 @@ def _keep(resources: dict[str, Any], name: str, value: Any) -> None:
 
 def _values(part: Reader, properties: dict[str, type]) -> dict[str, Any]:
     """Those of ``properties`` that are there; numbers are from -1 (no limit) to what 64 bits hold."""
-    there = [name for name in properties if part.object.get(name) is not None]
+    there = [name for name in properties if part.get(name) is not None]
     values: dict[str, Any] = {name: part.value(name, properties[name]) for name in there}
     for name, value in values.items():
         if properties[name] is int:
@@ -102,13 +120,13 @@ def _block_io(part: Reader) -> dict[str, Any]:
     """``weight``, ``leafWeight``, ``weightDevice`` and the four kinds of throttles; devices are lists of objects."""
     found: dict[str, Any] = {}
     for name in ("weight", "leafWeight"):
-        if part.object.get(name) is not None:
+        if part.get(name) is not None:
             found[name] = _number(part, name, 0, 1000)
     weights = []
     for item in part.children("weightDevice"):
         entry = {name: _number(item, name, 0, 1 << 32) for name in ("major", "minor")}
         for name in ("weight", "leafWeight"):
-            if item.object.get(name) is not None:
+            if item.get(name) is not None:
                 entry[name] = _number(item, name, 0, 1000)
         weights.append(entry)
     _keep(found, "weightDevice", weights)
@@ -129,7 +147,7 @@ def _huge_page(item: Reader) -> dict[str, Any]:
 
 def _network(part: Reader) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if part.object.get("classID") is not None:
+    if part.get("classID") is not None:
         found["classID"] = _number(part, "classID", 0, (1 << 32) - 1)
     priorities = [
         {"name": item.value("name", str), "priority": _number(item, "priority", 0, (1 << 32) - 1)}

@@ -73,7 +73,7 @@ class Profile(Value):
 def read(reader: Reader) -> Profile:
     """The object ``linux.seccomp``."""
     action, number = _action(reader, "defaultAction", "defaultErrnoRet")
-    flags = reader.strings("flags") if reader.object.get("flags") is not None else None
+    flags = reader.strings("flags") if reader.get("flags") is not None else None
     reader.strings("flags")  # it counts as asked for
     profile = Profile(
         default_action=action,

@@ -106,7 +106,7 @@ def test_the_version_names_the_specification(capsys: pytest.CaptureFixture[str])
         (["state", "nobody"], "container does not exist"),
         (["kill", "nobody", "9"], "container does not exist"),
         (["delete", "nobody"], "container does not exist"),
-        (["create", "--bundle", "/nowhere", "a"], "the bundle /nowhere cannot be entered"),
+        (["create", "--bundle", "/nowhere", "a"], "chdir /nowhere: no such file or directory"),
     ],
 )
 def test_an_error_is_a_line_of_the_log_and_status_1(
@@ -182,7 +182,16 @@ def test_features_and_spec_are_what_the_parser_takes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("64m", 64 << 20), ("1G", 1 << 30), ("-1", -1), ("12", 12), ("2mb", 2 << 20)]
+    ("text", "number"),
+    [
+        ("64m", 64 << 20),
+        ("1G", 1 << 30),
+        ("-1", -1),
+        ("12", 12),
+        ("2mb", 2 << 20),
+        ("64 MiB", 64 << 20),
+        ("1.5G", 3 << 29),
+    ],
 )
 def test_memory_has_units(text: str, number: int) -> None:
     assert update._number("memory", text) == number

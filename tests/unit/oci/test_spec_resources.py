@@ -69,3 +69,11 @@ def test_the_letter_a_in_an_access_is_taken_and_means_nothing() -> None:
     assert [rule for rule in allowed if rule.startswith("c 10:")] == ["c 10:9 rw"]
     with pytest.raises(ConfigError, match="access is 'x', and must be of r, w and m"):
         read({"devices": [{"allow": True, "access": "x"}]})
+
+
+def test_names_in_other_capitals_are_the_same_names() -> None:
+    assert read({"CPU": {"Cpus": "0", "shares": 2}}, default_devices=False) == {"cpu": {"cpus": "0", "shares": 2}}
+    pages = {"hugepageLimits": [{"pagesize": "2MB", "limit": 0}]}
+    assert read(pages, default_devices=False) == {"hugepageLimits": [{"pageSize": "2MB", "limit": 0}]}
+    ordered = resources.in_order({"CPU": {"Cpus": "0"}, "Memory": None, "unified": {"A.b": "1"}, "other": 1})
+    assert ordered == {"cpu": {"cpus": "0"}, "memory": None, "unified": {"A.b": "1"}, "other": 1}
