@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bundles import LABKIT_OCI
 from conftest import wait_for
+from programs import LABKIT_OCI
 from runtime import Runtime
 
 from labkit.cgroups.detect import here
-
-pytestmark = pytest.mark.anywhere
 
 ON_V1 = pytest.mark.skipif("freezer" not in here().v1, reason="this machine's freezer is v2's, where frozen ones die")
 

@@ -85,6 +85,9 @@ def test_a_group_below_the_containers_own(running: Runtime) -> None:
     path = running.bundle.config["linux"]["cgroupsPath"]
     for place in group.directories(path, here()):
         Path(place, "below").mkdir()
+        for name in ("cpuset.cpus", "cpuset.mems"):  # v1's takes no process while they are empty
+            if Path(place, name).exists() and here().v1:
+                Path(place, "below", name).write_text(Path(place, name).read_text())
     lines = running("exec", "--cgroup", "below", running.id, "cat", "/proc/1/cgroup", "/proc/self/cgroup").splitlines()
     assert all(line.endswith("/below") for line in lines[len(lines) // 2 :]), lines
     done = [running.attempt("exec", "--cgroup", word, running.id, "true") for word in ("..", "nowhere", "nothing:/")]

@@ -39,9 +39,9 @@ def main(call: Call) -> int:
         with open(path, "x", encoding="utf-8") as file:
             file.write(jsontext.as_go(document(call.options.rootless), "\t") + "\n")
     except FileExistsError:
-        raise ConflictError(f"File {path} exists. Remove it first", "labkit-oci overwrites no config.json") from None
+        raise ConflictError("File config.json exists. Remove it first", f"{path} is not overwritten") from None
     except OSError as error:
-        raise KernelError(f"{path} cannot be written: {error.strerror}", errno=error.errno or 0) from None
+        raise KernelError(f"open {path}: {(error.strerror or '').lower()}", "see --bundle", error.errno or 0) from None
     return 0
 
 
