@@ -91,8 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
             return _print_help(rest[1:])
         if rest[0] not in {**COMMANDS, **REFUSED}:
             raise NoCommandError(f"No help topic for '{rest[0]}'", f"see '{PROGRAM} --help'")
-        _check_cgroup_manager(options)
-        status = _run(rest[0], rest[1:], os.path.abspath(options.root or _usual_root()), report)
+        status = _run(rest[0], rest[1:], options, report)
         sys.stdout.flush()
         return status
     except LabkitError as error:
@@ -114,7 +113,8 @@ def _usual_root() -> str:
     return "/run/labkit-oci" if not own or process.is_root() else f"{own}/labkit-oci"
 
 
-def _run(name: str, words: list[str], root: str, report: Report) -> int:
+def _run(name: str, words: list[str], above: Options, report: Report) -> int:
+    """One command; ``above`` are the global options."""
     if name in REFUSED:
         if {"-h", "--help", "-help"} & set(words):
             return _print_help([name])
@@ -123,7 +123,9 @@ def _run(name: str, words: list[str], root: str, report: Report) -> int:
     options, arguments = parse((*command.options, _HELP), words, command.takes_program)
     if options.help:
         return _print_help([name])
+    _check_cgroup_manager(above)
     check_count(PROGRAM, name, command, arguments)
+    root = os.path.abspath(above.root or _usual_root())
     report.debug(" ".join((PROGRAM, name, *arguments)))
     log.listen(lambda event: _listen(report, event))
     status: int = module.main(Call(options, arguments, root, report))
