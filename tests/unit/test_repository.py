@@ -222,6 +222,13 @@ def test_the_job_script_is_a_program_that_bash_can_read() -> None:
     subprocess.run(["bash", "-n", str(script)], check=True)
 
 
+def test_the_environment_gets_no_labkit_that_would_be_found_before_the_installed_one() -> None:
+    """A console script of pip's takes ten times as long to start as the launcher that is deployed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "scripts" not in project
+    assert "entry-points" not in project
+
+
 def test_git_converts_no_line_ends() -> None:
     names = ["labkit/log.py", "scenarios/redis-nat/README.md", ".ci/run", "lab.yaml"]
     asked = subprocess.run(
