@@ -7,10 +7,9 @@ import stat
 
 from labkit.basics import suppress
 from labkit.errors import KernelError
+from labkit.kernel import filedata
 from labkit.kernel.mountoptions import MountOptions
 from labkit.quoting import quote
-
-_CHUNK = 1 << 20
 
 
 def describe(target: str, words: str, options: MountOptions) -> str:
@@ -75,8 +74,7 @@ def _file(source: int, target: int, name: str) -> None:
     to_read = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
     to_write = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=target)
     with open(to_read, "rb") as read, open(to_write, "wb") as write:
-        while chunk := read.read(_CHUNK):
-            write.write(chunk)
+        filedata.copy(read.fileno(), write.fileno())
         for attribute in os.listxattr(read.fileno()):
             # A tmpfs has no user.* attributes before Linux 6.6.
             with suppress(OSError):
