@@ -9,8 +9,10 @@ Examples:
   tar -c site | labkit cp - web:/var/www   a tar from standard input
   labkit cp --explain ./x web:/x
 
-No link inside the container can lead out of it. What is copied in belongs to root, what is copied out to you; with -a
-users and groups stay what they are. Of a container that does not run, volumes are not seen.
+Paths mean what they mean to docker: a link at the end of the target is written through, also where it leads to a file
+that is not there yet, and none inside the container can lead out of it. What is copied in keeps the numbers of its
+users and groups, what is copied out is yours; with -a it keeps them, too. Of a container that does not run, its volumes
+are seen, and a tmpfs is not. Nothing is copied to a read-only root file system.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from labkit.errors import UsageError
 COMMAND = Command(
     "CONTAINER:PATH PATH|-  or  PATH|- CONTAINER:PATH",
     (
-        Option(("archive", "a"), "keep users and groups"),
+        Option(("archive", "a"), "keep users and groups of what is copied out"),
         Option(("follow-link", "L"), "follow a link at the end of the source"),
         Option(("quiet", "q"), "do not say how much it was"),
         Option(("explain",), "print each operation as it is done"),
@@ -50,11 +52,11 @@ def main(call: Call) -> int:
     if from_name:
         if to_path == "-" and sys.stdout.isatty():
             raise UsageError("a tar archive is not for a terminal", "write it to a file or into a pipe")
-        stream = sys.stdout.buffer if to_path == "-" else None
+        stream = sys.stdout.fileno() if to_path == "-" else None
         count = copying.out_of(container, from_path, to_path, stream, options.follow_link, options.archive)
     else:
-        stream = sys.stdin.buffer if from_path == "-" else None
-        count = copying.into(container, from_path, to_path, stream, options.follow_link, options.archive)
+        stream = sys.stdin.fileno() if from_path == "-" else None
+        count = copying.into(container, from_path, to_path, stream, options.follow_link)
     if not options.quiet:
         print(f"copied {table.size(count)} to {target}", file=sys.stderr)
     return 0

@@ -60,6 +60,30 @@ def operations(container: Container) -> list[Operation]:
     return made
 
 
+def seen_from_outside(container: Container) -> list[Operation]:
+    """For the root file system of one that does not run: its volumes, what is bound, and the files that name it.
+
+    Without what is mounted below a source: an umount of that would travel to the source itself.
+    """
+    from labkit.oci.mounting import BindInside, RemountInside  # local, as above: only ``labkit cp`` needs it
+
+    found = [mount for mount in mounts(container) if os.path.isabs(mount["source"]) and _is_ours(mount)]
+    made: list[Operation] = []
+    for mount in found:
+        read_only = [word for word in mount["options"] if word == "ro"]
+        options = ("bind", "private", *read_only)
+        made.append(BindInside(container.rootfs, mount["destination"], mount["source"], options))
+    if container.options.read_only:
+        made.append(RemountInside(container.rootfs, "/", ("ro",)))
+    return made
+
+
+def _is_ours(mount: dict[str, Any]) -> bool:
+    """Whether it shows files of the host's as they lie there."""
+    kernels = any(f"{mount['destination']}/".startswith(place) for place in ("/proc/", "/sys/", "/dev/"))
+    return bool({"bind", "rbind"} & {*mount["options"]}) and not kernels and os.path.exists(mount["source"])
+
+
 def _asked(mount: dict[str, Any]) -> dict[str, Any]:
     options = mount["options"]
     if mount["type"] == "tmpfs":

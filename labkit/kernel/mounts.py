@@ -156,14 +156,19 @@ def is_mount_point(path: str) -> bool:
 
     By the numbers of the mounts of it and of its parent (proc(5), /proc/PID/fdinfo, mnt_id).
     """
-    return _mount_id(path) != _mount_id(os.path.dirname(path))
+    return _mount_id_at(path) != _mount_id_at(os.path.dirname(path))
 
 
-def _mount_id(path: str) -> int:
+def mount_id(descriptor: int) -> int:
+    """The number of the mount that what is open lies on (proc(5), /proc/PID/fdinfo)."""
+    with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(b"mnt_id:"))
+
+
+def _mount_id_at(path: str) -> int:
     descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith(b"mnt_id:"))
+        return mount_id(descriptor)
     finally:
         os.close(descriptor)
 
