@@ -83,6 +83,13 @@ class Forward:
         """
         left = size
         while left:
+            # What is still in memory, and what has to be unpacked, comes through here.
+            if isinstance(self._source, _Raw) and not self._source.head:
+                moved = filedata.move(self._source.descriptor, target, left)
+                self._position += moved
+                left -= moved
+                if not left:
+                    break
             part = self._read(min(left, _BUFFER))
             if not part:
                 raise damaged("it ends in the middle of a file")

@@ -1,7 +1,7 @@
 """What a file holds, from one descriptor to another, by the kernel: it does not come through here; holes stay holes.
 
 copy_file_range(2) shares blocks or copies within a file system; from one to another it says EXDEV (Linux 5.19), and
-sendfile(2) copies. Where neither can (files of /proc), what was read is written.
+sendfile(2) copies. Out of a pipe splice(2) does. Where none can (files of /proc), what was read is written.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 
+from labkit.errors import KernelError
+from labkit.kernel import libc
 from labkit.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def _data(source: int, position: int, size: int) -> tuple[int, int]:
 def move(source: int, target: int, size: int) -> int:
     """As many bytes from where the one stands to where the other does; fewer only where the source ends. OSError."""
     done = 0
-    for step in (_by_hand,) if size < _SMALL else (_copy_file_range, _sendfile, _by_hand):
+    for step in (_by_hand,) if size < _SMALL else (_copy_file_range, _sendfile, _splice, _by_hand):
         while done < size:
             try:
                 count = step(source, target, min(size - done, _STEP))
@@ -82,6 +84,13 @@ def _copy_file_range(source: int, target: int, size: int) -> int:
 
 def _sendfile(source: int, target: int, size: int) -> int:
     return os.sendfile(target, source, None, size)  # None: from where it stands
+
+
+def _splice(source: int, target: int, size: int) -> int:
+    try:
+        return libc.call("splice", source, None, target, None, size, 0)  # Python has it since 3.10
+    except KernelError as error:
+        raise OSError(error.errno, os.strerror(error.errno)) from None
 
 
 def _by_hand(source: int, target: int, size: int) -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -66,3 +67,21 @@ def test_into_a_pipe_as_much_as_there_is(tmp_path: Path) -> None:
         assert end.read(60000) == b"x" * 60000
         assert filedata.move(read.fileno(), writer, 60000) == 10000
         os.close(writer)
+
+
+def test_out_of_a_pipe(tmp_path: Path) -> None:
+    data = os.urandom(3 * MEGABYTE)
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as program,
+        open(tmp_path / "b", "wb") as file,
+    ):
+        assert program.stdin
+        assert program.stdout
+        program.stdin.write(data)
+        program.stdin.close()
+        assert filedata.move(program.stdout.fileno(), file.fileno(), 4 * MEGABYTE) == 3 * MEGABYTE
+    assert (tmp_path / "b").read_bytes() == data
