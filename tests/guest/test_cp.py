@@ -6,11 +6,16 @@ import io
 import os
 import subprocess
 import tarfile
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from conftest import labkit
 from programs import LABKIT
+
+from labkit.engine import copying, record
+from labkit.errors import LabkitError
 
 
 def inside(script: str) -> str:
@@ -208,3 +213,40 @@ def test_one_that_has_ended(tmp_path: Path) -> None:
     assert "/run/labkit/containers" not in Path("/proc/self/mountinfo").read_text()
     labkit("start", "copied")
     assert inside("cat /etc/new") == "kept\n"
+
+
+@pytest.mark.usefixtures("container")
+def test_nothing_that_a_process_inside_does_meanwhile_leads_out(tmp_path: Path) -> None:
+    """The name of the new file becomes a link to a file out here, as fast as it is copied; its directory, too."""
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    (tmp_path / "f").write_text("x")
+    (tmp_path / "f").chmod(0o777)
+    inside("mkdir -p /d")
+    pid = labkit("inspect", "-f", "{{.State.Pid}}", "copied").stdout.strip()
+    directory, busy = Path(f"/proc/{pid}/root/d"), threading.Event()
+
+    def swap() -> None:
+        while not busy.is_set():
+            with suppress(OSError):
+                os.unlink(directory / "f")
+            with suppress(OSError):
+                os.symlink(secret, directory / "f")
+            with suppress(OSError):
+                os.rename(directory, f"{directory}2")
+                os.symlink(tmp_path, directory)
+            with suppress(OSError):
+                os.unlink(directory)
+                os.rename(f"{directory}2", directory)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        for _ in range(150):
+            with suppress(LabkitError):
+                copying.into(record.find("copied"), f"{tmp_path}/f", "/d/f", None, links=False)
+    finally:
+        busy.set()
+        thread.join()
+    assert (secret.read_text(), secret.stat().st_mode & 0o777) == ("", 0o600)
+    assert sorted(os.listdir(tmp_path)) == ["f", "secret"]

@@ -18,8 +18,6 @@ from labkit.engine import copying, record
 from labkit.engine.record import Container
 from labkit.errors import LabkitError
 
-pytestmark = pytest.mark.anywhere
-
 PATHS = [*cptable.PATHS, *cptable.OTHERWISE]
 #: A copy of a container that does not run takes longer; what differs there is how it is seen.
 FEW = [row for row in PATHS if "->" in row[0] + row[2]][::4]
