@@ -3,6 +3,10 @@
 Examples:
   labkit images
   labkit images --json
+  labkit images --format '{{.Repository}}:{{.Tag}} {{.Size}}'
+
+The fields of --format are docker's: ID, Repository, Tag, Digest, CreatedSince, CreatedAt, Size and VirtualSize; and
+Layers.
 """
 
 from __future__ import annotations
@@ -11,12 +15,18 @@ import json
 
 from labkit.cli import table
 from labkit.cli.options import Call, Command, Option
+from labkit.engine import moments
 from labkit.images import store
+from labkit.images.store import Image
+
+_FIELDS = tuple("ID Repository Tag Digest CreatedSince CreatedAt Size VirtualSize Layers".split())
 
 COMMAND = Command(
     "",
     (
         Option(("quiet", "q"), "names only"),
+        Option(("no-trunc",), "whole ids"),
+        Option(("format",), "a template, or json", "TEMPLATE", ""),
         Option(("json",), "a JSON list of objects"),
     ),
     least=0,
@@ -32,10 +42,31 @@ def main(call: Call) -> int:
     elif call.options.quiet:
         for image in images:
             print(image.reference)
+    elif call.options.format:
+        from labkit.cli import template  # local: most calls do without
+
+        entries = [_fields(image, call.options.no_trunc) for image in images]
+        print("\n".join(template.listing(call.options.format, entries, _FIELDS, ID="IMAGE ID")))
     else:
-        rows = [
-            [*image.reference.split(":"), image.id[:12], str(len(image.layers)), table.size(image.size)]
-            for image in images
-        ]
+        shown = ("Repository", "Tag", "ID", "Layers", "Size")
+        entries = [_fields(image, call.options.no_trunc) for image in images]
+        rows = [[str(entry[name]) for name in shown] for entry in entries]
         print(table.render(["REPOSITORY", "TAG", "IMAGE ID", "LAYERS", "SIZE"], rows))
     return 0
+
+
+def _fields(image: Image, whole: bool) -> dict[str, str]:
+    """docker's names for them; labkit's images come from archives, without a registry's digest."""
+    repository, _, tag = image.reference.rpartition(":")
+    made = moments.parse(image.created, 0) if image.created else 0.0
+    return {
+        "ID": f"sha256:{image.id}" if whole else image.id[:12],
+        "Repository": repository,
+        "Tag": tag,
+        "Digest": "<none>",
+        "CreatedSince": table.ago(made) if image.created else "N/A",
+        "CreatedAt": table.moment(made) if image.created else "N/A",
+        "Size": table.size(image.size),
+        "VirtualSize": table.size(image.size),
+        "Layers": str(len(image.layers)),
+    }

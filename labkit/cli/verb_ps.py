@@ -8,8 +8,8 @@ Examples:
   labkit rm $(labkit ps -aq)
 
 --filter takes id, name, label, ancestor, network, volume, publish, status, exited, and before and since with another
-container. The fields of --format are ID, Names, Image, Command, CreatedAt, RunningFor, State, Status, Ports, Address,
-Networks, Labels, Mounts and Size (-s).
+container. The fields of --format are docker's: ID, Names, Image, Command, CreatedAt, RunningFor, State, Status, Ports,
+Networks, Labels, Label "NAME", Mounts, LocalVolumes and Size; and Address. Templates are as with 'labkit inspect'.
 """
 
 from __future__ import annotations
@@ -18,16 +18,26 @@ import json
 import time
 
 from labkit.cli import table
+from labkit.cli.dockernames import networks
 from labkit.cli.options import Call, Command, Option
 from labkit.engine import filters, gc, record
 from labkit.engine.record import Container, State
+from labkit.errors import NotFoundError
+from labkit.images import store
+from labkit.images.store import Image
 from labkit.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any
 
 RUNNING = ("running", "paused", "restarting")
+FIELDS = (
+    *("ID", "Names", "Image", "Command", "CreatedAt", "RunningFor", "State", "Status", "Ports", "Address", "Networks"),
+    *("Labels", "Mounts", "LocalVolumes", "Size"),
+)
 
+#: Those that were looked up, by their names.
+_images: dict[str, Image | None] = {}
 
 COMMAND = Command(
     "",
@@ -58,8 +68,9 @@ def main(call: Call) -> int:
     if options.format:
         from labkit.cli import template  # local, as below: most calls do without
 
-        entries = [_fields(container, state, options.no_trunc, options.size) for container, state in shown]
-        for line in template.render(options.format, entries):
+        size = options.size or "Size" in options.format or "json" in options.format
+        entries = [_fields(container, state, options.no_trunc, size) for container, state in shown]
+        for line in template.listing(options.format, entries, FIELDS):
             print(line)
         return 0
     if options.quiet:
@@ -91,40 +102,65 @@ def _chosen(call: Call) -> list[tuple[Container, State]]:
 
 
 def _fields(container: Container, state: State, whole: bool, size: bool) -> dict[str, Any]:
-    """docker's names for them."""
-    # A program's arguments may hold anything; a table takes only what can be printed in a line.
-    command = table.in_a_line(" ".join(container.command))
+    """docker's names for them, as far as labkit knows it; and the address."""
     runs = state.status in RUNNING
+    image = _image(container)
+    mounts = filters.sources(container)
+    labels = container.options.labels
+    command = " ".join(f"'{word}'" if " " in word else word for word in container.command)
     fields = {
         "ID": container.id if whole else container.short_id,
         "Names": container.name,
-        "Image": container.image,
-        "Command": command if whole or len(command) <= 24 else command[:23] + "…",
-        "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(container.created)),
+        "Image": container.options.image,
+        # A program's arguments may hold anything; a table takes only what can be printed in a line.
+        "Command": table.in_a_line(json.dumps(command if whole else table.shortened(command, 20), ensure_ascii=False)),
+        "CreatedAt": table.moment(container.created),
         "RunningFor": table.ago(container.created),
         "State": state.status,
         "Status": _status(state),
-        "Ports": ", ".join(container.ports) if runs else "",
+        "Ports": _ports(container, image) if runs else "",
         "Address": container.address if runs else "",
-        "Networks": ",".join(container.endpoints) or container.network,
-        "Labels": ",".join(f"{name}={value}" for name, value in container.options.labels.items()),
-        "Mounts": ",".join(filters.sources(container)),
+        "Networks": ",".join(networks.names(container)),
+        "Labels": ",".join(f"{name}={value}" for name, value in labels.items()),
+        "Label": lambda name: labels.get(name, ""),
+        "Mounts": ",".join(mounts if whole else [table.shortened(name, 15) for name in mounts]),
+        "LocalVolumes": str(sum(mount["type"] == "volume" for mount in container.options.mounts)),
     }
     if size:
         from labkit.engine.prune import size_of
 
-        fields["Size"] = table.size(size_of(f"{container.directory}/upper"))
+        written = size_of(f"{container.directory}/upper")
+        fields["Size"] = f"{table.size(written)} (virtual {table.size(written + (image.size if image else 0))})"
     return fields
 
 
+def _image(container: Container) -> Image | None:
+    """None where there is none of that name any more."""
+    name = container.image
+    if name not in _images:
+        try:
+            _images[name] = store.find(name)
+        except NotFoundError:
+            _images[name] = None
+    return _images[name]
+
+
+def _ports(container: Container, image: Image | None) -> str:
+    """Those published, and those that are only exposed."""
+    published = {text.partition("->")[2] for text in container.ports}
+    exposed = networks.exposed(container, image) if image else []
+    return ", ".join([*container.ports, *(port for port in exposed if port not in published)])
+
+
 def _status(state: State) -> str:
-    return {
-        "created": "Created",
-        "running": f"Up {table.duration(time.time() - state.started_at)}",
-        "paused": f"Up {table.duration(time.time() - state.started_at)} (Paused)",
-        "restarting": f"Restarting ({state.exit_code})",
-        "exited": f"Exited ({state.exit_code}) {table.ago(state.finished_at) if state.finished_at else ''}".rstrip(),
-    }[state.status]
+    """In docker's words."""
+    if state.status in ("running", "paused"):
+        paused = " (Paused)" if state.status == "paused" else ""
+        return f"Up {table.duration(time.time() - state.started_at)}{paused}"
+    if state.status == "created":
+        return "Created"
+    ago = f" {table.ago(state.finished_at)}" if state.finished_at else ""
+    return f"{state.status.capitalize()} ({state.exit_code}){ago}"
 
 
 def _row(fields: dict[str, Any]) -> list[str]:

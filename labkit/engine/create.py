@@ -37,6 +37,8 @@ def new_container(options: Options, image: Image) -> Container:
         changes["mounts"] = volumes.named(options, image.config.get("Volumes"), container_id)
     if not options.stop_signal and image.config.get("StopSignal"):
         changes["stop_signal"] = image.config["StopSignal"]
+    if image.config.get("Labels"):
+        changes["labels"] = {**{name: str(text) for name, text in image.config["Labels"].items()}, **options.labels}
     return Container(
         id=container_id,
         name=record.check_name(name),

@@ -134,6 +134,8 @@ def _settings(config: Reader) -> dict[str, Any]:
     """The configuration of what runs, those of its properties that are used here checked."""
     for name in ("Cmd", "Entrypoint", "Env"):
         config.strings(name)
+    for name in ("ExposedPorts", "Labels", "Volumes"):
+        config.child(name, optional=True)
     directory = config.value("WorkingDir", str, "")
     if directory and not directory.startswith("/"):
         raise ConfigError(f"{config.file}: {config.where('WorkingDir')} must be an absolute path")
