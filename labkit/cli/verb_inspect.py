@@ -5,7 +5,10 @@ Examples:
   labkit inspect busybox:latest
   labkit inspect -f '{{.State.Status}} {{.NetworkSettings.IPAddress}}' redis
 
-docker's names for the usual things stand beside labkit's own.
+docker's names come first, all in capitals at their beginning, with docker's values; labkit's own follow, in small
+letters. Templates are Go's, as docker's: {{.Name}}, {{json .Mounts}}, {{len .Mounts}}, {{join .Config.Cmd " "}},
+{{index .Config.Labels "key"}}, {{range $port, $places := .NetworkSettings.Ports}}{{$port}} {{end}},
+{{if .State.Running}}yes{{else}}no{{end}}.
 """
 
 from __future__ import annotations
@@ -13,23 +16,26 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from labkit.cli import dockernames
+from labkit.cli import gotypes
+from labkit.cli.dockernames import container as docker_container
+from labkit.cli.dockernames import image as docker_image
 from labkit.cli.options import Call, Command, Option
 from labkit.document import Reader
 from labkit.engine import lifecycle, networking, record
 from labkit.engine.record import Container
 from labkit.errors import NotFoundError, UsageError
 from labkit.images import store
+from labkit.images.store import Image
 from labkit.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any
 
-
 COMMAND = Command(
     "NAME …",
     (
-        Option(("format", "f"), "a template, as {{.State.Status}}", "TEMPLATE", ""),
+        Option(("format", "f"), "a template, as {{.State.Status}}, or json", "TEMPLATE", ""),
+        Option(("size", "s"), "how much containers have written, too"),
         Option(("type",), "container or image, where both have that name", "TYPE", ""),
     ),
     most=-1,
@@ -41,21 +47,23 @@ def main(call: Call) -> int:
     options = call.options
     if options.type not in ("", "container", "image"):
         raise UsageError(f"--type {options.type} is not possible", "it is container or image")
-    found = [_inspect(name, options.type) for name in call.arguments]
-    if options.format:
+    found = [_inspect(name, options.type, options.size) for name in call.arguments]
+    if options.format == "json":
+        print(gotypes.json_text(found))
+    elif options.format:
         from labkit.cli import template  # local: most calls do without
 
         for line in template.render(options.format, found):
             print(line)
     else:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(gotypes.plain(found), indent=4))
     return 0
 
 
-def _inspect(name: str, kind: str) -> dict[str, Any]:
+def _inspect(name: str, kind: str, size: bool) -> dict[str, Any]:
     if kind != "image":
         try:
-            return _container(record.find(name))
+            return _container(record.find(name), size)
         except NotFoundError:
             if kind:
                 raise
@@ -67,23 +75,32 @@ def _inspect(name: str, kind: str) -> dict[str, Any]:
         raise NotFoundError(
             f"there is no container and no image '{name}'", "see 'labkit ps -a' and 'labkit images'"
         ) from None
-    return {**image.as_dict(), "layer_directories": image.lowers()}
+    return {**docker_image.of(image), **image.as_dict(), "layer_directories": image.lowers()}
 
 
-def _container(container: Container) -> dict[str, Any]:
+def _container(container: Container, size: bool) -> dict[str, Any]:
     path = Path(container.directory, "config.json")
     specification = Reader.parse(path.read_bytes(), str(path)).object if path.exists() else None
-    state = container.state()
+    state, image = container.state(), store.find(container.image)
     return {
-        **dockernames.of(container, state, specification),
+        **docker_container.of(container, state, specification, image),
+        **(_sizes(container, image) if size else {}),
         **container.shown(),
         "state": state.as_dict(),
         "processes": lifecycle.processes(container),
         "network_namespace": networking.shown_namespace(container),
         "rootfs": container.rootfs,
         "upper": f"{container.directory}/upper",
-        "layers": store.find(container.image).lowers(),
+        "layers": image.lowers(),
         "cgroup": container.cgroups_path,
         "log": container.log_path,
         "specification": specification,
     }
+
+
+def _sizes(container: Container, image: Image) -> dict[str, int]:
+    """Bytes: what it has written, and all that it sees."""
+    from labkit.engine.prune import size_of  # local: few want to know
+
+    written = size_of(f"{container.directory}/upper")
+    return {"SizeRw": written, "SizeRootFs": written + image.size}

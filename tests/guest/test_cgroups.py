@@ -91,7 +91,8 @@ def test_a_death_for_want_of_memory_is_told() -> None:
     began = time.time()
     fill = ["sh", "-c", "head -c 40000000 /dev/zero > /dev/shm/full"]
     labkit("run", "--network", "none", "--name", "box", "--memory", "16m", "busybox", *fill, check=False)
-    assert json.loads(labkit("inspect", "box").stdout)[0]["state"]["oom_killed"] is True
+    (known,) = json.loads(labkit("inspect", "box").stdout)
+    assert known["state"]["oom_killed"] is known["State"]["OOMKilled"] is True
     told = labkit("events", "--since", f"{began}", "--until", "0s", "--format", "{{.action}}").stdout.split()
     assert told == ["create", "start", "oom", "die"]
     labkit("rm", "box")

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import dockerinspect
 import pytest
 from bundles import Bundle
 from clients import Client
 from conftest import on_a_terminal, wait_for
 from programs import LABKIT_OCI
 
+from labkit.cli import template
+
 _NAMESPACE = "labkit-docker"
+
+#: What docker's answer is the same for as that of labkit's templates to docker's JSON, which does not tell a map from a
+#: struct, nor which value is a number that is not there.
+_TEMPLATES = (
+    "{{.Name}} {{.State.Status}} {{.State.OOMKilled}} {{.Config.Cmd}} {{.HostConfig.RestartPolicy.Name}}",
+    "{{json .State}}{{json .Config}}{{json .HostConfig.PortBindings}}",
+    '{{join .Config.Cmd " "}} {{len .Config.Cmd}} {{index .Config.Cmd 0}} {{slice .Name 1}}{{println .Path}}',
+    "{{range .NetworkSettings.Networks}}{{.IPAddress}}/{{.IPPrefixLen}}{{end}}",
+    "{{range $k, $v := .NetworkSettings.Ports}}{{$k}}{{range $i, $p := $v}} {{$i}}{{.HostPort}}{{end}}{{end}}",
+    '{{if .State.Running}}up{{else}}down{{end}} {{if eq .State.Status "dead" "running"}}1{{else if true}}2{{end}}',
+    '{{with .Config.Env}}{{json .}}{{else}}none{{end}} {{- /* comment */ -}}  {{printf "%-9s|%05d|%q" .Path 7 .Name}}',
+    '{{$n := .Name}}{{range .Config.Cmd}}{{.}} of {{$n}} and {{$.Path}} {{end}}{{.Name | upper | printf "%.3s"}}',
+    '{{split "a,b" ","}} {{title "ab cd"}} {{pad "x" 1 2}}| {{truncate .Path 2}}',
+    '{{not .State.Paused}} {{lt 1 2}} {{print 1 2}} {{print "a" 1}} {{and 0 1}} {{or 0 "x"}} {{len .Mounts}}',
+)  # fmt: skip
 
 
 class Docker(Client):
@@ -137,3 +156,24 @@ def test_nothing_of_a_container_in_the_hosts_pid_namespace_stays(docker: Docker)
     docker("kill", "three")
     assert wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
     assert "failed to kill init's children" not in docker.log.read_text(errors="replace")
+
+
+def test_docker_says_what_labkit_is_compared_with(docker: Docker, tmp_path: Path) -> None:
+    """docker-20.10.json, and the templates of labkit, against a docker that runs."""
+    if not docker("version", "--format", "{{.Server.Version}}").startswith("20.10."):
+        pytest.skip("docker-20.10.json is of docker 20.10, and this is another one")
+    docker("run", "-d", "--name", "plain", *dockerinspect.PLAIN)
+    docker("run", "-d", "--name", "furnished", *dockerinspect.furnished(tmp_path))
+    said = docker("inspect", "plain", "furnished", "busybox").replace(str(tmp_path), "/place")
+    found = dict(zip(("plain", "furnished", "image"), json.loads(said)))
+    known = dockerinspect.recorded()
+    for part in found:
+        names = [{key for key, _ in dockerinspect.leaves(document[part], "")} for document in (found, known)]
+        assert names[0] ^ names[1] == set(), part
+        assert dockerinspect.different(known[part], found[part], "image" if part == "image" else "") == []
+    written = "\n".join(_TEMPLATES)
+    for name in ("plain", "furnished"):
+        (document,) = json.loads(docker("inspect", name))
+        assert docker("inspect", "-f", written, name) == template.render(written, [document])[0] + "\n"
+    docker("rm", "-f", "-v", "furnished")
+    docker("volume", "rm", "labkit-data")

@@ -60,7 +60,7 @@ def test_inspect() -> None:
     assert labkit("inspect", "--type", "image", "--format", "{{.reference}}", "busybox").stdout.startswith("busybox")
     # By its name, its id, and the beginning of its id.
     for word in (known["id"], known["id"][:12], known["id"][:4]):
-        assert labkit("inspect", "-f", "{{.Name}}", word).stdout == "looked\n"
+        assert labkit("inspect", "-f", "{{.Name}}", word).stdout == "/looked\n"
     for word in ("x/../looked", "..", "", known["id"][:1]):
         assert labkit("inspect", "--type", "container", word, check=False).returncode == 4
 
