@@ -5,7 +5,7 @@ from __future__ import annotations
 from labkit.basics import suppress
 from labkit.cli.dockernames import networks, places
 from labkit.cli.gotypes import Mapping, only_in_templates, or_nothing
-from labkit.engine import record, restart, rights
+from labkit.engine import record, restart
 from labkit.errors import LabkitError
 from labkit.value import TYPE_CHECKING
 
@@ -23,10 +23,11 @@ _USUAL_PERIOD = 100000
 def config(container: Container, specification: dict[str, Any] | None) -> dict[str, Any]:
     """All of it. Limits are those of the last start, and of ``labkit update`` since then."""
     options = container.options
-    limits = ((specification or {}).get("linux") or {}).get("resources") or options.resources
+    linux = (specification or {}).get("linux") or {}
+    limits = linux.get("resources") or options.resources
     return {
         **_life(container),
-        **_rights(options),
+        **_rights(options, linux),
         **_namespaces(options),
         "ShmSize": options.shm_size,
         "Sysctls": Mapping(options.sysctls) if options.sysctls else only_in_templates(or_nothing({})),
@@ -68,8 +69,13 @@ def _log() -> dict[str, Any]:
     return {"Type": "json-file", "Config": Mapping()}
 
 
-def _rights(options: Options) -> dict[str, Any]:
-    masked, readonly = rights.hidden(options)
+def _rights(options: Options, linux: dict[str, Any]) -> dict[str, Any]:
+    if linux:
+        masked, readonly = linux.get("maskedPaths", []), linux.get("readonlyPaths", [])
+    else:
+        from labkit.engine import rights  # local: nearly every container was started
+
+        masked, readonly = rights.hidden(options)
     return {
         "CapAdd": or_nothing(options.cap_add),
         "CapDrop": or_nothing(options.cap_drop),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from labkit.cli.gotypes import Mapping, only_in_templates
-from labkit.engine import volumes
-from labkit.engine.mounts import PROPAGATION
 from labkit.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,17 +40,29 @@ def mounts(container: Container) -> list[dict[str, Any]]:
 def _mount(mount: dict[str, Any]) -> dict[str, Any]:
     words = mount["options"]
     is_volume = mount["type"] == "volume"
-    spread = [word for word in words if word in PROPAGATION]
     return {
         "Type": mount["type"],
         "Name": mount["source"] if is_volume else only_in_templates(""),
-        "Source": volumes.data(mount["source"]) if is_volume else mount["source"],
+        "Source": _data(mount["source"]) if is_volume else mount["source"],
         "Destination": mount["target"],
         "Driver": "local" if is_volume else only_in_templates(""),
         "Mode": ",".join(words),
         "RW": "ro" not in words,
-        "Propagation": "" if is_volume else (spread or ["rprivate"])[0],
+        "Propagation": "" if is_volume else _propagation(words) or "rprivate",
     }
+
+
+def _data(volume: str) -> str:
+    from labkit.engine import volumes  # local, as below: most containers have none
+
+    return volumes.data(volume)
+
+
+def _propagation(words: list[str]) -> str:
+    """Empty where none is said."""
+    from labkit.engine.mounts import PROPAGATION
+
+    return next((word for word in words if word in PROPAGATION), "")
 
 
 def binds(mounts_: list[dict[str, Any]]) -> list[str]:
@@ -75,14 +85,14 @@ def asked_by_mount(mounts_: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for mount in mounts_:
         if mount["type"] == "bind" and not mount["make"]:
-            spread = [word for word in mount["options"] if word in PROPAGATION]
+            spread = _propagation(mount["options"])
             found.append(
                 {
                     "Type": "bind",
                     "Source": mount["source"],
                     "Target": mount["target"],
                     **({"ReadOnly": True} if "ro" in mount["options"] else {}),
-                    **({"BindOptions": {"Propagation": spread[0]}} if spread else {}),
+                    **({"BindOptions": {"Propagation": spread}} if spread else {}),
                 }
             )
     return found
