@@ -5,6 +5,7 @@ Examples:
   labkit events --since 10m --until 0s              what happened in the last ten minutes
   labkit events --filter event=die --filter container=web
   labkit events --format '{{.action}} {{.name}}'
+  labkit events --format '{{.Actor.Attributes.name}}: {{.Action}}'       docker's names, and those of --json
   labkit events --json | while read -r line; do …; done
 
 The events are create, start, oom (something was killed for want of memory), die (with its exit status), stop, kill,
@@ -18,6 +19,7 @@ import json
 import sys
 import time
 
+from labkit.cli import gotypes
 from labkit.cli.options import Call, Command, Option
 from labkit.engine import events, moments
 from labkit.errors import UsageError
@@ -77,13 +79,31 @@ def _fits(event: dict[str, Any], key: str, value: str) -> bool:
     return name in event["labels"] and (not equals or event["labels"][name] == text)
 
 
+def _dockers(event: dict[str, Any]) -> dict[str, Any]:
+    """docker's names for the same, which templates understand, too."""
+    told = {name: str(value) for name, value in event.items() if name not in (*_KNOWN, "exit_code")}
+    if "exit_code" in event:
+        told["exitCode"] = str(event["exit_code"])
+    return {
+        "Status": event["action"],
+        "ID": event["id"],
+        "From": event["image"],
+        "Type": event["type"],
+        "Action": event["action"],
+        "Actor": {"ID": event["id"], "Attributes": gotypes.Mapping({**event["labels"], **told})},
+        "Scope": "local",
+        "Time": int(event["time"]),
+        "TimeNano": int(event["time"] * 1e9),
+    }
+
+
 def _shown(event: dict[str, Any], template: str) -> list[str]:
     if template == "json":
         return [json.dumps(event)]
     if template:
         from labkit.cli import template as templates  # local: few ask
 
-        return templates.render(template, [event])
+        return templates.render(template, [{**event, **_dockers(event)}])
     details = {name: value for name, value in event.items() if name not in _KNOWN}
     words = ", ".join(f"{name}={value}" for name, value in {**details, **event["labels"]}.items())
     return [f"{moments.rfc3339(event['time'])} {event['type']} {event['action']} {event['id']} ({words})"]

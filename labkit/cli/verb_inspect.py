@@ -48,13 +48,10 @@ def main(call: Call) -> int:
     if options.type not in ("", "container", "image"):
         raise UsageError(f"--type {options.type} is not possible", "it is container or image")
     found = [_inspect(name, options.type, options.size) for name in call.arguments]
-    if options.format == "json":
-        print(gotypes.json_text(found))
-    elif options.format:
+    if options.format:
         from labkit.cli import template  # local: most calls do without
 
-        for line in template.render(options.format, found):
-            print(line)
+        print("\n".join(template.inspection(options.format, found)))
     else:
         print(json.dumps(gotypes.plain(found), indent=4))
     return 0

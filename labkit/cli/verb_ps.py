@@ -18,7 +18,7 @@ import json
 import time
 
 from labkit.cli import table
-from labkit.cli.dockernames import networks
+from labkit.cli.dockernames import settings
 from labkit.cli.options import Call, Command, Option
 from labkit.engine import filters, gc, record
 from labkit.engine.record import Container, State
@@ -120,7 +120,7 @@ def _fields(container: Container, state: State, whole: bool, size: bool) -> dict
         "Status": _status(state),
         "Ports": _ports(container, image) if runs else "",
         "Address": container.address if runs else "",
-        "Networks": ",".join(networks.names(container)),
+        "Networks": ",".join(settings.names(container)),
         "Labels": ",".join(f"{name}={value}" for name, value in labels.items()),
         "Label": lambda name: labels.get(name, ""),
         "Mounts": ",".join(mounts if whole else [table.shortened(name, 15) for name in mounts]),
@@ -148,7 +148,7 @@ def _image(container: Container) -> Image | None:
 def _ports(container: Container, image: Image | None) -> str:
     """Those published, and those that are only exposed."""
     published = {text.partition("->")[2] for text in container.ports}
-    exposed = networks.exposed(container, image) if image else []
+    exposed = settings.exposed(container, image) if image else []
     return ", ".join([*container.ports, *(port for port in exposed if port not in published)])
 
 

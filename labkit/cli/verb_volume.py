@@ -5,6 +5,7 @@ Examples:
   labkit run -d -v data:/data redis     makes it, too, and fills it with what the image has there
   labkit volume ls
   labkit volume inspect data            where its files are, and who uses it
+  labkit volume inspect -f '{{.Mountpoint}}' data
   labkit volume rm data
   labkit volume prune                   those without a name that nobody uses; -a: all that nobody uses
 """
@@ -24,6 +25,7 @@ COMMAND = Command(
         Option(("label", "l"), "create: a word about it, may be repeated", "NAME=VALUE", many=True),
         Option(("quiet", "q"), "ls: only the names"),
         Option(("json",), "ls: for programs"),
+        Option(("format",), "ls, inspect: a template with docker's fields, or json", "TEMPLATE", ""),
         Option(("all", "a"), "prune: also those with a name"),
         Option(("force", "f"), "rm: no error for one that is not there; prune: nothing more, as docker writes it"),
     ),
@@ -60,6 +62,12 @@ def _list(call: Call, names: list[str]) -> int:
     found = volumestore.everything()
     if call.options.json:
         print(json.dumps([volume.shown() for volume in found], indent=1))
+    elif call.options.format:
+        from labkit.cli import template
+        from labkit.cli.dockernames import volume as docker_volume
+
+        entries = [docker_volume.row(volume) for volume in found]
+        print("\n".join(template.listing(call.options.format, entries, docker_volume.FIELDS, Name="VOLUME NAME")))
     elif call.options.quiet:
         print("".join(f"{volume.name}\n" for volume in found), end="")
     else:
@@ -72,9 +80,15 @@ def _list(call: Call, names: list[str]) -> int:
 
 
 def _inspect(call: Call, names: list[str]) -> int:
+    from labkit.cli import gotypes, template
+    from labkit.cli.dockernames import volume as docker_volume
     from labkit.engine import volumestore
 
-    print(json.dumps([volumestore.find(name).shown() for name in names], indent=1))
+    found = [{**docker_volume.of(volume), **volume.shown()} for volume in map(volumestore.find, names)]
+    if call.options.format:
+        print("\n".join(template.inspection(call.options.format, found)))
+    else:
+        print(json.dumps(gotypes.plain(found), indent=4))
     return 0
 
 

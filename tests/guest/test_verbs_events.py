@@ -46,7 +46,9 @@ def test_a_life() -> None:
 
 
 def test_they_are_followed_and_the_log_is_turned_over() -> None:
-    following = subprocess.Popen([*LABKIT, "events", "--format", "{{.action}} {{.name}}"], stdout=subprocess.PIPE)
+    following = subprocess.Popen(
+        [*LABKIT, "events", "--format", "{{.Action}} {{.Actor.Attributes.name}}"], stdout=subprocess.PIPE
+    )
     try:
         assert following.stdout
         os.set_blocking(following.stdout.fileno(), False)

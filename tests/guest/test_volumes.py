@@ -39,7 +39,9 @@ def test_a_named_volume_outlives_its_containers() -> None:
     )
     assert (ROOT / "data/_data/file").read_text() == "kept\n"
     (found,) = json.loads(labkit("volume", "inspect", "data").stdout)
-    assert found["mountpoint"] == f"{ROOT}/data/_data"
+    assert found["mountpoint"] == found["Mountpoint"] == f"{ROOT}/data/_data"
+    assert (found["Name"], found["Labels"], found["Scope"]) == ("data", None, "local")
+    assert labkit("volume", "ls", "--format", "{{.Name}} {{.Driver}}").stdout == "data local\n"
     assert found["users"] == []
 
 

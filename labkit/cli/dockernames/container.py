@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit.cli.dockernames import host, networks, places
+from labkit.cli.dockernames import host, places, settings
 from labkit.cli.gotypes import Mapping, only_in_templates, or_nothing
 from labkit.engine import moments
 from labkit.value import TYPE_CHECKING
@@ -37,7 +37,7 @@ def of(container: Container, state: State, specification: dict[str, Any] | None,
         "GraphDriver": places.layers(container, image),
         "Mounts": places.mounts(container),
         "Config": _config(container, specification, image),
-        "NetworkSettings": networks.settings(container, runs, image),
+        "NetworkSettings": settings.of(container, runs, image),
     }
 
 
@@ -65,7 +65,7 @@ def _config(container: Container, specification: dict[str, Any] | None, image: I
     own = options.entrypoint is not None  # it makes the image's command meaningless
     entrypoint = options.entrypoint if own else default.get("Entrypoint")
     hostname = (specification or {}).get("hostname") or options.hostname or container.short_id
-    ports = Mapping((port, {}) for port in networks.exposed(container, image))
+    ports = Mapping((port, {}) for port in settings.exposed(container, image))
     anonymous = Mapping((mount["target"], {}) for mount in options.mounts if mount.get("anonymous"))
     return {
         "Hostname": hostname,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.basics import suppress
-from labkit.cli.dockernames import networks, places
+from labkit.cli.dockernames import places, settings
 from labkit.cli.gotypes import Mapping, only_in_templates, or_nothing
 from labkit.engine import record, restart
 from labkit.errors import LabkitError
@@ -52,7 +52,7 @@ def _life(container: Container) -> dict[str, Any]:
         "ContainerIDFile": options.cidfile,
         "LogConfig": _log(),
         "NetworkMode": _others_id(options.network) or "none",
-        "PortBindings": networks.wanted(container),
+        "PortBindings": settings.wanted(container),
         "RestartPolicy": {"Name": policy.name, "MaximumRetryCount": policy.most},
         "AutoRemove": options.auto_remove,
         "Mounts": mounts or only_in_templates(or_nothing(mounts)),

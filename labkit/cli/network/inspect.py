@@ -3,20 +3,34 @@
 Examples:
   labkit network inspect labkit0
   labkit network inspect shop vault
+  labkit network inspect -f '{{range .Containers}}{{.Name}} {{.IPv4Address}} {{end}}' shop
+
+docker's names come first, with a capital; labkit's own follow. Templates are as with 'labkit inspect'.
 """
 
 from __future__ import annotations
 
 import json
 
-from labkit.cli.options import Call, Command
+from labkit.cli import gotypes
+from labkit.cli.dockernames import network as docker_network
+from labkit.cli.options import Call, Command, Option
 from labkit.engine import networks
 from labkit.network import definitions
 
-COMMAND = Command("NETWORK …", (), most=-1)
+COMMAND = Command(
+    "NETWORK …", (Option(("format", "f"), "a template, as {{.Driver}}, or json", "TEMPLATE", ""),), most=-1
+)
 
 
 def main(call: Call) -> int:
     """Print them."""
-    print(json.dumps([networks.shown(definitions.find(name)) for name in call.arguments], indent=2))
+    known = [networks.shown(definitions.find(name)) for name in call.arguments]
+    found = [{**docker_network.of(shown), **shown} for shown in known]
+    if call.options.format:
+        from labkit.cli import template  # local: most calls do without
+
+        print("\n".join(template.inspection(call.options.format, found)))
+    else:
+        print(json.dumps(gotypes.plain(found), indent=4))
     return 0

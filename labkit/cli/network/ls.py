@@ -4,6 +4,9 @@ Examples:
   labkit network ls
   labkit network ls -q
   labkit network ls --json
+  labkit network ls --format '{{.Name}}: {{.Driver}}'
+
+The fields of --format are docker's: Name, Driver, Scope, Internal and CreatedAt.
 """
 
 from __future__ import annotations
@@ -15,7 +18,11 @@ from labkit.network import definitions
 
 COMMAND = Command(
     "",
-    (Option(("quiet", "q"), "only the names"), Option(("json",), "all that is known of them, as a JSON list")),
+    (
+        Option(("quiet", "q"), "only the names"),
+        Option(("format",), "a template, or json", "TEMPLATE", ""),
+        Option(("json",), "all that is known of them, as a JSON list"),
+    ),
     least=0,
     most=0,
 )
@@ -33,8 +40,15 @@ def main(call: Call) -> int:
 
         print(json.dumps(shown, indent=2))
         return 0
+    if call.options.format:
+        from labkit.cli import template  # local: most calls do without
+        from labkit.cli.dockernames import network as docker_network
+
+        rows = [docker_network.row(network) for network in shown]
+        print("\n".join(template.listing(call.options.format, rows, docker_network.FIELDS)))
+        return 0
     head = ["NAME", "DRIVER", "SUBNET", "GATEWAY", "BRIDGE", "CONTAINERS"]
-    rows = [
+    cells = [
         [
             network["name"],
             network["driver"] + (" (internal)" if network["internal"] else ""),
@@ -45,5 +59,5 @@ def main(call: Call) -> int:
         ]
         for network in shown
     ]
-    print(table.render(head, rows))
+    print(table.render(head, cells))
     return 0

@@ -8,7 +8,7 @@ heading.
 
 from __future__ import annotations
 
-from labkit.cli import table
+from labkit.cli import gotypes, table
 from labkit.cli.template import execute, functions, parse
 from labkit.value import TYPE_CHECKING
 
@@ -25,6 +25,11 @@ def render(template: str, entries: list[dict[str, Any]]) -> list[str]:
         template = "{{json .}}"
     tree = parse.parse(template)
     return [execute.execute(template, tree, entry, functions.TABLE) for entry in entries]
+
+
+def inspection(template: str, entries: list[dict[str, Any]]) -> list[str]:
+    """The same for what ``inspect`` has found: ``json`` alone is one list, as docker's is."""
+    return [gotypes.json_text(entries)] if template == "json" else render(template, entries)
 
 
 def listing(template: str, entries: list[dict[str, Any]], fields: tuple[str, ...], **headings: str) -> list[str]:

@@ -28,7 +28,7 @@ def names(container: Container) -> list[str]:
     return [mode] if mode in ("host", "none") else [shown_name(name) for name in networking.wishes(container)]
 
 
-def settings(container: Container, runs: bool, image: Image) -> dict[str, Any]:
+def of(container: Container, runs: bool, image: Image) -> dict[str, Any]:
     """All of it. The address at the top is that in the network ``bridge``, and empty where it is not in that."""
     joined = Mapping((name, _endpoint(container, name, runs)) for name in names(container))
     bridge = joined.get("bridge") or _address("", "")
