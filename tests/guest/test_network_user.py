@@ -170,7 +170,7 @@ def test_a_stopped_container_is_connected_at_its_next_start() -> None:
     assert set(known("web")["endpoints"]) == {"labkit0", "shop"}
     address = known("web")["NetworkSettings"]["Networks"]["shop"]["IPAddress"]
     places = "{{range .Containers}}{{.Name}} {{.IPv4Address}}{{end}} {{(index .IPAM.Config 0).Subnet}}"
-    assert labkit("network", "inspect", "-f", places, "shop").stdout == f"web {address}/24 {shown['subnet']}\n"
+    assert labkit("network", "inspect", "-f", places, "shop").stdout == f"web {address}/16 {shown['subnet']}\n"
     assert [line.split()[0].partition("@")[0] for line in inside("web", "ip", "-br", "link").stdout.splitlines()] == [
         "lo",
         "eth0",
