@@ -63,6 +63,7 @@ def main(call: Call) -> int:
     """Print them."""
     gc.collect_quietly()
     named = [record.find(word) for word in call.arguments]
+    words = {container.id: word for container, word in zip(named, call.arguments)}
     for container in named:
         if not _running([container]):
             raise ConflictError(f"the container {container.name} is not running", "see 'labkit ps -a'")
@@ -70,10 +71,10 @@ def main(call: Call) -> int:
     if call.options.json:
         print(json.dumps(stats.sample(running, 1.0), indent=1))
     elif call.options.no_stream or not sys.stdout.isatty():
-        print(_shown(call, running))
+        print(_shown(call, running, words))
     else:
         while running or not named:
-            print(_ANEW + _shown(call, running), flush=True)
+            print(_ANEW + _shown(call, running, words), flush=True)
             if not running:
                 time.sleep(1)
             running = _running(named or record.everything())
@@ -84,10 +85,9 @@ def _running(containers: list[Container]) -> list[Container]:
     return [container for container in containers if container.state().status in ("running", "paused")]
 
 
-def _shown(call: Call, running: list[Container]) -> str:
-    """A sample, in lines."""
-    named = {record.find(word).id: word for word in call.arguments}
-    entries = [_fields(entry, named, call.options.no_trunc) for entry in stats.sample(running, 1.0)]
+def _shown(call: Call, running: list[Container], words: dict[str, str]) -> str:
+    """A sample, in lines; ``words`` are those that containers were named by, by their ids."""
+    entries = [_fields(entry, words, call.options.no_trunc) for entry in stats.sample(running, 1.0)]
     if call.options.format:
         from labkit.cli import template  # local: most calls do without
 
@@ -96,14 +96,14 @@ def _shown(call: Call, running: list[Container]) -> str:
     return table.render([_HEADINGS[name] for name in shown], [[entry[name] for name in shown] for entry in entries])
 
 
-def _fields(entry: dict[str, Any], named: dict[str, str], whole: bool) -> dict[str, str]:
-    """docker's names for them; ``named`` are the words that containers were named by."""
+def _fields(entry: dict[str, Any], words: dict[str, str], whole: bool) -> dict[str, str]:
+    """docker's names for them."""
     percent, throttled, used = entry["cpu_percent"], entry["throttled_nanoseconds"], entry["memory_bytes"]
     limit = entry["memory_limit"] or stats.memory_of_machine()
     id_ = entry["id"] if whole else entry["id"][:12]
     return {
         "ID": id_,
-        "Container": named.get(entry["id"], id_),
+        "Container": words.get(entry["id"], id_),
         "Name": entry["name"],
         "CPUPerc": "--" if percent is None else f"{percent:.2f}%",
         "Throttled": "--" if throttled is None else f"{throttled / 1e9:.1f} s",

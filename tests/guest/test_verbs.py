@@ -122,7 +122,7 @@ def test_stats_tell_of_the_network_and_go_on_at_a_terminal() -> None:
     watching = subprocess.Popen([*LABKIT, "stats", "told"], stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
     seen = b""
-    while seen.count(b"NET IN / OUT") < 2:
+    while seen.count(b"NET I/O") < 2:
         seen += os.read(master, 4096)
     labkit("rm", "-f", "told")
     with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
