@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import dockerinspect
 from conftest import labkit
+
+from labkit.images import store
 
 
 def shown() -> dict[str, Any]:
@@ -49,3 +52,14 @@ def test_inspect_and_the_lists_have_dockers_names_and_values(tmp_path: Path) -> 
     labkit("rm", "-f", "-v", "furnished")
     labkit("volume", "rm", "labkit-data")
     assert complaints(dockerinspect.recorded(), ours) == []
+
+
+def test_a_container_has_its_images_labels_and_its_own() -> None:
+    image = store.find("busybox")
+    labels = {"a": "1", "b": "2"}
+    store.save(image.changed(reference="labelled:latest", config={**image.config, "Labels": labels}))
+    try:
+        labkit("create", "--label", "b=3", "labelled", "true")
+        assert labkit("ps", "-a", "--filter", "label=a=1", "--format", "{{.Labels}}").stdout == "a=1,b=3\n"
+    finally:
+        os.unlink(f"{store.IMAGES}/labelled%3Alatest.json")
