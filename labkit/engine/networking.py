@@ -225,6 +225,16 @@ def publishing(container: Container) -> list[Operation]:
     return endpoint(container, name).publish([from_shown(text) for text in container.ports], networks.program(name))
 
 
+def forgetting(container: Container) -> list[Operation]:
+    """When those rules are there: what the kernel knows of its UDP ports from before them."""
+    ports = tuple(text.partition("->")[0] for text in container.ports if text.endswith("/udp"))
+    if not ports:
+        return []
+    from labkit.network.forgetting import ForgetPorts
+
+    return [ForgetPorts(ports, container.address)]
+
+
 def operations(container: Container) -> list[Operation]:
     """The sandbox; an endpoint in it for each network, and its name for the others."""
     if not has_sandbox(container):

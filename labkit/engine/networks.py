@@ -7,6 +7,7 @@ from labkit.engine import networking, record
 from labkit.engine.record import Container
 from labkit.errors import ConflictError
 from labkit.network import definitions, netlink, portmap, store
+from labkit.network.forgetting import ForgetUnanswered
 from labkit.network.iptables import AddRules, saved
 from labkit.network.model import DEFAULT, Network
 from labkit.operations import Operation
@@ -91,7 +92,7 @@ def _repair_network(network: Network) -> list[str]:
             done += _do(operation)
         if isinstance(operation, AddRules):
             done += _add_missing(operation)
-    return done
+    return done + (_do(ForgetUnanswered(network.subnet)) if done else [])
 
 
 def _repair_ports(container: Container) -> list[str]:
@@ -102,6 +103,8 @@ def _repair_ports(container: Container) -> list[str]:
     if done and not record.run_journal(container.id).lines():
         rules.undo()  # it has just ended, and its shim did not find these rules
         return []
+    for operation in networking.forgetting(container) if done else []:
+        done += _do(operation)
     return done
 
 

@@ -31,6 +31,9 @@ def render(options: Options, detach: bool, typed: list[str]) -> str:
     sections += network_sections
     if container.ports:
         sections.append(("The published ports: an address translation for each", networking.publishing(container)))
+        forgotten = networking.forgetting(container)
+        if forgotten:
+            sections.append(("What the kernel remembers of the UDP ports (where conntrack(8) is)", forgotten))
     sections.append(
         (
             "The root file system: the image's layers, and the writable one on top",

@@ -90,6 +90,7 @@ def _prepare(container: Container, image: Image) -> Container:
             *networking.operations(container),
         ]
     )
+    running.run(networking.forgetting(container))
     document = bundle.specification(container, image, here())
     textfile.write(f"{container.directory}/config.json", jsontext.dumps(document))
     return container

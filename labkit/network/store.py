@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 RUN_DIRECTORY = "/run/labkit/networks"
+#: How many connections the kernel remembers in this network namespace.
+_REMEMBERED = "/proc/sys/net/netfilter/nf_conntrack_count"
 
 
 def _directory(name: str) -> str:
@@ -97,15 +99,42 @@ class Reserve(Operation):
         with locked(self.network), locked(".ports"):
             with suppress(FileNotFoundError):
                 if textfile.read(self.path) == self.owner:
+                    self._let_go()
                     os.unlink(self.path)
             with suppress(OSError):
                 os.rmdir(os.path.dirname(self.path))
             take_down_if_unused(self.network)
 
+    def _let_go(self) -> None:
+        """What is to be done while it is still ours."""
 
-def reservation(name: str, address: str, owner: str) -> Reserve:
+
+class ReserveAddress(Reserve):
+    """One of a network's addresses. Whoever has it next is another one, of whose connections the kernel knows none."""
+
+    @property
+    def address(self) -> str:
+        """The name of its file."""
+        return os.path.basename(self.path)
+
+    def describe_undo(self) -> str:
+        """As conntrack(8), and rm(1)."""
+        from labkit.network import forgetting  # local, as below: a start needs none of it
+
+        return f"{forgetting.describe_address(self.address)}\n{super().describe_undo()}"
+
+    def _let_go(self) -> None:
+        with suppress(FileNotFoundError):  # nothing in this kernel remembers connections
+            if textfile.read(_REMEMBERED).strip() == "0":
+                return
+            from labkit.network import forgetting
+
+            forgetting.forget_address(self.address)
+
+
+def reservation(name: str, address: str, owner: str) -> ReserveAddress:
     """An address in a network, for a container's id."""
-    return Reserve(f"{_directory(name)}/addresses/{address}", owner, name)
+    return ReserveAddress(f"{_directory(name)}/addresses/{address}", owner, name)
 
 
 def is_up(name: str) -> bool:

@@ -67,9 +67,22 @@ def test_a_note_of_a_datagram_has_no_state() -> None:
     )
     entry = conntrack.parse(line)
     assert entry is not None
-    assert (entry.state, entry.reply_source) == ("", "10.77.0.2:53")
+    assert (entry.state, entry.reply_source, entry.is_answered) == ("", "10.77.0.2:53", False)
+
+
+PING = (
+    "ipv4 2 icmp 1 29 src=10.77.0.2 dst=192.168.77.2 type=8 code=0 id=3"
+    " src=192.168.77.2 dst=192.168.77.1 type=0 code=0 id=3 mark=0 zone=0 use=2"
+)
+
+
+def test_a_note_of_a_ping_has_an_id_for_ports() -> None:
+    entry = conntrack.parse(PING)
+    ends = ("10.77.0.2", "192.168.77.2", "192.168.77.2", "192.168.77.1")
+    assert entry == conntrack.Entry("icmp", *ends, "", True, (8, 0, 3))
 
 
 def test_other_lines_are_no_notes() -> None:
-    for line in ("", "ipv6 10 tcp 6", "ipv4 2 icmp 1 29 src=1.2.3.4 dst=1.2.3.5 type=8 code=0 id=3", NOTE[:60]):
+    half = "ipv4 2 icmp 1 29 src=1.2.3.4 dst=1.2.3.5 type=8 code=0 id=3"
+    for line in ("", "ipv6 10 tcp 6", half, NOTE[:60], PING.replace("zone=0", "zone=7")):
         assert conntrack.parse(line) is None
