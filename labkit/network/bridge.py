@@ -35,7 +35,7 @@ def operations(network: Network, program: str) -> list[Operation]:
     if network.driver == "vlan":
         return vlan_operations(network)
     made: list[Operation] = [
-        AddBridge(name),
+        AddBridge(name, ipam.mac_of(network.gateway)),
         AddAddress(name, address=network.gateway, prefix=ipam.prefix_of(network.subnet)),
         SetUp(name),
     ]

@@ -35,6 +35,12 @@ def text_of(number: int) -> str:
     return f"{number >> 24 & 255}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
+def mac_of(address: str) -> str:
+    """The hardware address that goes with it, as docker's: 02 says that no maker of cards gave it (IEEE 802)."""
+    number = number_of(address)
+    return ":".join(["02", "42", *(f"{number >> shift & 255:02x}" for shift in (24, 16, 8, 0))])
+
+
 def prefix_of(subnet: str) -> int:
     """The 16 of ``10.77.0.0/16``."""
     return int(subnet.partition("/")[2])

@@ -25,6 +25,10 @@ def namespace_path(name: str) -> str:
     return f"{NETNS_DIRECTORY}/{name}"
 
 
+def _address(mac: str) -> str:
+    return f" address {mac}" if mac else ""
+
+
 class AddNamespace(Operation):
     """A network namespace that lives without a process, since a bind mount holds it (namespaces(7))."""
 
@@ -82,13 +86,18 @@ class _InNamespace(Operation):
 
 
 class AddBridge(Operation):
-    """A bridge: a switch in software, its ports are links."""
+    """A bridge: a switch in software, its ports are links.
+
+    Without an address of its own it borrows the lowest of its ports' (br_stp_if.c), and has another one when that port
+    goes. Containers remember the gateway's for half a minute (arp(7)), and their packets would go nowhere meanwhile.
+    """
 
     name: str
+    mac: str = ""
 
     def describe(self) -> str:
         """As ip-link(8)."""
-        return f"ip link add {quote(self.name)} type bridge"
+        return f"ip link add {quote(self.name)}{_address(self.mac)} type bridge"
 
     def describe_undo(self) -> str:
         """As ip-link(8)."""
@@ -96,7 +105,7 @@ class AddBridge(Operation):
 
     def do(self) -> None:
         """RTM_NEWLINK."""
-        netlink.add_bridge(self.name)
+        netlink.add_bridge(self.name, self.mac)
 
     def undo(self) -> None:
         """RTM_DELLINK."""
@@ -104,19 +113,25 @@ class AddBridge(Operation):
 
 
 class AddVeth(Operation):
-    """A pair of links with a cable between them: one here, its peer in a network namespace (veth(4))."""
+    """A pair of links with a cable between them: one here, its peer in a network namespace (veth(4)).
+
+    The peer's hardware address follows from its IP address, so that what others remember (arp(7)) stays true when the
+    container is started again, or another one has its address.
+    """
 
     name: str
     peer: str
     namespace: str
+    mac: str = ""
 
     def describe(self) -> str:
         """As ip-link(8)."""
-        return f"ip link add {quote(self.name)} type veth peer name {quote(self.peer)} netns {quote(self.namespace)}"
+        peer = f"{quote(self.peer)}{_address(self.mac)} netns {quote(self.namespace)}"
+        return f"ip link add {quote(self.name)} type veth peer name {peer}"
 
     def do(self) -> None:
         """RTM_NEWLINK, the peer's namespace given by a descriptor."""
-        netlink.add_veth(self.name, self.peer, namespace_path(self.namespace))
+        netlink.add_veth(self.name, self.peer, namespace_path(self.namespace), self.mac)
 
     def undo(self) -> None:
         """RTM_DELLINK: both ends go."""

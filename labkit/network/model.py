@@ -93,7 +93,7 @@ class Endpoint(Value):
         """Plug it in, give it its address and the way out."""
         inside, network = self.sandbox.name, self.network
         made: list[Operation] = [
-            AddVeth(self.host_link, self.device, inside),
+            AddVeth(self.host_link, self.device, inside, ipam.mac_of(self.address)),
             JoinBridge(self.host_link, network.bridge),
             SetHairpin(self.host_link),
             SetUp(self.host_link),

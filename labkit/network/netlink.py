@@ -22,7 +22,7 @@ _IFF_UP = 1
 _RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 254, 4, 0, 1
 
 # Attributes (linux/if_link.h, if_addr.h, rtnetlink.h, veth.h).
-_IFLA_IFNAME, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 3, 5, 10, 18, 28
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 5, 10, 18, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 _IFLA_BRPORT_MODE = 4
 _IFLA_VLAN_ID = 1
@@ -36,15 +36,17 @@ def link_message(number: int = 0, flags: int = 0, attributes: bytes = b"") -> by
     return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, number, flags, flags) + attributes
 
 
-def bridge_message(name: str) -> bytes:
-    """A new bridge."""
+def bridge_message(name: str, mac: str = "") -> bytes:
+    """A new bridge, with that address of its own if one is given."""
     kind = attribute(_IFLA_INFO_KIND, b"bridge\0")
-    return link_message(attributes=attribute(_IFLA_IFNAME, _text(name)) + attribute(_IFLA_LINKINFO, kind))
+    named = attribute(_IFLA_IFNAME, _text(name)) + _hardware_address(mac)
+    return link_message(attributes=named + attribute(_IFLA_LINKINFO, kind))
 
 
-def veth_message(name: str, peer: str, namespace: int) -> bytes:
-    """A new pair; ``namespace`` is a descriptor of the peer's network namespace."""
-    other = attribute(_IFLA_IFNAME, _text(peer)) + attribute(_IFLA_NET_NS_FD, _number(namespace))
+def veth_message(name: str, peer: str, namespace: int, mac: str = "") -> bytes:
+    """A new pair; ``namespace`` is a descriptor of the peer's network namespace, ``mac`` the peer's address."""
+    other = attribute(_IFLA_IFNAME, _text(peer)) + _hardware_address(mac)
+    other += attribute(_IFLA_NET_NS_FD, _number(namespace))
     data = attribute(_VETH_INFO_PEER, link_message(attributes=other))
     info = attribute(_IFLA_INFO_KIND, b"veth\0") + attribute(_IFLA_INFO_DATA, data)
     return link_message(attributes=attribute(_IFLA_IFNAME, _text(name)) + attribute(_IFLA_LINKINFO, info))
@@ -89,6 +91,10 @@ def _text(name: str) -> bytes:
     return os.fsencode(name) + b"\0"
 
 
+def _hardware_address(mac: str) -> bytes:
+    return attribute(_IFLA_ADDRESS, bytes.fromhex(mac.replace(":", ""))) if mac else b""
+
+
 def _number(value: int) -> bytes:
     return struct.pack("=I", value)
 
@@ -123,18 +129,18 @@ def _index(name: str) -> int:
     return number
 
 
-def add_bridge(name: str) -> None:
-    """``ip link add NAME type bridge``."""
-    _ask(_RTM_NEWLINK, _NEW, bridge_message(name), f"ip link add {name} type bridge")
+def add_bridge(name: str, mac: str = "") -> None:
+    """``ip link add NAME address MAC type bridge``."""
+    _ask(_RTM_NEWLINK, _NEW, bridge_message(name, mac), f"ip link add {name} type bridge")
 
 
-def add_veth(name: str, peer: str, namespace: str) -> None:
-    """``ip link add NAME type veth peer name PEER netns …``; ``namespace`` is the path of the peer's network
-    namespace.
+def add_veth(name: str, peer: str, namespace: str, mac: str = "") -> None:
+    """``ip link add NAME type veth peer name PEER address MAC netns …``; ``namespace`` is the path of the peer's
+    network namespace.
     """
     descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        message = veth_message(name, peer, descriptor)
+        message = veth_message(name, peer, descriptor, mac)
         _ask(_RTM_NEWLINK, _NEW, message, f"ip link add {name} type veth peer name {peer}")
     finally:
         os.close(descriptor)

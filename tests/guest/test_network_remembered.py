@@ -1,4 +1,4 @@
-"""What is remembered of connections does not outlive the rules, addresses and containers it is about."""
+"""What is remembered of connections and neighbours does not outlive the rules, addresses and containers it is about."""
 
 from __future__ import annotations
 
@@ -186,6 +186,29 @@ def test_the_next_container_of_an_address_gets_nothing_that_is_for_the_last(outs
         assert second.address == first.address
         with serving(second, "two"):
             assert [client.to for client in clients if client.hears("two", 0.2)] == []
+
+
+def test_other_containers_reach_it_where_they_reached_the_last_with_its_address() -> None:
+    """They remember the hardware address that belongs to it (ip-neighbour(8)), for half a minute and more."""
+    first, peer = start("first"), start("peer")
+    client = Client((first.address, 53), peer.namespace)
+    with serving(first, "one"), at_work(client):
+        assert client.hears("one")
+        labkit("restart", "first")
+        with serving(place("first"), "two"):
+            assert client.hears("two")
+
+
+def test_the_way_out_stays_when_others_come_and_go(outside: str) -> None:
+    places = [start("first"), start("second"), start("third")]
+    clients = {place.namespace: Client(("192.168.77.2", 53), place.namespace) for place in places}
+    with serving(f"/run/netns/{outside}", "outside"), at_work(*clients.values()):
+        assert all(client.hears("outside") for client in clients.values())
+        ports = json.loads(output("ip", "-json", "link", "show", "master", "labkit0"))
+        lowest = min(ports, key=lambda port: str(port["address"]))  # the bridge's, if it had none of its own
+        number = lowest["ifname"][len("veth") :]
+        labkit("stop", number)
+        assert all(client.hears("outside") or number in namespace for namespace, client in clients.items())
 
 
 def remembered(address: str) -> list[str]:

@@ -43,6 +43,17 @@ def test_a_veth_pair_whose_peer_is_elsewhere() -> None:
     assert netlink.veth_message("veth1234567", "eth0", 7) == body(theirs)
 
 
+def test_hardware_addresses() -> None:
+    mac = "02:42:0a:4d:00:01"
+    info = {"attrs": [["IFLA_INFO_KIND", "bridge"]]}
+    theirs = link(attrs=[["IFLA_IFNAME", "labkit0"], ["IFLA_ADDRESS", mac], ["IFLA_LINKINFO", info]])
+    assert netlink.bridge_message("labkit0", mac) == body(theirs)
+    peer = {"attrs": [["IFLA_IFNAME", "eth0"], ["IFLA_ADDRESS", mac], ["IFLA_NET_NS_FD", 7]]}
+    data = {"attrs": [["IFLA_INFO_KIND", "veth"], ["IFLA_INFO_DATA", {"attrs": [["VETH_INFO_PEER", peer]]}]]}
+    theirs = link(attrs=[["IFLA_IFNAME", "veth1234567"], ["IFLA_LINKINFO", data]])
+    assert netlink.veth_message("veth1234567", "eth0", 7, mac) == body(theirs)
+
+
 def test_a_link_that_is_set_up() -> None:
     assert netlink.link_message(258, 1) == body(link(index=258, flags=1, change=1))
 

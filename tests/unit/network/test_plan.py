@@ -7,7 +7,7 @@ from labkit.network.model import DEFAULT, Endpoint, Network, Sandbox
 def test_an_endpoint_is_a_cable_from_the_bridge_into_the_sandbox() -> None:
     endpoint = Endpoint(DEFAULT, Sandbox("labkit-0123456789ab"), "veth0123456", "10.77.0.2")
     assert [operation.describe() for operation in endpoint.operations()] == [
-        "ip link add veth0123456 type veth peer name eth0 netns labkit-0123456789ab",
+        "ip link add veth0123456 type veth peer name eth0 address 02:42:0a:4d:00:02 netns labkit-0123456789ab",
         "ip link set veth0123456 master labkit0",
         "bridge link set dev veth0123456 hairpin on",
         "ip link set veth0123456 up",
@@ -15,6 +15,12 @@ def test_an_endpoint_is_a_cable_from_the_bridge_into_the_sandbox() -> None:
         "ip -n labkit-0123456789ab link set eth0 up",
         "ip -n labkit-0123456789ab route add default via 10.77.0.1 proto static",
     ]
+
+
+def test_a_bridge_has_an_address_of_its_own() -> None:
+    """Or it would be the lowest of its ports', and another one when that port goes."""
+    first = bridge.operations(DEFAULT, "iptables")[0]
+    assert first.describe() == "ip link add labkit0 address 02:42:0a:4d:00:01 type bridge"
 
 
 def test_a_sandbox_is_a_named_network_namespace() -> None:
