@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labkit.cli import limitflags, specflags
 from labkit.cli.options import Option
-from labkit.engine import bundle
+from labkit.engine import bundle, environment
 from labkit.engine.options import Options
 from labkit.errors import UsageError
 from labkit.value import TYPE_CHECKING
@@ -48,7 +48,7 @@ def wanted(call: Call) -> Options:
         image=call.arguments[0],
         command=call.arguments[1:],
         name=flags.name,
-        env=[*variables_of(flags.env_file), *bundle.environment_entries(flags.env)],
+        env=[*variables_of(flags.env_file), *environment.entries(flags.env)],
         interactive=flags.interactive,
         tty=flags.tty,
         publish=flags.publish,

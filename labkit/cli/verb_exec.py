@@ -10,17 +10,17 @@ Examples:
   labkit exec --privileged redis mount -t tmpfs none /mnt
 
 The exit status is the program's own; 125 when labkit failed, 126 when it cannot be executed, 127
-when it is not there.
+when it is not there. The program does not depend on this command: whatever ends that, or whoever
+reads its output no more, the program goes on. Keys reach it where it has a terminal (-it), Ctrl-C
+among them; Ctrl-P Ctrl-Q leaves it.
 """
 
 from __future__ import annotations
 
-import os
-
-from labkit.cli import runflags
 from labkit.cli.options import Call, Command, Option
-from labkit.engine import bundle, record
-from labkit.engine.execute import Request, execute
+from labkit.engine import environment, record
+from labkit.engine.execute import execute
+from labkit.engine.request import Request
 
 COMMAND = Command(
     "CONTAINER PROGRAM [ARGUMENT …]",
@@ -47,9 +47,10 @@ def main(call: Call) -> int:
     container = record.find(call.arguments[0])
     request = Request(
         call.arguments[1:],
-        [*runflags.variables_of(options.env_file), *bundle.environment_entries(options.env)],
+        [*_of_files(options.env_file), *environment.entries(options.env)],
         options.workdir,
         options.user,
+        interactive=options.interactive,
         tty=options.tty,
         detach=options.detach,
         privileged=options.privileged,
@@ -57,11 +58,14 @@ def main(call: Call) -> int:
     if options.dry_run:
         from labkit.engine import execscript  # local: only dry runs need it
 
-        print(execscript.render(container, request, options.interactive, call.words), end="")
+        print(execscript.render(container, request, call.words), end="")
         return 0
-    if not options.interactive or options.detach:
-        null = os.open(os.devnull, os.O_RDWR)
-        for number in (0, 1, 2) if options.detach else (0,):
-            os.dup2(null, number)
-        os.close(null)
     return execute(container, request)
+
+
+def _of_files(paths: list[str]) -> list[str]:
+    if not paths:
+        return []
+    from labkit.cli import wordlists  # local: few have any
+
+    return wordlists.variables(paths)

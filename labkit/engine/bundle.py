@@ -7,7 +7,7 @@ import sys
 
 from labkit.cgroups import group
 from labkit.cgroups.detect import Hierarchies
-from labkit.engine import filesystems, networking, rights, sharing, users
+from labkit.engine import environment, filesystems, networking, rights, sharing, users
 from labkit.engine.options import Options
 from labkit.engine.record import Container
 from labkit.errors import UsageError
@@ -39,9 +39,11 @@ def environment_of(image: Image, options: Options, hostname: str, home: str = "/
     """PATH, HOSTNAME and HOME, the image's, then those given; a later one wins."""
     variables: dict[str, str] = {}
     first = [_PATH, f"HOSTNAME={hostname}", *(["TERM=xterm"] if options.tty else []), f"HOME={home}"]
-    for entry in [*first, *(image.config.get("Env") or []), *options.env]:
+    for entry in [*first, *(image.config.get("Env") or [])]:
         name, _, value = entry.partition("=")
         variables[name] = value
+    for entry in options.env:
+        environment.set_variable(variables, entry)
     return [f"{name}={value}" for name, value in variables.items()]
 
 
@@ -132,20 +134,6 @@ def _has_seccomp(options: Options) -> bool:
     if not options.privileged and "seccomp=unconfined" not in options.security and not options.seccomp:
         print("labkit: no filter of system calls is set, since libseccomp is not installed", file=sys.stderr)
     return False
-
-
-def environment_entries(entries: list[str]) -> list[str]:
-    """``-e`` as docker reads it: NAME=VALUE, or NAME alone for our own value of it, nothing where we have none."""
-    found = []
-    for entry in entries:
-        name, given, _ = entry.partition("=")
-        if not name or "\0" in entry:
-            raise UsageError(f"-e '{entry}' names no variable", "write NAME=VALUE")
-        if given:
-            found.append(entry)
-        elif name in os.environ:
-            found.append(f"{name}={os.environ[name]}")
-    return found
 
 
 def check_storage_driver(name: str) -> str:

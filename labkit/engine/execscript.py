@@ -9,9 +9,9 @@ from __future__ import annotations
 from labkit import __version__
 from labkit.cgroups import group
 from labkit.cgroups.detect import here
-from labkit.engine import execute
-from labkit.engine.execute import Request
+from labkit.engine import beside
 from labkit.engine.record import Container
+from labkit.engine.request import Request
 from labkit.errors import KernelError
 from labkit.kernel import capabilities, libc, namespaces
 from labkit.oci.entry import ORDER
@@ -48,27 +48,27 @@ exec { $ARGV[0] } @ARGV or die "$ARGV[0]: $!\\n"
 """
 
 
-def render(container: Container, request: Request, interactive: bool, typed: list[str]) -> str:
+def render(container: Container, request: Request, typed: list[str]) -> str:
     """The script. ConflictError where the container does not run. The program has the script's standard output and
-    error, and its input if ``interactive``; of a terminal of its own (-t) and of seccomp the script knows nothing.
+    error, and with ``interactive`` its input; of a terminal of its own (-t) and of seccomp the script knows nothing.
     """
-    beside = execute.beside(container, request)
-    other = [kind for kind in ("user", *ORDER) if _differs(beside.target, kind)]
+    wanted = beside.of(container, request)
+    other = [kind for kind in ("user", *ORDER) if _differs(wanted.target, kind)]
     entered = [UNSHARE_WORDS[kind] for kind in other if kind != "mnt"]
-    perl = ["perl", "-e", _program(), *_arguments(beside.process, beside.target if "mnt" in other else 0)]
-    nsenter = f"nsenter --target {beside.target} {' '.join(entered)} \\\n    " if entered else ""
+    perl = ["perl", "-e", _program(), *_arguments(wanted.process, wanted.target if "mnt" in other else 0)]
+    nsenter = f"nsenter --target {wanted.target} {' '.join(entered)} \\\n    " if entered else ""
     places = group.directories(container.cgroups_path, here())
     lines = [
         "#!/bin/bash",
         f"# labkit {__version__}: {join(['labkit', *typed])}",
-        f"# runs a program beside process {beside.target}, the first one of {container.name}; run it as root.",
+        f"# runs a program beside process {wanted.target}, the first one of {container.name}; run it as root.",
         "set -euo pipefail",
         "(",
         "  # Its control group, in every tree",
         *[f"  echo $BASHPID > {quote(place)}/cgroup.procs" for place in places],
         "  # Its namespaces; then its root, and what a program in there may not have",
         f"  exec {nsenter}{join(perl)}",
-        f"){'' if interactive else ' < /dev/null'}{' &' if request.detach else ''}",
+        f"){'' if request.interactive else ' < /dev/null'}{' &' if request.detach else ''}",
     ]
     return "\n".join(lines) + "\n"
 

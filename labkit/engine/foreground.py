@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import sys
 
 from labkit.basics import contextmanager, suppress
-from labkit.engine.start import PASSED_ON
 from labkit.errors import InfrastructureError
 from labkit.kernel import basicsignal as signal
 from labkit.kernel import process
@@ -16,8 +16,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
+    from typing import NoReturn
 
     from labkit.engine.wire import Line, Pipes
+
+#: Signals that go to the container when they are sent to the command in the foreground.
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 _DETACH = b"\x10\x11"
 """Ctrl-P Ctrl-Q, as docker has it."""
@@ -26,16 +30,31 @@ _DETACH = b"\x10\x11"
 class Foreground:
     """``pid`` is the container's first process, ``wire`` brings its shim's events, ``input`` is what it reads from.
 
-    ``terminal``: it has one, and our own passes every key on.
+    ``terminal``: it has one, and our own passes every key on. ``signals``: those that we get are the container's.
+    ``alone``: nobody but the process has the other ends of the pipes; otherwise they may stay open after its end.
     """
 
-    def __init__(self, wire: Line, pid: int, pipes: Pipes, given: int, terminal: bool, signals: bool = True) -> None:
+    def __init__(
+        self,
+        wire: Line,
+        pid: int,
+        pipes: Pipes,
+        given: int,
+        terminal: bool,
+        signals: bool = True,
+        alone: bool = True,
+    ) -> None:
         self.wire = wire
         self.pid = pid
         self.pid_started = process.start_time(pid)
         self.input = given
         self.terminal = terminal
         self.signals = signals
+        self.alone = alone
+        self.reads = False
+        """Whether more may come from our own standard input."""
+        self.unsent = b""
+        """What was typed and it has not taken yet: we must not wait for that, since it may wait for us to read."""
         self.outputs = {ends[1]: number for number, ends in ((1, pipes.stdout), (2, pipes.stderr)) if ends[1] >= 0}
         self.interrupts = 0
         self.held = b""
@@ -47,15 +66,20 @@ class Foreground:
 
         If our reader goes away, the container is killed. ``stdin``: read our own.
         """
-        if not stdin and self.input >= 0 and not self.terminal:
-            os.close(self.input)
-            self.input = -1
+        if not stdin and not self.terminal:
+            self._close_input()
+        if self.input >= 0:
+            os.set_blocking(self.input, False)
+        self.reads = stdin and self.input >= 0
         with self._as_terminal(stdin):
             if self.signals:
                 for number in PASSED_ON:
                     signal.signal(number, self._pass_on)
+            elif self.terminal:  # ours is to be as it was before we go
+                for number in (signal.SIGTERM, signal.SIGHUP):
+                    signal.signal(number, _leave)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
-            return self._carry(stdin)
+            return self._carry()
 
     @contextmanager
     def _as_terminal(self, stdin: bool) -> Iterator[None]:
@@ -70,16 +94,22 @@ class Foreground:
         with console.raw_mode(0) if stdin else suppress():
             yield
 
-    def _carry(self, stdin: bool) -> int | None:
+    def _carry(self) -> int | None:
         channel = self.wire.channel.fileno()
         code: int | None = None
-        reads = stdin and self.input >= 0
         while code is None or self.outputs:
-            sources = [*self.outputs, *([0] if reads else []), *([channel] if code is None else [])]
-            ready, _, _ = select.select(sources, [], [])
+            sources = [*self.outputs]
+            if code is None:
+                sources += [channel, *([0] if self.reads and not self.unsent else [])]
+            patience = None if code is None or self.alone else 0
+            ready, takes, _ = select.select(sources, [self.input] if self.unsent and code is None else [], [], patience)
+            if not ready and not takes:
+                return code  # what it wrote is in the pipes by now, and another one holds them open
+            if takes:
+                self._send()
             for descriptor in ready:
                 if descriptor == 0:
-                    reads = self._feed()
+                    self._feed()
                 elif descriptor == channel:
                     code = self._exit_code(code)
                 else:
@@ -96,7 +126,7 @@ class Foreground:
         return int(event["code"]) if event["event"] == "exited" else code
 
     def _copy(self, descriptor: int) -> None:
-        data = os.read(descriptor, 65536)
+        data = _read(descriptor)
         if not data:
             os.close(descriptor)
             del self.outputs[descriptor]
@@ -117,20 +147,34 @@ class Foreground:
             print("labkit: passed Ctrl-C on to the container; once more kills it", file=sys.stderr)
         process.kill(self.pid, self.pid_started, signal.SIGKILL if self.interrupts > 1 else number)
 
-    def _feed(self) -> bool:
-        """Pass on what is typed; whether more may come."""
+    def _feed(self) -> None:
+        """Pass on what is typed."""
         data = os.read(0, 65536)
+        self.reads = bool(data)
         if self.terminal:
-            if data:
-                return self._write(self._without_detach_keys(data))
-            if not os.isatty(0):
-                self._write(b"\x04")  # the end of our input is Ctrl-D in there
-            return False
-        if data and self._write(data):
-            return True
-        os.close(self.input)
-        self.input = -1
-        return False
+            # The end of our input is Ctrl-D in there.
+            self.unsent = self._without_detach_keys(data) if data else b"" if os.isatty(0) else b"\x04"
+        else:
+            self.unsent = data
+        self._send()
+        if not data and not self.terminal:
+            self._close_input()
+
+    def _send(self) -> None:
+        """Give it what it takes of ``unsent``."""
+        try:
+            self.unsent = self.unsent[os.write(self.input, self.unsent) :]
+        except BlockingIOError:
+            pass
+        except OSError:  # it reads no more
+            self.unsent, self.reads = b"", False
+            if not self.terminal:
+                self._close_input()
+
+    def _close_input(self) -> None:
+        if self.input >= 0:
+            os.close(self.input)
+            self.input = -1
 
     def _without_detach_keys(self, data: bytes) -> bytes:
         """What the container gets of it. The two keys may come one by one, and the first alone is the container's."""
@@ -140,8 +184,15 @@ class Foreground:
         self.held = _DETACH[:1] if not found and data.endswith(_DETACH[:1]) else b""
         return before[: len(before) - len(self.held)]
 
-    def _write(self, data: bytes) -> bool:
-        with suppress(OSError):  # it reads no more
-            while data:
-                data = data[os.write(self.input, data) :]
-        return not data
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError as error:
+        if error.errno == errno.EIO:  # a terminal whose last process has closed it (pty(7))
+            return b""
+        raise
+
+
+def _leave(number: int, _: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)

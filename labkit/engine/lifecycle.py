@@ -133,19 +133,9 @@ def _wait_until_settled(container: Container) -> None:
     gc.collect(only=container.id)
 
 
-def running(container: Container) -> State:
-    """Its state. ConflictError if it is not running, or paused."""
-    state = container.state()
-    if state.status == "paused":
-        raise ConflictError(f"the container {container.name} is paused", f"labkit unpause {container.name}")
-    if state.status != "running":
-        raise ConflictError(f"the container {container.name} is not running", "see 'labkit ps -a'")
-    return state
-
-
 def pause(container: Container) -> None:
     """Stop all of its processes where they are. ConflictError if it does not run, or is paused already."""
-    running(container)
+    record.running(container)
     perform(freezer.operation(container.cgroups_path, here(), frozen=True), "host")
     events.note("pause", container)
 

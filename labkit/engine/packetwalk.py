@@ -12,8 +12,7 @@ import time
 
 from labkit.basics import contextmanager, suppress
 from labkit.engine import lease, networking, record
-from labkit.engine.lifecycle import running
-from labkit.engine.record import Container
+from labkit.engine.record import Container, running
 from labkit.errors import ConflictError, UsageError
 from labkit.kernel import namespaces
 from labkit.network import conntrack, counters, portmap, store

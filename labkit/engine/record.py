@@ -245,6 +245,16 @@ def _stop_mark(container: Container) -> str:
     return f"{container.directory}/stopped"
 
 
+def running(container: Container) -> State:
+    """Its state. ConflictError if it is not running, or paused."""
+    state = container.state()
+    if state.status == "paused":
+        raise ConflictError(f"the container {container.name} is paused", f"labkit unpause {container.name}")
+    if state.status != "running":
+        raise ConflictError(f"the container {container.name} is not running", "see 'labkit ps -a'")
+    return state
+
+
 def check_name(name: str) -> str:
     """UsageError for what cannot be a container's name (it becomes a file's name and a host's)."""
     possible = 0 < len(name) <= _LONGEST_NAME and name[0] in _ALPHANUMERIC

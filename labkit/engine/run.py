@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from labkit.engine import create, start
-from labkit.engine.foreground import Foreground
-from labkit.engine.lifecycle import running
+from labkit.engine.foreground import PASSED_ON, Foreground
 from labkit.engine.options import Options
-from labkit.engine.record import Container
+from labkit.engine.record import Container, running
 from labkit.engine.wire import Line, Pipes
 from labkit.errors import ConflictError
 from labkit.images import store
@@ -56,7 +55,7 @@ def attach(container: Container, stdin: bool, signals: bool) -> int:
     event = line.read()
     if event["event"] != "started":
         raise ConflictError(f"the container {container.name} has just ended")
-    signal.pthread_sigmask(signal.SIG_BLOCK, start.PASSED_ON)
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     given = line.descriptors[0] if line.descriptors else -1
     code = Foreground(line, int(event["pid"]), pipes, given, container.options.tty, signals).wait(stdin)
     return DETACHED if code is None else code

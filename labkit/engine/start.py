@@ -6,6 +6,7 @@ from labkit import jsontext, log, textfile
 from labkit.basics import suppress
 from labkit.cgroups.detect import here
 from labkit.engine import bundle, create, lease, networking, plan, record, shim
+from labkit.engine.foreground import PASSED_ON
 from labkit.engine.lease import Lease
 from labkit.engine.record import Container
 from labkit.engine.wire import SHIM_ERRORS, Pipes, Wire
@@ -15,9 +16,6 @@ from labkit.images.store import Image
 from labkit.kernel import basicsignal as signal
 from labkit.oci.errors import StartError
 from labkit.value import Value
-
-#: Signals that go to the container when they are sent to the command in the foreground.
-PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Started(Value):

@@ -236,18 +236,6 @@ def _is_shim(entry: Path) -> bool:
         return False
 
 
-def test_signals_go_to_what_exec_runs() -> None:
-    labkit("run", "-d", "--network", "none", "--name", "host", "busybox", "sleep", "100")
-    script = "trap 'echo got it; exit 5' INT; echo ready; while :; do sleep 0.1; done"
-    command = [*LABKIT, "exec", "host", "sh", "-c", script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        assert running.stdout.readline() == "ready\n"
-        running.send_signal(signal.SIGINT)
-        assert running.stdout.readline() == "got it\n"
-        assert running.wait(20) == 5
-
-
 def test_a_program_for_exec_is_checked() -> None:
     labkit("run", "-d", "--network", "none", "--name", "host", "busybox", "sleep", "100")
     assert labkit("exec", "-w", "/etc/passwd", "host", "ls", check=False).returncode == 126

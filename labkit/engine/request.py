@@ -1,0 +1,31 @@
+"""What ``labkit exec`` is asked for."""
+
+from __future__ import annotations
+
+from labkit.engine.record import Container, running
+from labkit.errors import UsageError
+from labkit.value import TYPE_CHECKING, Value, field
+
+if TYPE_CHECKING:
+    from labkit.engine.record import State
+
+
+class Request(Value):
+    """What is to run."""
+
+    args: list[str]
+    env: list[str] = field(default_factory=list)
+    """``NAME=VALUE``; ``NAME`` alone takes the container's own away."""
+    workdir: str = ""
+    user: str = ""
+    interactive: bool = False
+    tty: bool = False
+    detach: bool = False
+    privileged: bool = False
+
+
+def checked(container: Container, request: Request) -> State:
+    """The container's state. ConflictError where it does not run, UsageError for what cannot be meant."""
+    if request.workdir and not request.workdir.startswith("/"):
+        raise UsageError(f"the working directory '{request.workdir}' is no absolute path", "as -w /data")
+    return running(container)
