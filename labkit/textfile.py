@@ -13,6 +13,20 @@ def read(path: str) -> str:
         return file.read()
 
 
+def read_strictly(path: str) -> str:
+    """A text that a person wrote, perhaps on Windows: the mark that editors there put before UTF-8 is no part of it,
+    and lines end as on Linux. OSError; ValueError, whose words end a sentence, for what is no such text.
+    """
+    with open(path, "rb") as file:
+        data = file.read()
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError("it is written in UTF-16, and must be in UTF-8")
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise ValueError("it is no text in UTF-8") from None
+
+
 def write(path: str, text: str) -> None:
     """Make it, or overwrite it. OSError."""
     with open(path, "w", encoding="utf-8") as file:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
+from labkit import textfile
+from labkit.basics import suppress
 from labkit.cli.options import Option, Options
 from labkit.errors import UsageError
 from labkit.value import TYPE_CHECKING
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 #: docker's own least memory limit.
 _LEAST_MEMORY = 6 << 20
 _PERIOD = 100000
+_SYSTEM = "/sys/devices/system"
 
 
 OPTIONS = (
@@ -75,6 +78,9 @@ def resources(options: Options) -> dict[str, Any]:
 def for_new(options: Options) -> dict[str, Any]:
     """All of ``resources``, and what cannot be changed later. UsageError if it cannot be."""
     found = resources(options)
+    for name, what, kind in (("cpus", "processors", "cpu"), ("mems", "memory nodes", "node")):
+        if name in found.get("cpu", {}):
+            _check_there(found["cpu"][name], what, f"{_SYSTEM}/{kind}/online")
     block = found.get("blockIO", {})
     for flag, (name, bytes_) in _THROTTLES.items():
         texts = getattr(options, flag.replace("-", "_"))
@@ -123,9 +129,11 @@ def _period_and_quota(options: Options) -> dict[str, int]:
 def _quota(cpus: float) -> dict[str, int]:
     if cpus == 0:
         return {"quota": -1, "period": _PERIOD}
-    if not 0.01 <= cpus <= 1024:  # the kernel's least quota is a millisecond
+    here = os.cpu_count() or 1024
+    if not 0.01 <= cpus <= here:  # the kernel's least quota is a millisecond
         raise UsageError(
-            f"--cpus {cpus:g} is not possible", "a number from 0.01 on, as 0.5 for half a processor, or 0 for no limit"
+            f"--cpus {cpus:g} is not possible",
+            f"from 0.01 to {here}, which is how many processors this machine has, or 0 for no limit",
         )
     return {"quota": round(cpus * _PERIOD), "period": _PERIOD}
 
@@ -135,7 +143,26 @@ def _numbers(text: str, what: str, example: str) -> str:
 
     if not re.fullmatch(r"[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*", text):
         raise UsageError(f"'{text}' is no list of {what}", f"write numbers and ranges, as {example}")
+    _expanded(text)
     return text
+
+
+def _check_there(text: str, what: str, online: str) -> None:
+    with suppress(OSError):  # no sysfs: then the kernel says it, as it does to an update
+        there = textfile.read(online).strip()
+        if not _expanded(text) <= _expanded(there):
+            raise UsageError(f"this machine has not all of the {what} {text}", f"it has {there}")
+
+
+def _expanded(text: str) -> set[int]:
+    """``0-1,3`` as the three numbers. UsageError for a range that runs backwards."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if int(last or first) < int(first):
+            raise UsageError(f"the range '{part}' runs backwards", f"write {last}-{first}")
+        found.update(range(int(first), int(last or first) + 1))
+    return found
 
 
 def _memory(options: Options) -> dict[str, int]:
@@ -148,6 +175,8 @@ def _memory(options: Options) -> dict[str, int]:
             )
     if options.memory_reservation:
         memory["reservation"] = parse_size(options.memory_reservation)
+        if memory["reservation"] < _LEAST_MEMORY:
+            raise UsageError(f"--memory-reservation {options.memory_reservation} is too little", "at least 6m")
         if memory["reservation"] > memory.get("limit", memory["reservation"]):
             raise UsageError("--memory-reservation is more than --memory", "it is what is kept of that")
     if options.memory_swap:

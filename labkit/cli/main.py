@@ -100,14 +100,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def read_call(verb: str, module: ModuleType, words: list[str]) -> Call | None:
     """What was typed, read as the verb's command line; None when that was a question for help, which is answered."""
     command: Command = module.COMMAND
+    taken = any("h" in option.names for option in command.options)  # run's -h is a host name, as docker's
+    known = (*command.options, _HELP.changed(names=("help",)) if taken else _HELP)
     hint = f"see 'labkit {verb} --help'"
     try:
-        options, arguments = parse((*command.options, _HELP), words[1:], command.takes_program)
+        options, arguments = parse(known, words[1:], command.takes_program)
     except UsageError as error:
         raise UsageError(f"labkit {verb}: {error.message}", hint) from None
     if options.help:
         print(f"usage: labkit {verb} [OPTION …] {command.usage}".rstrip())
-        print(f"\n{(module.__doc__ or '').strip()}\n\nOptions:\n{help_of((*command.options, _HELP))}")
+        print(f"\n{(module.__doc__ or '').strip()}\n\nOptions:\n{help_of(known)}")
         return None
     try:
         check_count("labkit", verb, command, arguments)

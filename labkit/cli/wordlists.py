@@ -6,8 +6,11 @@ from __future__ import annotations
 
 import os
 
+from labkit import textfile
 from labkit.errors import UsageError
 from labkit.kernel import rlimit
+
+_HINT = "a text file in UTF-8, one NAME=VALUE a line"
 
 #: No limit at all (RLIM_INFINITY).
 _UNLIMITED = (1 << 64) - 1
@@ -41,14 +44,17 @@ def variables(files: list[str]) -> list[str]:
 
 def _lines(flag: str, path: str) -> list[str]:
     """Those that are neither empty nor comments; blanks before the first letter do not count."""
+    what = f"{flag} {path}"
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line.lstrip() for line in file.read().splitlines()]
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text, or no path"
-        raise UsageError(f"{flag} {path} cannot be read: {why}", "a text file, one NAME=VALUE a line") from None
-    if any("\0" in line for line in lines):
-        raise UsageError(f"{flag} {path} holds a zero byte", "a text file, one NAME=VALUE a line")
+        text = textfile.read_strictly(path)
+    except OSError as error:
+        raise UsageError(f"{what} cannot be read: {error.strerror}", _HINT) from None
+    except ValueError as error:  # or a path with a zero byte
+        raise UsageError(f"{what} cannot be read: {error}", _HINT) from None
+    if "\0" in text:
+        raise UsageError(f"{what} holds a zero byte", _HINT)
+    # By \n alone: str.splitlines() would cut a value in two at other letters, U+2028 among them.
+    lines = [line.lstrip() for line in text.split("\n")]
     return [line for line in lines if line and not line.startswith("#")]
 
 

@@ -37,11 +37,14 @@ def check(options: Options) -> None:
             raise UsageError(f"-p needs a bridge network, not '{mode}'", "leave --network out")
     if alone and (options.address or options.network_aliases):
         raise UsageError(f"an address or an alias needs a network, and '{mode}' is none", "give --network NAME")
-    if mode.startswith(_ANOTHERS) and options.hostname:
-        raise UsageError("--hostname cannot be given with another container's network", "it has that one's names")
+    for flag, given in (("hostname", options.hostname), ("dns", options.dns), ("add-host", options.add_hosts)):
+        if given and mode.startswith(_ANOTHERS):
+            raise UsageError(f"--{flag} cannot be given with another container's network", "it has that one's names")
+    if options.hostname and options.uts == "host":
+        raise UsageError("--hostname and --uts host exclude one another", "leave one of them out")
     if not alone:
         _check_network(options)
-    if options.dns or options.add_hosts or options.hostname:
+    if options.dns or options.dns_search or options.add_hosts or options.hostname:
         _check_names(options)
 
 
@@ -78,11 +81,16 @@ def _check_names(options: Options) -> None:
             raise UsageError(f"--add-host '{entry}' names no host", "write NAME:ADDRESS")
         if ":" not in address:  # IPv6 is the reader's business
             ipam.number_of(address)
+    for domain in options.dns_search:
+        if not domain or not _is_of_names_letters(domain):
+            raise UsageError(f"--dns-search '{domain}' names no domain", "as --dns-search example.org, or . for none")
     name = options.hostname
-    if name and (
-        len(name) > 63 or not all(letter.isascii() and (letter.isalnum() or letter in "-._") for letter in name)
-    ):
+    if name and (len(name) > 63 or not _is_of_names_letters(name)):
         raise UsageError(f"'{name}' is no host name", "up to 63 letters, digits, and - . _ (sethostname(2))")
+
+
+def _is_of_names_letters(name: str) -> bool:
+    return all(letter.isascii() and (letter.isalnum() or letter in "-._") for letter in name)
 
 
 def sandbox_name(container: Container) -> str:

@@ -84,7 +84,7 @@ def _profile(path: str) -> dict[str, Any]:
     import json  # local: few bring their own profile
 
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, "rb") as file:  # as bytes: then a mark before UTF-8, as of editors on Windows, is no error
             document = json.load(file)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or f"it is no JSON ({error})"

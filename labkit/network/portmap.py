@@ -44,6 +44,8 @@ def parse(text: str) -> list[PortMapping]:
     ports, _, protocol = text.partition("/")
     if protocol not in ("", "tcp", "udp"):
         raise UsageError(f"'{protocol}' in -p {text} is no protocol", "tcp and udp can be published")
+    if ports.startswith("[") or ports.count(":") > 3:
+        raise UsageError(f"-p {text} names an IPv6 address, and labkit publishes ports on IPv4 only", _FORMS)
     parts = ports.split(":")
     if len(parts) > 3 or not ports:
         raise UsageError(f"-p {text} does not name two ports", _FORMS)
