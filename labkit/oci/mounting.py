@@ -130,8 +130,9 @@ class BindInside(Inside):
                 _finish(self, target, options, flags=options.own_flags, cleared=options.cleared)
 
     def shown_options(self) -> str:
-        """For mount(8)'s ``-o``."""
-        return _words(self.options)
+        """For mount(8)'s ``-o``, without what is a file system's own: mount(2) ignores that when it binds."""
+        ignored = mountoptions.parse(self.options).data.split(",")
+        return _words(tuple(word for word in self.options if word not in ignored))
 
     def opened(self) -> tuple[int, int | None]:
         """Descriptors of what is to be bound, and of its copy, where it is the copy that is to be moved."""

@@ -368,7 +368,7 @@ def test_what_operations_say_is_what_they_do(bundle: Bundle, shared: Path) -> No
     (bundle.rootfs / "full/file").write_text("x")
     bundle.mount("/full", "tmpfs", "tmpfs", "tmpcopyup", "nodev", "rslave")
     bundle.mount("/a/b", "bind", str(shared), "rbind", "ro", "nosuid", "rslave")
-    bundle.mount("/etc/null", "bind", "/dev/null", "bind")
+    bundle.mount("/etc/null", "bind", "/dev/null", "bind", "mode=700")
     bundle.mount("/ro", "tmpfs", "tmpfs", "ro", "mode=750")
     bundle.mount("/ro/inner", "tmpfs", "tmpfs", "unbindable")
     bundle.mount("/full", "", "", "remount", "bind", "noexec")
@@ -402,3 +402,10 @@ def test_what_cannot_be_mounted_is_said_in_a_sentence(bundle: Bundle, tmp_path: 
     bundle.config["mounts"].pop()
     bundle.mount("/mnt", "bind", str(tmp_path / "missing"), "bind")
     assert f"{tmp_path}/missing, to be mounted on /mnt: No such file" in bundle.refusal()
+
+
+def test_a_bind_mount_ignores_what_is_a_file_systems_own(bundle: Bundle, shared: Path) -> None:
+    bundle.mount("/m", "", str(shared), "bind", "nosuid", "mode=755", "size=1k", "nonsense")
+    flags, _, options = mount_line(bundle.run("cat /proc/self/mountinfo"), "/m")
+    assert "nosuid" in flags
+    assert not {"mode=755", "size=1k", "nonsense"} & {*options}

@@ -47,7 +47,6 @@ def read(reader: Reader, bundle: str, own_maps: IdMaps) -> MountPoint:
             options = [kind, *options]
         if not source:
             raise ConfigError(f"config.json: {reader.where('source')} is missing, and a bind mount needs it")
-        _refuse_others(parsed.data, reader)
         kind, source = "bind", os.path.join(bundle, source)
     elif parsed.copies_up and kind != "tmpfs":
         raise ConfigError(f"config.json: {reader.where('options')} has tmpcopyup, which only a tmpfs can do")
@@ -73,11 +72,3 @@ def _id_maps(reader: Reader, word: str, kind: str, own_maps: IdMaps) -> IdMaps:
             "give the mount uidMappings and gidMappings, or the container a user namespace with some",
         )
     return users, groups
-
-
-def _refuse_others(data: str, reader: Reader) -> None:
-    """The kernel would ignore what is the file system's own, since a bind mount makes none."""
-    for word in data.split(","):
-        # For other programs: x-… (fstab(5)), and what podman leaves in of its volumes' options.
-        if word and not word.startswith(("x-", "X-")) and word not in ("copy", "nocopy"):
-            raise ConfigError(f"config.json: {reader.where('options')} has {word!r}, which no bind mount can do")

@@ -59,7 +59,6 @@ def test_the_minimum() -> None:
         ("mounts", [{"destination": "/a", "uidMappings": [RANGE], "gidMappings": [RANGE]}], "without the option idmap"),
         ("mounts", [{"destination": "/a", "uidMappings": [RANGE]}], "must have both"),
         ("mounts", [{"destination": "/a", "options": ["bind"]}], "mounts[0].source is missing, and a bind mount"),
-        ("mounts", [{"destination": "/a", "source": "/b", "options": ["bind", "size=1"]}], "'size=1', which no bind"),
         ("mounts", [{"destination": "/a", "type": "proc", "options": ["tmpcopyup"]}], "which only a tmpfs can do"),
         ("mounts", [{"destination": "/a", "uidMappings": [{}]}], "mounts[0].uidMappings[0].containerID is missing"),
         ("linux.maskedPaths", ["/a", "b"], "linux.maskedPaths has 'b', which must be an absolute path"),
