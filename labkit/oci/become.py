@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 
 from labkit import jsontext
 from labkit.basics import suppress
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from labkit.kernel.seccomp import Filter
-    from labkit.oci.spec import Process
+    from labkit.oci.spec import Hook, Process
 
 #: As a shell has it: there is such a file, and it cannot be executed; there is none.
 CANNOT_EXECUTE, NOT_FOUND = 126, 127
@@ -62,6 +63,21 @@ class Program(Value):
     file: int = -1
     """A file in memory for kernel/trampoline.py, or -1."""
     late_limits: list[tuple[str, int, int]] = field(default_factory=list)
+    hook_files: list[int] = field(default_factory=list)
+    """One more such file for each hook that is to be executed in its place first."""
+
+    def for_hook(self, number: int, hook: Hook) -> Program:
+        """The same for a hook of the container's own: with the same filter and limits, and by the same way."""
+        given = dict(variable.partition("=")[::2] for variable in hook.env)
+        file, args = self.hook_files[number], hook.args or [hook.path]
+        return self.changed(path=hook.path, args=args, environment=given or self.environment, file=file)
+
+
+def take_no_modules() -> None:
+    """Before our root is the container's: what is imported from then on would be a file of the container's, which we
+    would execute with all the rights that we still have.
+    """
+    sys.meta_path.clear()
 
 
 def protect(process: Process, by_scout: bool = False) -> None:
@@ -81,16 +97,19 @@ def claim(process: Process) -> None:
         rlimit.raise_hard_limit(name, hard)
 
 
-def prepare(process: Process, tell: Any, filter_: Filter | None = None, personality: int | None = None) -> Program:
+def prepare(
+    process: Process, tell: Any, filter_: Filter | None = None, personality: int | None = None, hooks: int = 0
+) -> Program:
     """Become the user, give up what the specification does not grant, and look for the program.
 
     The order matters: the bounding set needs CAP_SETPCAP, the groups CAP_SETGID, and both go with the change of user.
     A filter without noNewPrivileges needs CAP_SYS_ADMIN, and is loaded before that goes; with it, nothing but the
-    execve(2) is left to the filter (seccomp(2)). ``tell`` hears of what was asked for and cannot be granted.
+    execve(2) is left to the filter (seccomp(2)). ``tell`` hears of what was asked for and cannot be granted. ``hooks``
+    says how many programs of the container's come before this one.
 
     RefusedError, or KernelError.
     """
-    file = trampoline.make_file()  # now: a filter might not allow it later
+    file, *hook_files = [trampoline.make_file() for _ in range(1 + hooks)]  # now: a filter might not allow it later
     environment = dict(variable.partition("=")[::2] for variable in process.env)
     if not environment.get("HOME"):
         environment["HOME"] = _home(process.uid)
@@ -108,7 +127,7 @@ def prepare(process: Process, tell: Any, filter_: Filter | None = None, personal
         _enter(process.cwd)
     path = find(process.args[0], environment.get("PATH", _DEFAULT_PATH))
     late_filter = filter_ if process.no_new_privileges else None
-    return Program(path, process.args, environment, late_filter, file, late_limits)
+    return Program(path, process.args, environment, late_filter, file, late_limits, hook_files)
 
 
 def execute(program: Program, tell: Any, report: int) -> NoReturn:
@@ -116,6 +135,13 @@ def execute(program: Program, tell: Any, report: int) -> NoReturn:
     done, as a line to the descriptor ``report``: see ``refusal_in``. Both are the process's end.
     """
     _restore_signals()
+    refused = _refused(program, report)
+    tell("error", message=refused.message, hint=refused.hint, status=refused.exit_status)
+    os._exit(refused.exit_status)
+
+
+def _refused(program: Program, report: int) -> RefusedError:
+    """Why it is not executed; returns in no other case."""
     try:
         if program.file >= 0:
             _fill_file(program, report)
@@ -131,13 +157,27 @@ def execute(program: Program, tell: Any, report: int) -> NoReturn:
             program.filter.load()
         os.execve(program.path, program.args, program.environment)  # noqa: S606 - this is the container's program
     except OSError as error:
-        refused = _refusal(f"exec {program.path}", error)
+        return _refusal(f"exec {program.path}", error)
     except RefusedError as error:
-        refused = error
+        return error
     except KernelError as error:
-        refused = RefusedError(error.message, error.hint)
-    tell("error", message=refused.message, hint=refused.hint, status=refused.exit_status)
+        return RefusedError(error.message, error.hint)
+
+
+def execute_hook(program: Program, report: int) -> NoReturn:
+    """The same for a hook of the container's own (``Program.for_hook``); what keeps us from it goes to ``report``, too:
+    see ``message_in``.
+    """
+    refused = _refused(program, report)
+    os.write(report, jsontext.dumps({"event": "error", "message": refused.message}).encode() + b"\n")
     os._exit(refused.exit_status)
+
+
+def message_in(line: str) -> str:
+    """What a line of ``execute_hook`` says."""
+    event = jsontext.loads(line)
+    refused = refusal_in(event)
+    return refused.message if refused else str(event["message"])
 
 
 def refusal_in(event: dict[str, Any]) -> RefusedError | None:
@@ -277,8 +317,8 @@ def _give_stdio(uid: int) -> None:
 def _home(uid: int) -> str:
     """The user's home by the container's /etc/passwd (passwd(5)), which is not to be trusted."""
     with suppress(OSError):
-        # It may be a pipe that nobody writes to.
-        descriptor = os.open("/etc/passwd", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        # It may be a pipe that nobody writes to, or a terminal.
+        descriptor = os.open("/etc/passwd", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             text = os.read(descriptor, 1 << 20).decode("utf-8", "surrogateescape")
         finally:

@@ -17,6 +17,8 @@ import termios
 
 from labkit.basics import contextmanager, suppress
 from labkit.errors import ConflictError, KernelError, UsageError
+from labkit.kernel import mounts, rootdir
+from labkit.oci.rootfs import by_number, kept_open
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 _TIOCSPTLCK = 0x40045431
 _TIOCGPTN = 0x80045430
 _TIOCGPTPEER = 0x5441
+
+_NEEDS_DEVPTS = "a terminal needs a devpts on /dev/pts"
 
 
 def connect(path: str) -> socket.socket:
@@ -50,18 +54,18 @@ def connect(path: str) -> socket.socket:
     return wire
 
 
-def take(wire: socket.socket, process: Process, on_console: bool) -> None:
+def take(wire: socket.socket, process: Process, rootfs: str = "/", on_console: bool = False) -> None:
     """In the container: make the terminal ours, as standard input, output and error, and send its master away.
 
-    ``on_console``: bind it over /dev/console, as for a container's first process. The caller leads a session that has
-    no terminal yet.
+    ``rootfs`` is where the container's root lies as yet. ``on_console``: bind it over /dev/console, as for a
+    container's first process. The caller leads a session that has no terminal yet.
     """
-    master, slave = _pair()
+    master, slave = _pair(rootfs)
     try:
         if process.console_size != (0, 0):
             set_size(master, process.console_size)
         if on_console:
-            _bind_on_console(master, slave)
+            _bind_on_console(rootfs, master, slave)
         socket.send_fds(wire, [b"/dev/ptmx"], [master])
         wire.close()
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
@@ -77,30 +81,33 @@ def take(wire: socket.socket, process: Process, on_console: bool) -> None:
             os.close(slave)
 
 
-def _pair() -> tuple[int, int]:
+def _pair(rootfs: str) -> tuple[int, int]:
+    flags = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError as error:
-        raise KernelError(
-            f"no terminal: /dev/ptmx in the container: {error.strerror}", "a terminal needs a devpts on /dev/pts"
-        ) from None
-    if os.fstat(master).st_rdev != os.makedev(5, 2) or not stat.S_ISCHR(os.fstat(master).st_mode):
+        if rootfs == "/":  # beside a container that runs, where there may be no /proc to go by
+            master = os.open("/dev/ptmx", flags)
+        else:
+            with kept_open(rootdir.find(rootfs, "/dev/ptmx")) as place:
+                master = os.open(by_number(place), flags)
+    except (OSError, KernelError) as error:
+        why = os.strerror(error.errno or 0)
+        raise KernelError(f"no terminal: /dev/ptmx in the container: {why}", _NEEDS_DEVPTS) from None
+    about = os.fstat(master)
+    if about.st_rdev != os.makedev(5, 2) or not stat.S_ISCHR(about.st_mode):
         raise KernelError("no terminal: /dev/ptmx in the container is not the kernel's ptmx")
     fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
     # By the master and not by a path: whatever lies at /dev/pts/0, this is its other end (ioctl_tty(2)).
     return master, fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
 
 
-def _bind_on_console(master: int, slave: int) -> None:
-    from labkit.kernel import mounts
-
+def _bind_on_console(rootfs: str, master: int, slave: int) -> None:
     number = struct.unpack("i", fcntl.ioctl(master, _TIOCGPTN, b"\0" * 4))[0]
     path = f"/dev/pts/{number}"
-    if os.stat(path).st_rdev != os.fstat(slave).st_rdev:
-        raise KernelError(f"no terminal: {path} in the container is another one", "is /dev/pts a devpts?")
-    with suppress(FileExistsError):
-        os.close(os.open("/dev/console", os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-    mounts.mount(path, "/dev/console", flags=mounts.MS_BIND)
+    with kept_open(rootdir.find(rootfs, path)) as terminal:
+        if os.fstat(terminal).st_rdev != os.fstat(slave).st_rdev:
+            raise KernelError(f"no terminal: {path} in the container is another one", "is /dev/pts a devpts?")
+        with kept_open(rootdir.file(rootfs, "/dev/console")) as console:
+            mounts.mount(by_number(terminal), by_number(console), flags=mounts.MS_BIND, shown="/dev/console")
 
 
 def set_size(terminal: int, size: tuple[int, int]) -> None:

@@ -152,6 +152,7 @@ def _enter(
         become.protect(beside.process)
         init.place_stdio((0, 1, 2), beside.preserve_fds)
         doors = _doors(beside, hierarchies)
+        become.take_no_modules()
         entry.join(links)
         child = namespaces.clone(namespaces.CLONE_PARENT)
         if child == 0:
@@ -192,7 +193,7 @@ def _become(
     if beside.console:
         from labkit.oci import console  # loaded by whoever made the connection
 
-        console.take(beside.console, beside.process, on_console=False)
+        console.take(beside.console, beside.process)
     program = become.prepare(beside.process, tell, filter_, beside.personality)
     tell("ready")
     init.wait_for(channel, "start")

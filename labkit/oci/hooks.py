@@ -6,13 +6,17 @@ Imported only where a specification has hooks: subprocess takes 8 ms to import.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 
 from labkit import jsontext, log
+from labkit.basics import suppress
 from labkit.errors import LabkitError
+from labkit.oci import become
 from labkit.oci.spec.hooks import Hook
 from labkit.quoting import quote
+from labkit.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,10 +29,22 @@ class HookError(LabkitError):
     """A hook ended with an error, or not in time."""
 
 
-def run(kind: str, hooks: list[Hook], state: State) -> None:
+class Setting(Value):
+    """In what hooks run, where that is not what we run in ourselves."""
+
+    directory: str = ""
+    environment: dict[str, str] | None = None
+    """The variables of a hook that brings none."""
+    program: become.Program | None = None
+    """For hooks that are programs of the container's own: what they come before."""
+    kept: int = 0
+    """How many descriptors from 3 on are the container's program's, and not theirs."""
+
+
+def run(kind: str, hooks: list[Hook], state: State, setting: Setting = Setting()) -> None:  # noqa: B008 - see Value
     """Run them one after the other. HookError at the first that fails: the rest is not run."""
     for number, hook in enumerate(hooks):
-        _run_one(f"{kind} hook #{number}", hook, jsontext.as_go(state).encode())
+        _run_one(kind, number, hook, state, setting)
 
 
 def run_all(kind: str, hooks: list[Hook], state: State) -> list[str]:
@@ -36,28 +52,55 @@ def run_all(kind: str, hooks: list[Hook], state: State) -> list[str]:
     failures = []
     for number, hook in enumerate(hooks):
         try:
-            _run_one(f"{kind} hook #{number}", hook, jsontext.as_go(state).encode())
+            _run_one(kind, number, hook, state, Setting())
         except HookError as error:
             failures.append(error.message)
     return failures
 
 
-def _run_one(name: str, hook: Hook, text: bytes) -> None:
-    environment = dict(os.fsencode(entry).partition(b"=")[::2] for entry in hook.env) if hook.env else None
+def _run_one(kind: str, number: int, hook: Hook, state: State, setting: Setting) -> None:
+    name = f"{kind} hook #{number}"
+    given = dict(entry.partition("=")[::2] for entry in hook.env)
+    reader, writer = os.pipe()
     began = time.monotonic()
-    try:
-        # A session of its own, so that all that it started can be ended with it when its time is over.
-        program = subprocess.Popen(
-            hook.args or [hook.path],
-            executable=hook.path,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise HookError(f"error running {name}: {hook.path}: {error.strerror}", "the path is the host's") from None
+
+    def last_step() -> None:
+        # ``run`` in the foreground lets signals wait at this time, and a mask outlives execve(2).
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        if setting.program:
+            os.closerange(3, 3 + setting.kept)
+            become.execute_hook(setting.program.for_hook(number, hook), writer)
+
+    with open(reader, encoding="utf-8") as report:
+        try:
+            # A session of its own, so that all that it started can be ended with it when its time is over.
+            program = subprocess.Popen(
+                hook.args or [hook.path],
+                executable=hook.path,
+                env=given or setting.environment,
+                cwd=setting.directory or None,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=last_step,
+            )
+        except OSError as error:
+            raise HookError(f"error running {name}: {hook.path}: {error.strerror}", "see its path") from None
+        finally:
+            os.close(writer)
+        said = _wait(program, name, hook, jsontext.as_go(state).encode())
+        words = " ".join(quote(word) for word in hook.args or [hook.path])
+        log.emit("operation", where="host", command=f"{words}  # the {name}", seconds=time.monotonic() - began)
+        line = report.readline()
+        if line:
+            raise HookError(f"error running {name}: {become.message_in(line)}", "the path is the container's")
+    if program.returncode:
+        raise HookError(f"error running {name}: exit status {program.returncode}, {_quoted(said)}")
+
+
+def _wait(program: subprocess.Popen[bytes], name: str, hook: Hook, text: bytes) -> str:
+    """Its output, when it has ended."""
     try:
         output, _ = program.communicate(text, hook.timeout or None)
     except subprocess.TimeoutExpired:
@@ -66,19 +109,16 @@ def _run_one(name: str, hook: Hook, text: bytes) -> None:
     except BaseException:
         _end(program)
         raise
-    words = " ".join(quote(word) for word in hook.args or [hook.path])
-    log.emit("operation", where="host", command=f"{words}  # the {name}", seconds=time.monotonic() - began)
-    if program.returncode:
-        said = output.decode(errors="replace").strip()
-        raise HookError(f"error running {name}: exit status {program.returncode}, {_quoted(said)}")
+    return output.decode(errors="replace").strip()
 
 
 def _end(program: subprocess.Popen[bytes]) -> None:
-    try:
-        os.killpg(program.pid, 9)
-    except ProcessLookupError:
-        program.kill()
-    program.wait()
+    with suppress(PermissionError):  # one of the container's own that has become another user: it dies with us
+        try:
+            os.killpg(program.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            program.kill()
+        program.wait()
 
 
 def _quoted(said: str) -> str:

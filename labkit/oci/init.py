@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from labkit.oci.launch import Extras
     from labkit.oci.plan import Plan
     from labkit.oci.spec import Spec
+    from labkit.operations import Operation
 
 _PR_SET_NAME = 15
 _KEYCTL_JOIN_SESSION_KEYRING = 1
@@ -58,20 +59,25 @@ def main(
         if extras.keyring:
             _join_keyring(extras.keyring)
         _join_and_unshare(spec, tell, links)
-        _change_root(spec, plan, tell, extras)
-        for copy in COPIES.values():
-            os.close(copy)  # no mount of the host may stay open while we wait
+        _perform(plan.filling, tell, extras)
+        if spec.hooks:
+            _hooks_between(spec, tell, extras)
         if spec.process.terminal:
             _take_terminal(spec, extras)
-        program = become.prepare(spec.process, tell, seccomp, spec.personality)
+        become.take_no_modules()
+        _perform(plan.closing, tell, extras)
+        for copy in COPIES.values():
+            os.close(copy)  # no mount of the host may stay open while we wait
+        hooks = spec.hooks.get("startContainer", [])
+        program = become.prepare(spec.process, tell, seccomp, spec.personality, len(hooks))
         if extras.gate:
             channel = _wait_at_gate(extras.gate, tell)
             tell = Teller(channel)
         else:
             tell("ready")
             wait_for(channel, "start")
-        if spec.hooks.get("startContainer"):
-            _run_hooks("startContainer", spec, extras, "created")
+        if hooks:
+            _run_start_hooks(spec, extras, program)
         # No operation: from here on it is the program's life, and not the making of its container.
         tell("program", where="init", command=become.last_command(spec.process), seconds=0.0)
         become.execute(program, tell, channel.fileno())
@@ -192,40 +198,45 @@ def _join_and_unshare(spec: Spec, tell: Teller, links: dict[str, int]) -> None:
         tell("operation", where="init", command="unshare --cgroup", seconds=0.0)
 
 
-def _change_root(spec: Spec, plan: Plan, tell: Teller, extras: Extras) -> None:
-    """The plan's operations; hooks that must see both roots run when only the change of root is left to do."""
-    hooked = not spec.hooks
-    for operation in plan.init:
-        if not hooked and operation.changes_root:
-            _hooks_between(spec, tell, extras)
-            hooked = True
+def _perform(operations: list[Operation], tell: Teller, extras: Extras) -> None:
+    for operation in operations:
         if extras.explained:
             perform(operation, "init", tell)
         else:
             operation.do()
-    if not hooked:  # no mount namespace of its own
-        _hooks_between(spec, tell, extras)
 
 
 def _hooks_between(spec: Spec, tell: Teller, extras: Extras) -> None:
-    """The parent's hooks (prestart, createRuntime), and then ours (createContainer)."""
-    if spec.hooks.get("startContainer"):
-        from labkit.oci import hooks  # noqa: F401 - now: after the change of root Python finds no module of the host
+    """The parent's hooks (prestart, createRuntime), and then ours (createContainer).
+
+    Everything is made then, both roots can be seen, and nothing is read-only or hidden yet: as in runc, whose hooks
+    bring devices and files into the root file system.
+    """
+    from labkit.oci import hooks  # local: few containers have any; and later there are no modules to be had
+
     tell("rooted")
     wait_for(tell.channel, "hooked")
     if spec.hooks.get("createContainer"):
-        _run_hooks("createContainer", spec, extras, "creating")
+        # As runc has it: where the new root is, and with the variables of the container's process.
+        setting = hooks.Setting(spec.rootfs, dict(entry.partition("=")[::2] for entry in spec.process.env))
+        hooks.run("createContainer", spec.hooks["createContainer"], _state(extras, "creating"), setting)
 
 
-def _run_hooks(kind: str, spec: Spec, extras: Extras, status: str) -> None:
-    from labkit.oci import hooks  # local: few containers have any
+def _run_start_hooks(spec: Spec, extras: Extras, program: become.Program) -> None:
+    """Programs of the container's own: nothing is granted to them that is not granted to its first one."""
+    from labkit.oci import hooks  # it is there, see _hooks_between
 
+    setting = hooks.Setting(program=program, kept=extras.preserve_fds)
+    hooks.run("startContainer", spec.hooks["startContainer"], _state(extras, "created"), setting)
+
+
+def _state(extras: Extras, status: str) -> dict[str, Any]:
     # Our pid as this namespace counts: from here the host's cannot be seen.
-    hooks.run(kind, spec.hooks[kind], {**extras.state, "pid": os.getpid(), "status": status})
+    return {**extras.state, "pid": os.getpid(), "status": status}
 
 
 def _take_terminal(spec: Spec, extras: Extras) -> None:
     from labkit.oci import console  # local: few containers have one
 
     assert extras.console is not None, "who asks for a terminal says who takes its other end"
-    console.take(extras.console, spec.process, on_console="mnt" in spec.namespaces)
+    console.take(extras.console, spec.process, spec.rootfs, on_console="mnt" in spec.namespaces)

@@ -17,6 +17,7 @@ from labkit.oci.spec import MountPoint, Spec
 from labkit.operations import Operation
 
 _QUIET = ("nosuid", "noexec", "nodev")
+_READ_ONLY = {"ro", "rro"}
 
 
 def mounting(spec: Spec, hierarchies: Hierarchies) -> tuple[list[Operation], list[Operation]]:
@@ -33,8 +34,8 @@ def mounting(spec: Spec, hierarchies: Hierarchies) -> tuple[list[Operation], lis
             made.append(BindInside(spec.rootfs, mount.destination, mount.source, options))
         elif mount.kind == "remount":
             made.append(RemountInside(spec.rootfs, mount.destination, options))
-        elif "ro" in options and (mount.kind == "tmpfs" or normpath(mount.destination) == "/dev"):
-            writable = tuple(option for option in options if option != "ro")
+        elif _READ_ONLY & {*options} and (mount.kind == "tmpfs" or normpath(mount.destination) == "/dev"):
+            writable = tuple(option for option in options if option not in _READ_ONLY)
             made.append(MountInside(spec.rootfs, mount.destination, mount.source, mount.kind, writable))
             flags = tuple(option for option in options if "=" not in option and option != "tmpcopyup")
             late.append(RemountInside(spec.rootfs, mount.destination, flags))

@@ -108,7 +108,6 @@ class PivotRoot(Operation):
     """
 
     rootfs: str
-    changes_root = True
 
     def describe(self) -> str:
         """As pivot_root(8)."""
@@ -156,7 +155,6 @@ class MoveRoot(Operation):
     rootfs: str
     revealing: tuple[str, ...]
     """Mount points of those, when the plan was made."""
-    changes_root = True
 
     def describe(self) -> str:
         """As umount(8), mount(8) and chroot(1)."""
@@ -193,7 +191,6 @@ class ChangeRoot(Operation):
     """The root of this process alone, for a container that shares the mount namespace of its runtime (chroot(2))."""
 
     rootfs: str
-    changes_root = True
 
     def describe(self) -> str:
         """As chroot(1)."""

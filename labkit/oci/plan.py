@@ -30,10 +30,19 @@ from labkit.value import Value
 
 
 class Plan(Value):
-    """``host`` is done before the process is cloned, ``init`` by that process in its new namespaces."""
+    """``host`` is done before the process is cloned, the rest by that process in its new namespaces."""
 
     host: list[Operation]
-    init: list[Operation]
+    filling: list[Operation]
+    """What makes the root file system. Then come the hooks of the runtime's caller and the terminal: both may still
+    write to all of it."""
+    closing: list[Operation]
+    """What takes away: read-only mounts, masks, the old root."""
+
+    @property
+    def init(self) -> list[Operation]:
+        """All of the first process's, in order."""
+        return [*self.filling, *self.closing]
 
 
 def make(spec: Spec, hierarchies: Hierarchies, no_pivot: bool = False) -> Plan:
@@ -42,26 +51,38 @@ def make(spec: Spec, hierarchies: Hierarchies, no_pivot: bool = False) -> Plan:
     if "mnt" not in spec.namespaces:
         # Its mounts are the host's, too; they all lie below this one, whose undo takes them away with it.
         host = [*host, BindRootOutside(spec.rootfs, stacked_on(spec.rootfs))]
-    return Plan(host, inside(spec, hierarchies, no_pivot))
+    filling, closing = _inside(spec, hierarchies, no_pivot)
+    return Plan(host, filling, closing)
 
 
-def inside(spec: Spec, hierarchies: Hierarchies, no_pivot: bool = False) -> list[Operation]:
+def inside(spec: Spec, hierarchies: Hierarchies) -> list[Operation]:
     """The part of the container's first process."""
-    init: list[Operation] = []
-    names = [*sysctl.plan(spec), *([SetHostname(spec.hostname)] if spec.hostname else [])]
+    filling, closing = _inside(spec, hierarchies, no_pivot=False)
+    return [*filling, *closing]
+
+
+def _inside(spec: Spec, hierarchies: Hierarchies, no_pivot: bool) -> tuple[list[Operation], list[Operation]]:
+    made, late = mountplan.mounting(spec, hierarchies)
+    filling = [*made, *mountplan.nodes(spec)]
+    if "mnt" in spec.namespaces:
+        filling = [*_taking_apart(spec), BindRoot(spec.rootfs), *filling]
     if spec.namespaces.get("net") == "":
-        names.append(SetLoopbackUp())
+        filling.append(SetLoopbackUp())
+    closing = [MakeDirectoryInside(spec.rootfs, spec.process.cwd), *mountplan.hiding(spec), *late]
+    if spec.readonly_root:
+        closing.append(RemountInside(spec.rootfs, "/", ("ro",)))
+    # After the hooks: a parameter may be of a network device that one of them has brought.
+    closing += [*sysctl.plan(spec), *([SetHostname(spec.hostname)] if spec.hostname else [])]
     if "mnt" not in spec.namespaces:
-        return [*_filling(spec, hierarchies), *names, ChangeRoot(spec.rootfs)]
-    init += [*_taking_apart(spec), BindRoot(spec.rootfs), *_filling(spec, hierarchies), *names]
-    init += (
+        return filling, [*closing, ChangeRoot(spec.rootfs)]
+    closing += (
         [MoveRoot(spec.rootfs, revealing_mounts(spec.rootfs))]
         if no_pivot
         else [PivotRoot(spec.rootfs), DetachOldRoot()]
     )
     if spec.rootfs_propagation:
-        init.append(SetPropagation("/", spec.rootfs_propagation))
-    return init
+        closing.append(SetPropagation("/", spec.rootfs_propagation))
+    return filling, closing
 
 
 def _taking_apart(spec: Spec) -> list[Operation]:
@@ -75,12 +96,3 @@ def _taking_apart(spec: Spec) -> list[Operation]:
         points = [point for point, _ in mount_points() if f"{spec.rootfs}/".startswith(f"{point.rstrip('/')}/")]
         return [SetPropagation(max(points, key=len), "private")]
     return [SetPropagation("/", "rprivate" if asked.endswith(("private", "unbindable")) else "rslave")]
-
-
-def _filling(spec: Spec, hierarchies: Hierarchies) -> list[Operation]:
-    """All that is mounted and made in the new root."""
-    made, late = mountplan.mounting(spec, hierarchies)
-    made += [*mountplan.nodes(spec), *mountplan.hiding(spec), MakeDirectoryInside(spec.rootfs, spec.process.cwd), *late]
-    if spec.readonly_root:
-        made.append(RemountInside(spec.rootfs, "/", ("ro",)))
-    return made

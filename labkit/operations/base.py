@@ -20,9 +20,6 @@ class Operation(Value):
     and twice.
     """
 
-    #: Whether paths mean something else after it: a container's hooks run before the first of this kind.
-    changes_root = False
-
     #: Whether a program of its own does it, beside what else is to be done: nothing that is done or undone in the
     #: meantime may need it, or be needed by it. See ``begin`` and ``begin_undo``.
     is_apart = False

@@ -58,6 +58,28 @@ def test_a_console_socket_gets_the_master(oci: Runtime, listener: socket.socket,
     os.close(master)
 
 
+@pytest.mark.parametrize("how", ["/dev", "the root", "a path", "all of them"])
+def test_a_terminal_where_dev_will_be_read_only(
+    oci: Runtime, listener: socket.socket, tmp_path: Path, how: str
+) -> None:
+    """/dev/console is made before anything becomes read-only."""
+    config = oci.bundle.config
+    dev = next(mount for mount in config["mounts"] if mount["destination"] == "/dev")
+    if how in ("/dev", "all of them"):
+        dev["options"].append("ro")
+    else:
+        config["mounts"].remove(dev)
+    config["root"]["readonly"] = how in ("the root", "all of them")
+    config["linux"]["readonlyPaths"] = ["/dev"] if how in ("a path", "all of them") else []
+    oci.process["terminal"] = True
+    oci.runs("tty; stat -c %t:%T /dev/console; touch /dev/new 2> /dev/null || echo kept out; echo said > /dev/console")
+    oci.make("--console-socket", str(tmp_path / "console"))
+    master = master_from(listener)
+    oci("start", oci.id)
+    assert read_all(master) == "/dev/pts/0\n88:0\nkept out\nsaid\n"
+    os.close(master)
+
+
 def test_keys_reach_the_program_and_interrupt_it(oci: Runtime, listener: socket.socket, tmp_path: Path) -> None:
     oci.process["terminal"] = True
     oci.runs("trap 'echo interrupted; exit 0' INT; read -r line; echo got $line; sleep 1000 & wait")
