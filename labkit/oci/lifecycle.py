@@ -55,7 +55,6 @@ def create(request: Request) -> tuple[Container, Created]:
     state.check_free(request.root, request.id)
     specification = _with_passed_descriptors(request.specification)
     specification = _with_group(specification, request.id)
-    todo = plan.make(specification, here(), request.no_pivot)
     lock = state.make(request.root, request.id)
     container = Container(
         id=request.id,
@@ -76,6 +75,11 @@ def create(request: Request) -> tuple[Container, Created]:
     try:
         container.save()
         _keep_config(container)
+        if os.environ.get("NOTIFY_SOCKET"):
+            from labkit.oci import notify  # local: few are started by somebody who wants to hear that they are ready
+
+            specification = notify.announced(specification, container.directory)
+        todo = plan.make(specification, here(), request.no_pivot)
         Journal(container.journal).run(todo.host)
         container, created = _launch(request, specification, todo, container)
     except BaseException:

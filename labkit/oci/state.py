@@ -247,7 +247,13 @@ def forget(container: Container) -> None:
     try:
         names = sorted(os.listdir(container.directory), key=lambda name: name == "state.json")
         for name in names:
-            os.unlink(os.path.join(container.directory, name))
+            path = os.path.join(container.directory, name)
+            if name == "notify":  # notify.py's directory
+                for inner in os.listdir(path):
+                    os.unlink(os.path.join(path, inner))
+                os.rmdir(path)
+            else:
+                os.unlink(path)
         os.rmdir(container.directory)
     except FileNotFoundError:
         return

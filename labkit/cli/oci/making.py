@@ -12,6 +12,8 @@ from labkit.oci.lifecycle import Request
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from labkit.cli.oci.main import Call
+    from labkit.oci.notify import Listener
+    from labkit.oci.state import Container
 
 OPTIONS = (
     Option(("bundle", "b"), "directory with config.json (default: this one)", "DIRECTORY", ""),
@@ -43,6 +45,15 @@ def request(call: Call, waits_at_gate: bool) -> Request:
         explained=call.report.debugging,
         waits_at_gate=waits_at_gate,
     )
+
+
+def listener(container: Container) -> Listener | None:
+    """What is to hear that the container is ready, for the manager that has started us; None where there is none."""
+    if not os.environ.get("NOTIFY_SOCKET"):
+        return None
+    from labkit.oci import notify  # local: few are started by somebody who wants to hear of it
+
+    return notify.wanted(container.directory)
 
 
 def absolute(path: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from labkit.cli.oci import making
 from labkit.cli.options import Command, Option
 from labkit.oci import lifecycle
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
     from labkit.cli.oci.main import Call
     from labkit.oci.launch import Created
+    from labkit.oci.notify import Listener
     from labkit.oci.state import Container
 
 COMMAND = Command(
@@ -36,15 +39,24 @@ def main(call: Call) -> int:
     wanted = making.request(call, waits_at_gate=False)
     making.check_terminal(wanted.specification.process.terminal, options.console_socket, options.detach)
     made: list[Container] = []
+    listeners: list[Listener] = []
 
     def create(console: socket.socket | None) -> Created:
         container, created = lifecycle.create(wanted.changed(console=console))
         made.append(container)
+        try:
+            listener = making.listener(container)
+        except BaseException:
+            created.abandon()
+            raise
+        listeners.extend([listener] if listener else [])
         return created
 
     def started(pid: int) -> None:
         making.write_pid_file(options.pid_file, pid)
         lifecycle.run_poststart(made[0], call.report.warning)
+        for listener in listeners:
+            _listen(listener, made[0], options.detach)
 
     stays = options.detach or options.keep
     try:
@@ -56,3 +68,13 @@ def main(call: Call) -> int:
     finally:
         if made and not stays:
             lifecycle.delete(call.root, made[0].id, True, call.report.warning)
+
+
+def _listen(listener: Listener, container: Container, detached: bool) -> None:
+    """Detached, until it is ready; in the foreground it is us whom the manager watches, and who pass its signals on."""
+    if detached:
+        listener.pass_on(container.pid, container.is_alive, leaving=True)
+        return
+    from threading import Thread  # local: as notify.py
+
+    Thread(target=listener.pass_on, args=(os.getpid(), container.is_alive, False), daemon=True).start()

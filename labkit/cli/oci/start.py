@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from labkit.cli.oci import making
 from labkit.cli.options import Command
 from labkit.oci import lifecycle, state
 
@@ -14,5 +15,9 @@ COMMAND = Command("CONTAINER", examples=("start redis",))
 
 def main(call: Call) -> int:
     """Start it."""
-    lifecycle.start(state.load(call.root, call.arguments[0]), call.report.warning)
+    container = state.load(call.root, call.arguments[0])
+    listener = making.listener(container)
+    lifecycle.start(container, call.report.warning)
+    if listener:
+        listener.pass_on(container.pid, container.is_alive, leaving=True)
     return 0
