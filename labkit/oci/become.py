@@ -300,9 +300,17 @@ def _become_user(process: Process, tell: Any) -> None:
         ) from None
     set_dumpable(False)  # changing the user has set it to the value of fs.suid_dumpable
     refused = capabilities.set_sets(*(asked[name][0] for name in ("effective", "permitted", "inheritable", "ambient")))
-    missing = sorted(unknown) + [f"CAP_{capabilities.NAMES[number]}" for number in sorted(refused)]
+    _tell_of_refused(tell, sorted(unknown), refused, asked["ambient"][0])
+
+
+def _tell_of_refused(tell: Any, unknown: list[str], refused: set[int], ambient: set[int]) -> None:
+    """In runc's words, by which callers know."""
+    missing = unknown + [f"CAP_{capabilities.NAMES[number]}" for number in sorted(refused - ambient)]
     if missing:
-        tell("warning", message=f"these capabilities are unknown or cannot be granted: {', '.join(missing)}")
+        tell("warning", message=f"ignoring unknown or unavailable capabilities: [{' '.join(missing)}]")
+    for number in sorted(refused & ambient):
+        name = f"CAP_{capabilities.NAMES[number]}"
+        tell("warning", message=f"can't raise ambient capability {name}: operation not permitted")
 
 
 def _give_stdio(uid: int) -> None:

@@ -81,7 +81,7 @@ def _run_one(kind: str, number: int, hook: Hook, state: State, setting: Setting)
                 cwd=setting.directory or None,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                stderr=subprocess.PIPE,
                 start_new_session=True,
                 preexec_fn=last_step,
             )
@@ -96,20 +96,21 @@ def _run_one(kind: str, number: int, hook: Hook, state: State, setting: Setting)
         if line:
             raise HookError(f"error running {name}: {become.message_in(line)}", "the path is the container's")
     if program.returncode:
-        raise HookError(f"error running {name}: exit status {program.returncode}, {_quoted(said)}")
+        raise HookError(f"error running {name}: {_status(program.returncode)}, {said}")
 
 
 def _wait(program: subprocess.Popen[bytes], name: str, hook: Hook, text: bytes) -> str:
-    """Its output, when it has ended."""
+    """What it said, when it has ended; both in runc's words, by which callers know."""
     try:
-        output, _ = program.communicate(text, hook.timeout or None)
+        said = program.communicate(text, hook.timeout or None)
     except subprocess.TimeoutExpired:
         _end(program)
-        raise HookError(f"error running {name}: it did not end within {hook.timeout} s", "see its timeout") from None
+        raise HookError(f"error running {name}: hook ran past specified timeout of {hook.timeout:.1f}s") from None
     except BaseException:
         _end(program)
         raise
-    return output.decode(errors="replace").strip()
+    output, errors = (part.decode(errors="replace").strip()[-2000:] for part in said)
+    return f"stdout: {output}, stderr: {errors}"
 
 
 def _end(program: subprocess.Popen[bytes]) -> None:
@@ -121,5 +122,5 @@ def _end(program: subprocess.Popen[bytes]) -> None:
         program.wait()
 
 
-def _quoted(said: str) -> str:
-    return f"output: {said[-2000:]}" if said else "no output"
+def _status(code: int) -> str:
+    return f"exit status {code}" if code > 0 else f"signal: {(signal.strsignal(-code) or '').lower()}"

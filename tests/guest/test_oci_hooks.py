@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import wait_for
@@ -61,7 +62,7 @@ def test_a_failure_while_it_is_created_takes_it_back(oci: Runtime, kind: str, tm
     hook(oci, "poststop", f"echo stopped > {tmp_path}/poststop")
     oci.write()
     message = oci.refusal("create", "--bundle", str(oci.bundle.directory), oci.id)
-    assert message == f"error running {kind} hook #0: exit status 3, output: broken hook"
+    assert message == f"error running {kind} hook #0: exit status 3, stdout: , stderr: broken hook"
     assert os.listdir(oci.root) == []
     assert (tmp_path / "poststop").read_text() == "stopped\n"
 
@@ -96,12 +97,17 @@ def test_a_failing_poststop_hook_is_a_warning_and_the_next_one_runs(oci: Runtime
 def test_a_hook_that_hangs_is_ended_with_its_children(oci: Runtime) -> None:
     hook(oci, "createRuntime", "sleep 4321 & sleep 4321", timeout=1)
     oci.write()
-    assert "it did not end within 1 s" in oci.refusal("create", "--bundle", str(oci.bundle.directory), oci.id)
+    assert "hook ran past specified timeout of 1.0s" in oci.refusal(
+        "create", "--bundle", str(oci.bundle.directory), oci.id
+    )
     lines = [Path(f"/proc/{name}/cmdline") for name in os.listdir("/proc") if name.isdigit()]
     assert not any(b"4321" in line.read_bytes() for line in lines if line.exists())
 
 
-MKDIR = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]}
+MKDIR: dict[str, Any] = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}],
+}
 
 
 @pytest.mark.parametrize("without_new_privileges", [True, False])
@@ -126,6 +132,16 @@ def test_a_hook_of_the_containers_own_is_held_by_all_that_holds_its_program(
     assert told.splitlines()[-2:] == ["Seccomp:\t2", "12"]
 
 
+def test_a_hook_that_the_filter_kills(oci: Runtime) -> None:
+    rule = {**MKDIR["syscalls"][0], "action": "SCMP_ACT_KILL_PROCESS"}
+    oci.bundle.config["linux"]["seccomp"] = {**MKDIR, "syscalls": [rule]}
+    oci.process["noNewPrivileges"] = True
+    oci.bundle.config["hooks"] = {"startContainer": [{"path": "/bin/mkdir", "args": ["mkdir", "/tmp/new"]}]}
+    oci.make()
+    why = "signal: bad system call, stdout: , stderr: "
+    assert oci.refusal("start", oci.id) == f"error running startContainer hook #0: {why}"
+
+
 def test_a_hook_of_the_containers_own_has_its_variables_and_not_the_hosts(oci: Runtime, tmp_path: Path) -> None:
     for kind, place in (("startContainer", "/tmp/"), ("createContainer", f"{tmp_path}/"), ("prestart", f"{tmp_path}/")):
         script = f"PATH=/bin; env | grep -E '^(INSIDE|OUTSIDE)' > {place}{kind}"
@@ -144,7 +160,7 @@ def test_a_hook_that_says_it_is_for_the_runtimes_own_program_never_gets_it(oci: 
     script.chmod(0o755)
     oci.bundle.config["hooks"] = {"startContainer": [{"path": "/bin/script"}]}
     oci.make()
-    assert oci.refusal("start", oci.id) == "error running startContainer hook #0: exit status 126, no output"
+    assert oci.refusal("start", oci.id) == "error running startContainer hook #0: exit status 126, stdout: , stderr: "
 
 
 def test_a_hook_that_is_not_there(oci: Runtime) -> None:
