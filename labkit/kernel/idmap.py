@@ -52,10 +52,17 @@ def namespace(users: list[Range], groups: list[Range]) -> int:
 
 
 def become_root() -> None:
-    """Become user and group 0 of the user namespace that we are in, where its maps have them."""
-    for change in (os.setresgid, os.setresuid):
-        with suppress(OSError):  # EINVAL: there is no 0; our rights in the namespace do not depend on it
+    """Become user and group 0 of the user namespace that we are in; where its maps have no 0, the first that they have.
+
+    Our rights in the namespace do not depend on it. But who has no number in it can make no file (EOVERFLOW).
+    """
+    for change, table in ((os.setresgid, "gid_map"), (os.setresuid, "uid_map")):
+        try:
             change(0, 0, 0)
+        except OSError:  # EINVAL: there is no 0
+            with suppress(OSError), open(f"/proc/self/{table}", encoding="utf-8") as ranges:
+                number = int(ranges.read().split()[0])
+                change(number, number, number)
     with suppress(PermissionError):  # "deny", above
         os.setgroups([])
 

@@ -14,6 +14,7 @@ import pytest
 from bundles import Bundle
 from conftest import wait_for
 from programs import LABKIT_OCI
+from runtime import Runtime
 
 KINDS = {"pid": "pid", "mount": "mnt", "ipc": "ipc", "uts": "uts", "cgroup": "cgroup", "network": "net", "user": "user"}
 
@@ -226,3 +227,20 @@ def test_a_user_namespace_is_made_by_create_and_its_program_by_start(bundle: Bun
 
 def _output(command: list[str]) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def test_a_user_namespace_without_a_root(open_place: Path) -> None:
+    """Its maps have one user, who is not 0; all that is made for the container is his."""
+    oci = Runtime(open_place)
+    oci.bundle.in_user_namespace()
+    ids = [{"containerID": 1000, "hostID": 100000, "size": 1}]
+    oci.bundle.config["linux"].update(uidMappings=ids, gidMappings=ids)
+    oci.process["user"] = {"uid": 1000, "gid": 1000}
+    devpts = next(mount for mount in oci.bundle.config["mounts"] if mount["type"] == "devpts")
+    devpts["options"].remove("gid=5")
+    oci.runs("stat -c %u:%g /dev /dev/shm; echo made > /file; exec sleep 1000")
+    oci.make("--detach", command="run")
+    assert oci("exec", oci.id, "id", "-u") == "1000\n"
+    assert wait_for(lambda: (oci.bundle.rootfs / "file").exists())
+    assert oci.output() == "1000:1000\n1000:1000\n"
+    oci.clean_up()

@@ -67,7 +67,10 @@ def check_descriptors(count: int) -> None:
         try:
             os.fstat(number)
         except OSError:
-            raise UsageError(f"unable to stat preserved-fd {number}: it is not open", "see --preserve-fds") from None
+            which = f"{number - 3} (of {count})"  # runc counts so
+            raise UsageError(
+                f"unable to stat preserved-fd {which}: no descriptor {number} is open", "see --preserve-fds"
+            ) from None
 
 
 def write_pid_file(path: str, pid: int) -> None:

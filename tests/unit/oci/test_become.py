@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -60,3 +61,15 @@ def test_the_trampolines_report_becomes_words() -> None:
     assert refused
     assert (refused.message, refused.exit_status) == ("exec /x: exec format error", become.CANNOT_EXECUTE)
     assert become.refusal_in({"event": "ready"}) is None
+
+
+def test_no_module_can_be_had_any_more(tmp_path: Path) -> None:
+    """On the way into a container: a file that lies where Python looks would be the container's."""
+    (tmp_path / "bait.py").write_text("print('executed')\n")
+    script = "import sys; from labkit.oci import become; become.take_no_modules(); import os; import bait"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "No module named 'bait'" in done.stderr
