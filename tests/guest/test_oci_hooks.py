@@ -190,7 +190,7 @@ def test_hooks_may_still_write_to_all_that_will_be_read_only(oci: Runtime, kind:
     dev = next(mount for mount in oci.bundle.config["mounts"] if mount["destination"] == "/dev")
     dev["options"].append("ro")
     # createContainer hooks alone are in the container's mount namespace; the others enter it.
-    pid = """$(grep -o '"pid": [0-9]*' | cut -d' ' -f2)"""
+    pid = """$(grep -o '"pid":[0-9]*' | cut -d: -f2)"""
     enter = "" if kind == "createContainer" else f"nsenter -t {pid} -m "
     writing = f"cd {oci.bundle.rootfs} && touch file dev/file etc/file && mkdir masked && touch masked/file"
     hook(oci, kind, f"{enter}sh -c '{writing}'")

@@ -6,14 +6,17 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bundles import Bundle
+from conftest import wait_for
 from programs import LABKIT_OCI
 
 from labkit.cgroups.detect import here
@@ -223,3 +226,21 @@ def test_podman_without_root(user: User) -> None:
         pause = place / "libpod/tmp/pause.pid"  # the process that keeps its user namespace alive
         if pause.exists():
             os.kill(int(pause.read_text()), signal.SIGKILL)
+
+
+def test_he_hears_that_his_service_is_ready(user: User) -> None:
+    place = Path(user.environment["XDG_RUNTIME_DIR"])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, ThreadPoolExecutor(1) as pool:
+        manager.bind(str(place / "manager"))
+        manager.settimeout(20)
+        os.chmod(place / "manager", 0o777)
+        user.environment["NOTIFY_SOCKET"] = str(place / "manager")
+        running = pool.submit(user.does, "run", "--detach", "one", args=["sleep", "1000"])
+        assert wait_for(lambda: list(place.glob("**/notify.sock")))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as service:
+            service.connect(str(next(place.glob("**/notify.sock"))))
+            service.send(b"READY=1")
+        said = [manager.recv(4096).decode().partition("=")[0] for _ in range(3)]
+        running.result(30)
+    assert said == ["READY", "MAINPID", "BARRIER"]
+    user.does("delete", "--force", "one")
