@@ -212,11 +212,11 @@ def _hooks_between(spec: Spec, tell: Teller, extras: Extras) -> None:
     Everything is made then, both roots can be seen, and nothing is read-only or hidden yet: as in runc, whose hooks
     bring devices and files into the root file system.
     """
-    from labkit.oci import hooks  # local: few containers have any; and later there are no modules to be had
-
+    if "createContainer" in spec.hooks or "startContainer" in spec.hooks:
+        from labkit.oci import hooks  # local: few containers have any; and now: later there are no modules to be had
     tell("rooted")
     wait_for(tell.channel, "hooked")
-    if spec.hooks.get("createContainer"):
+    if "createContainer" in spec.hooks:
         # As runc has it: where the new root is, and with the variables of the container's process.
         setting = hooks.Setting(spec.rootfs, dict(entry.partition("=")[::2] for entry in spec.process.env))
         hooks.run("createContainer", spec.hooks["createContainer"], _state(extras, "creating"), setting)
