@@ -10,7 +10,10 @@ from labkit.errors import UsageError
 from labkit.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from labkit.cli.options import Call
+    from labkit.cli.options import Options as Flags
 
 OPTIONS = (
     Option(("name",), "its name, for other commands and for people", "NAME", ""),
@@ -26,6 +29,13 @@ OPTIONS = (
     Option(("dns",), "a name server for its /etc/resolv.conf, may be repeated", "ADDRESS", many=True),
     Option(("dns-search",), "a domain to look short names up in, may be repeated", "DOMAIN", many=True),
     Option(("rm",), "remove it when it has ended"),
+    Option(("log-driver",), "local (the default; json-file is taken for the same) or none", "NAME", ""),
+    Option(
+        ("log-opt",),
+        "max-size=SIZE, 20m by default, and max-file=N, 5: what is kept of its output",
+        "OPTION",
+        many=True,
+    ),
     Option(("restart",), "no, always, unless-stopped or on-failure[:TIMES]", "POLICY", ""),
     *limitflags.OPTIONS,
     *limitflags.DISK_OPTIONS,
@@ -64,10 +74,21 @@ def wanted(call: Call) -> Options:
         storage_driver=bundle.check_storage_driver(flags.storage_driver),
         restart=flags.restart,
         runtime=flags.runtime,
+        **_log(flags),
         **specflags.wanted(flags),
     )
     _check(options)
     return options
+
+
+def _log(flags: Flags) -> dict[str, Any]:
+    """The fields of engine/options.py for its log."""
+    if not flags.log_driver and not flags.log_opt:
+        return {}
+    from labkit.engine import logoptions  # local: few runs have any
+
+    driver, options = logoptions.check(flags.log_driver, flags.log_opt)
+    return {"log_driver": driver, "log_options": options}
 
 
 def variables_of(paths: list[str]) -> list[str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: Signals that go to the container when they are sent to the command in the foreground.
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
+_CHUNK = 1 << 18
 _DETACH = b"\x10\x11"
 """Ctrl-P Ctrl-Q, as docker has it."""
 
@@ -56,6 +57,7 @@ class Foreground:
         self.unsent = b""
         """What was typed and it has not taken yet: we must not wait for that, since it may wait for us to read."""
         self.outputs = {ends[1]: number for number, ends in ((1, pipes.stdout), (2, pipes.stderr)) if ends[1] >= 0}
+        self.buffer = memoryview(bytearray(_CHUNK))
         self.interrupts = 0
         self.held = b""
         """The first of the detach keys, until it is known what follows."""
@@ -126,15 +128,18 @@ class Foreground:
         return int(event["code"]) if event["event"] == "exited" else code
 
     def _copy(self, descriptor: int) -> None:
-        data = _read(descriptor)
-        if not data:
+        count = _read_into(self.buffer, descriptor)
+        if not count:
             os.close(descriptor)
             del self.outputs[descriptor]
             return
+        data = self.buffer[:count]
         try:
             while data:
-                select.select([], [self.outputs[descriptor]], [])  # it may be one that does not block
-                data = data[os.write(self.outputs[descriptor], data) :]
+                try:
+                    data = data[os.write(self.outputs[descriptor], data) :]
+                except BlockingIOError:  # it may be one that does not block
+                    select.select([], [self.outputs[descriptor]], [])
         except BrokenPipeError:
             if self.signals:
                 process.kill(self.pid, self.pid_started, signal.SIGKILL)
@@ -185,12 +190,12 @@ class Foreground:
         return before[: len(before) - len(self.held)]
 
 
-def _read(descriptor: int) -> bytes:
+def _read_into(buffer: memoryview, descriptor: int) -> int:
     try:
-        return os.read(descriptor, 65536)
+        return os.readv(descriptor, [buffer])
     except OSError as error:
         if error.errno == errno.EIO:  # a terminal whose last process has closed it (pty(7))
-            return b""
+            return 0
         raise
 
 

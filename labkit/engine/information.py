@@ -7,7 +7,7 @@ import platform
 
 from labkit import __version__, textfile
 from labkit.cgroups.detect import here
-from labkit.engine import record, runtimes
+from labkit.engine import logoptions, record, runtimes
 from labkit.errors import MissingToolError
 from labkit.images import store
 from labkit.kernel import seccomp
@@ -41,6 +41,7 @@ def information() -> dict[str, Any]:
         "images": len(store.everything()),
         "networks": [network.name for network in definitions.everything()],
         "storage_drivers": [name for name in DRIVERS if DRIVERS[name].available()],
+        "logs": logoptions.shown(),
         "cgroups": {"version": here().mode, "controllers": _controllers()},
         "namespaces": sorted(name for name in os.listdir("/proc/self/ns") if not name.endswith("_for_children")),
         "runtimes": {name: _path(name) for name in (runtimes.OWN, *runtimes.OTHERS)},

@@ -13,7 +13,8 @@ from labkit.basics import suppress
 from labkit.cgroups import group
 from labkit.cgroups.detect import here
 from labkit.engine import events, record, restart, runtimes
-from labkit.engine.output import Copier, LogWriter
+from labkit.engine.logfile import Limits, LogWriter
+from labkit.engine.output import Copier
 from labkit.engine.record import Container, State
 from labkit.engine.wire import Line
 from labkit.errors import LabkitError
@@ -40,7 +41,7 @@ class Keeper:
         self.fresh = fresh
         self.attached_from_start = sinks[0] >= 0
         self.hierarchies = here()
-        self.copier = Copier(LogWriter(container.log_path))
+        self.copier = Copier(_log(container))
         self.copier.attach(sinks)
         self.copier.rest = memory.let_code_go
         self.attached: list[Line] = []
@@ -247,3 +248,15 @@ class Keeper:
     def deliver_rest(self) -> None:
         """What the commands have not read yet. Everything else is done, so that nobody waits for a slow reader."""
         self.copier.deliver_rest()
+
+
+def _log(container: Container) -> LogWriter | None:
+    """Where its output is kept; None where it is not (``--log-driver none``)."""
+    if not container.log_path:
+        return None
+    limits = Limits()
+    if container.options.log_options:
+        from labkit.engine import logoptions  # local: most containers have none
+
+        limits = logoptions.limits(container.options.log_options)
+    return LogWriter(container.log_path, limits)

@@ -62,4 +62,10 @@ def _refusal(text: str) -> UsageError:
 def rfc3339(moment: float) -> str:
     """In UTC with nine digits of fraction, as docker's logs have it: they sort as text."""
     whole = math.floor(moment)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((moment - whole) * 1e9):09}Z"
+    return of_nanoseconds(whole * 10**9 + int((moment - whole) * 1e9))
+
+
+def of_nanoseconds(moment: int) -> str:
+    """The same of so many nanoseconds since the epoch."""
+    whole, fraction = divmod(moment, 10**9)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{fraction:09}Z"

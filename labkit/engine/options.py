@@ -87,6 +87,12 @@ class Options(Value):
     dns: list[str] = field(default_factory=list)
     dns_search: list[str] = field(default_factory=list)
 
+    # its log
+    log_driver: str = "local"
+    """``local``, ``json-file`` (the same here) or ``none``."""
+    log_options: dict[str, str] = field(default_factory=dict)
+    """As they were given: see engine/logoptions.py."""
+
     # its life
     restart: str = ""
     """``no``, ``always``, ``unless-stopped`` or ``on-failure[:TIMES]``."""

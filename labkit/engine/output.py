@@ -3,6 +3,8 @@
 The shim must never wait for a reader: it has to see the container's end whatever a terminal, a pager or a pipe does. So
 what a command has not read yet is held back here, and the container's own pipe fills up behind it, as it would if it
 wrote to that reader itself. The log takes what comes.
+
+Nothing here looks at the bytes: what one read(2) gives is written to the log and to each command as it is.
 """
 
 from __future__ import annotations
@@ -12,54 +14,23 @@ import os
 import select
 import time
 
-from labkit import jsontext
-from labkit.basics import suppress
+from labkit.engine.wire import enlarge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-#: As docker cuts them: a line's beginning waits for its end no longer than this many bytes.
-LONGEST_LINE = 16384
-_CHUNK = 65536
+    from labkit.engine.logfile import LogWriter
+
+_CHUNK = 1 << 19
+_FULL = 1 << 16
+"""As many bytes as a pipe holds by itself (pipe(7))."""
+_BUSY = 0.001
+"""Seconds between two reads that make a container one that writes without a pause."""
+_PAUSE = 0.0005
+"""Seconds that such a one gets to write some more: it would wake us for each of its writes, or we it for each read."""
 _WHILE = 0.1
 """Seconds after which a container counts as one that stays."""
-
-
-class LogWriter:
-    """The log: JSON lines ``{"time", "stream", "log"}``, as docker's json-file driver keeps them."""
-
-    def __init__(self, path: str) -> None:
-        self.file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed by close()
-        self.partial = {"stdout": b"", "stderr": b""}
-
-    def write(self, stream: str, data: bytes) -> None:
-        """An entry for each whole line, and for each LONGEST_LINE bytes of one that does not end."""
-        *lines, rest = (self.partial[stream] + data).split(b"\n")
-        for line in lines:
-            self._entry(stream, line + b"\n")
-        while len(rest) >= LONGEST_LINE:
-            self._entry(stream, rest[:LONGEST_LINE])
-            rest = rest[LONGEST_LINE:]
-        self.partial[stream] = rest
-
-    def _entry(self, stream: str, line: bytes) -> None:
-        entry = {"time": time.time(), "stream": stream, "log": line.decode(errors="replace")}
-        with suppress(OSError):  # a full disk costs lines of the log, not the container
-            self.file.write(jsontext.dumps(entry) + "\n")
-
-    def finish_lines(self) -> None:
-        """Write what had no end: its program is through."""
-        for stream, rest in self.partial.items():
-            if rest:
-                self._entry(stream, rest)
-        self.partial = dict.fromkeys(self.partial, b"")
-
-    def close(self) -> None:
-        """Close it, with everything written."""
-        self.finish_lines()
-        with suppress(OSError):
-            self.file.close()
 
 
 class Sink:
@@ -69,6 +40,24 @@ class Sink:
         os.set_blocking(descriptor, False)
         self.descriptor = descriptor
         self.waiting = b""
+        self.enlarged = False
+
+    def take(self, data: memoryview) -> bool:
+        """Write what it takes of something new, and keep the rest for later; whether it is still there.
+
+        Only where nothing waits.
+        """
+        try:
+            written = os.write(self.descriptor, data)
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            return self._is_gone()
+        self.waiting = bytes(data[written:])
+        if self.waiting and not self.enlarged:
+            enlarge(self.descriptor)
+            self.enlarged = True
+        return True
 
     def offer(self) -> bool:
         """Write what it takes; whether it is still there."""
@@ -76,10 +65,14 @@ class Sink:
             self.waiting = self.waiting[os.write(self.descriptor, self.waiting) :]
         except BlockingIOError:
             pass
-        except OSError:  # the command is gone; the container goes on without it
-            os.close(self.descriptor)
-            return False
+        except OSError:
+            return self._is_gone()
         return True
+
+    def _is_gone(self) -> bool:
+        """The command is; the container goes on without it."""
+        os.close(self.descriptor)
+        return False
 
     def deliver_rest(self) -> None:
         """As slowly as the command likes, and close the pipe."""
@@ -91,8 +84,8 @@ class Sink:
 
 
 class _Stream:
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, number: int) -> None:
+        self.number = number
         self.source = -1
         self.sinks: list[Sink] = []
         self.open = False
@@ -108,9 +101,11 @@ class _Stream:
 class Copier:
     """Copies the output of one process after the other."""
 
-    def __init__(self, log: LogWriter) -> None:
+    def __init__(self, log: LogWriter | None) -> None:
         self.log = log
-        self.streams = [_Stream("stdout"), _Stream("stderr")]
+        self.streams = [_Stream(1), _Stream(2)]
+        self.buffer = memoryview(bytearray(_CHUNK))  # one for all: memory that was just made has to be cleared
+        self.last_read = 0.0
         self.rest: Callable[[], None] | None = None
         """Called once, when nothing has happened for a while."""
 
@@ -140,7 +135,8 @@ class Copier:
                 pass
             os.close(stream.source)
             stream.open = False
-        self.log.finish_lines()
+        if self.log:
+            self.log.begin_lines()
 
     def _step(self, ended: int, listener: int, called: Callable[[], None]) -> bool:
         """Wait for something to do, and do it; False when the process has ended."""
@@ -155,33 +151,42 @@ class Copier:
                 if writable:
                     stream.offer()
             elif stream.source in readable:
+                self._pause_if_busy()
                 self._read(stream)
         if listener in readable:
             called()
         return ended not in readable
 
+    def _pause_if_busy(self) -> None:
+        if time.monotonic() - self.last_read < _BUSY:
+            time.sleep(_PAUSE)
+        self.last_read = time.monotonic()
+
     def _read(self, stream: _Stream) -> bool:
         """Take what is there; whether that was anything."""
         try:
-            data = os.read(stream.source, _CHUNK) if stream.open else b""
+            count = os.readv(stream.source, [self.buffer]) if stream.open else 0
         except BlockingIOError:
             return False
         except OSError as error:
             if error.errno != errno.EIO:  # a terminal whose last process has closed it (pty(7))
                 raise
-            data = b""
-        if not data:
+            count = 0
+        if not count:
             stream.open = False  # select would call it readable for ever
             return False
-        self.log.write(stream.name, data)
-        for sink in stream.sinks:
-            sink.waiting += data
-        stream.offer()
+        data = self.buffer[:count]
+        if self.log:
+            self.log.write(stream.number, data)
+        stream.sinks = [sink for sink in stream.sinks if sink.take(data)]
+        if count == _FULL:  # it writes more than fits: fewer and larger turns
+            enlarge(stream.source)
         return True
 
     def deliver_rest(self) -> None:
         """Give the commands what they have not read: by now nothing else is left to do."""
-        self.log.close()
+        if self.log:
+            self.log.close()
         for stream in self.streams:
             for sink in stream.sinks:
                 sink.deliver_rest()

@@ -123,8 +123,8 @@ class Container(Value):
 
     @property
     def log_path(self) -> str:
-        """What it wrote, as JSON lines."""
-        return f"{self.directory}/container.log"
+        """What it wrote (engine/logfile.py); empty where nothing is kept."""
+        return "" if self.options.log_driver == "none" else f"{self.directory}/container.log"
 
     @property
     def attach_path(self) -> str:

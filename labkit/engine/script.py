@@ -52,7 +52,12 @@ def render(options: Options, detach: bool, typed: list[str]) -> str:
     for title, operations in sections:
         lines += [f"# {title}", *[operation.describe() for operation in operations], ""]
     process = script.render(
-        specification, todo, hierarchies, container.run_directory, detached=detach, log=container.log_path
+        specification,
+        todo,
+        hierarchies,
+        container.run_directory,
+        detached=detach,
+        log=container.log_path or "/dev/null",
     )
     return "\n".join(lines) + "\n" + process
 

@@ -7,6 +7,7 @@ terminal's master, or the writing end of its standard input.
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 from labkit import jsontext
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 SHIM_ERRORS = "/run/labkit/shim-errors.log"
+_F_SETPIPE_SZ = 1031
+"""linux/fcntl.h; fcntl has it only from Python 3.10 on."""
 _ROOM_FOR_DESCRIPTORS = socket.CMSG_SPACE(3 * 4) if hasattr(socket, "CMSG_SPACE") else 0
 
 
@@ -40,6 +43,16 @@ class Pipes(Value):
         for ends in (self.stdout, self.stderr):
             if ends[side] >= 0:
                 os.close(ends[side])
+
+
+def enlarge(pipe: int) -> None:
+    """Let it hold half a megabyte, where we may (/proc/sys/fs/pipe-user-pages-soft); no-op for what is no pipe.
+
+    For those only that are seen to be full: what all pipes of a user may hold together is limited, and those that are
+    made beyond that get two pages.
+    """
+    with suppress(OSError):
+        fcntl.fcntl(pipe, _F_SETPIPE_SZ, 1 << 19)
 
 
 class Line:

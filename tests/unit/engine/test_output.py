@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import threading
@@ -13,35 +12,19 @@ pytest.importorskip("fcntl", reason="the engine locks files as POSIX systems do"
 if not hasattr(os, "pidfd_open"):
     pytest.skip("pidfd_open(2) is Linux's", allow_module_level=True)
 
-from labkit.engine.output import LONGEST_LINE, Copier, LogWriter
+from labkit.engine.logfile import START, Limits, LogReader, LogWriter
+from labkit.engine.output import Copier
 
 
-def entries(path: Path) -> list[tuple[str, str]]:
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [(line["stream"], line["log"]) for line in lines]
-
-
-def test_lines_that_come_in_pieces_are_written_whole(tmp_path: Path) -> None:
-    writer = LogWriter(str(tmp_path / "log"))
-    writer.write("stdout", b"one\ntw")
-    writer.write("stderr", b"err\n")
-    writer.write("stdout", b"o\nrest \xff")
-    writer.close()
-    assert entries(tmp_path / "log") == [
-        ("stdout", "one\n"),
-        ("stderr", "err\n"),
-        ("stdout", "two\n"),
-        ("stdout", "rest \ufffd"),
-    ]
-
-
-def test_a_line_without_end_is_cut_and_costs_no_more_than_its_length(tmp_path: Path) -> None:
-    writer = LogWriter(str(tmp_path / "log"))
-    for _ in range(10):
-        writer.write("stdout", b"x" * 10000)
-    writer.close()
-    assert max(len(text) for _, text in entries(tmp_path / "log")) == LONGEST_LINE
-    assert sum(len(text) for _, text in entries(tmp_path / "log")) == 100000
+def logged(path: Path) -> list[tuple[int, bytes]]:
+    """What the log holds: neighbouring pieces of one stream as one."""
+    found: list[tuple[int, bytes]] = []
+    for piece in LogReader(str(path)).pieces((0, START), None, bool):
+        if found and found[-1][0] == piece.stream:
+            found[-1] = (piece.stream, found[-1][1] + piece.data)
+        else:
+            found.append((piece.stream, piece.data))
+    return found
 
 
 def _program(script: str) -> tuple[subprocess.Popen[bytes], tuple[int, int]]:
@@ -53,8 +36,8 @@ def _program(script: str) -> tuple[subprocess.Popen[bytes], tuple[int, int]]:
     return process, (out, err)
 
 
-def _copier(tmp_path: Path, sink: int = -1) -> Copier:
-    copier = Copier(LogWriter(str(tmp_path / "log")))
+def _copier(tmp_path: Path, sink: int = -1, log: bool = True) -> Copier:
+    copier = Copier(LogWriter(str(tmp_path / "log"), Limits()) if log else None)
     copier.attach((sink, -1))
     return copier
 
@@ -66,10 +49,11 @@ def _run(copier: Copier, process: subprocess.Popen[bytes], sources: tuple[int, i
     os.close(caller)
 
 
-def test_a_reader_that_does_not_read_is_not_waited_for_and_gets_everything_later(tmp_path: Path) -> None:
-    process, sources = _program("head -c 300000 /dev/zero | tr '\\0' a; exit 3")
+@pytest.mark.parametrize("log", [True, False])
+def test_a_reader_that_does_not_read_is_not_waited_for_and_gets_everything_later(tmp_path: Path, log: bool) -> None:
+    process, sources = _program("head -c 3000000 /dev/zero | tr '\\0' a; exit 3")
     reader, sink = os.pipe()
-    copier = _copier(tmp_path, sink)
+    copier = _copier(tmp_path, sink, log)
     read = bytearray()
 
     def read_late() -> None:
@@ -84,8 +68,8 @@ def test_a_reader_that_does_not_read_is_not_waited_for_and_gets_everything_later
     copier.deliver_rest()
     late.join(20)
     os.close(reader)
-    assert bytes(read) == b"a" * 300000
-    assert sum(len(text) for _, text in entries(tmp_path / "log")) == 300000
+    assert bytes(read) == b"a" * 3000000
+    assert logged(tmp_path / "log") == ([(1, b"a" * 3000000)] if log else [])
 
 
 def test_a_reader_that_went_away_does_not_stop_the_log(tmp_path: Path) -> None:
@@ -96,7 +80,18 @@ def test_a_reader_that_went_away_does_not_stop_the_log(tmp_path: Path) -> None:
     _run(copier, process, sources)
     copier.deliver_rest()
     process.wait()
-    assert entries(tmp_path / "log") == [("stdout", "1\n"), ("stdout", "2\n"), ("stdout", "3\n")]
+    assert logged(tmp_path / "log") == [(1, b"1\n2\n3\n")]
+
+
+def test_what_many_small_writes_give_is_read_in_few_pieces(tmp_path: Path) -> None:
+    process, sources = _program("yes | head -c 2000000")
+    before = time.process_time()
+    _run(_copier(tmp_path), process, sources)
+    took = time.process_time() - before
+    process.wait()
+    assert logged(tmp_path / "log") == [(1, b"y\n" * 1000000)]
+    assert (tmp_path / "log").stat().st_size < 2100000
+    assert took < 1, "a million lines were looked at one by one"
 
 
 def test_the_end_of_the_process_counts_and_not_that_of_its_pipe(tmp_path: Path) -> None:
@@ -106,7 +101,7 @@ def test_the_end_of_the_process_counts_and_not_that_of_its_pipe(tmp_path: Path) 
     _run(copier, process, sources)
     process.wait()
     assert time.monotonic() - started < 10
-    ((_, pid),) = entries(tmp_path / "log")
+    ((_, pid),) = logged(tmp_path / "log")
     os.kill(int(pid), 9)
 
 
@@ -117,4 +112,4 @@ def test_a_program_that_closes_its_output_costs_nothing_while_it_runs(tmp_path: 
     _run(copier, process, sources)
     process.wait()
     assert time.process_time() - before < 0.2, "the copier did not wait, it turned round and round"
-    assert entries(tmp_path / "log") == [("stdout", "one\n")]
+    assert logged(tmp_path / "log") == [(1, b"one\n")]
