@@ -1,6 +1,7 @@
 """What is measured, in the test host: ``python -m labkit.host.bench.inside RUNS IMAGES_DIRECTORY [CASE …]``.
 
-Standard output is the report as JSON; standard error takes a line for each step.
+Standard output takes a line of JSON for the report without rows, and one for each row when it is measured; standard
+error takes a line for each step.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from pathlib import Path
 
 from labkit import __version__
 from labkit.host import installation
-from labkit.host.bench import measure, rivals
+from labkit.host.bench import carried, result, rivals, setting
 from labkit.host.bench.measure import CommandFailedError, Times
-from labkit.host.bench.result import LARGER, Report, Row
+from labkit.host.bench.result import Report, Row
+from labkit.host.bench.setting import Bench, compared, ms, podman_of, say
 
 _FEW = 5
 """Fewer runs where one takes long."""
@@ -31,55 +33,6 @@ SLEEPER = rivals.SLEEPER
 
 CROWD = 200
 """Containers that run beside."""
-
-_REQUESTS = 50000
-"""Of redis-benchmark."""
-
-
-class Bench:
-    """labkit below a prefix of its own, images for everybody, and the rows so far."""
-
-    def __init__(self, place: Path, images: Path, runs: int) -> None:
-        self.place, self.images, self.runs = place, images, runs
-        self.labkit = f"{place}/labkit/bin/labkit"
-        self.oci = f"{place}/labkit/bin/labkit-oci"
-        self.rootfs_archive = place / "rootfs.tar"
-        self.errors = str(place / "errors")
-
-    def prepare(self) -> None:
-        """Install, load, and pack the root file system for the others."""
-        installation.install(f"{self.place}/labkit")
-        for name in ("busybox", "redis"):
-            subprocess.run([self.labkit, "load", "-q", "-i", str(self.images / f"{name}.tar")], check=True)
-        subprocess.run(["tar", "-C", self.layer(), "-cf", str(self.rootfs_archive), "."], check=True)
-
-    def layer(self) -> str:
-        """busybox's only layer, a whole root file system."""
-        done = subprocess.run([self.labkit, "inspect", "busybox"], capture_output=True, text=True, check=True)
-        document = json.loads(done.stdout)
-        image = document[0] if isinstance(document, list) else document
-        return str(image["layer_directories"][0])
-
-    def call(self, *words: str) -> str:
-        """A labkit command, which must succeed; what it prints."""
-        return subprocess.run([self.labkit, *words], capture_output=True, text=True, check=True).stdout.strip()
-
-    def run(self, *options: str) -> list[str]:
-        """``labkit run OPTIONS busybox true``."""
-        return [self.labkit, "run", *options, "busybox", "true"]
-
-    @contextmanager
-    def sleeping(self, *options: str) -> Iterator[None]:
-        """While a container sleeps."""
-        self.call("run", "-d", *options, "--name", SLEEPER, "busybox", "sleep", "3600")
-        try:
-            yield
-        finally:
-            self.call("rm", "-f", SLEEPER)
-
-    def pairs(self, commands: dict[str, Callable[[int], Sequence[str]]], runs: int | None = None) -> dict[str, Times]:
-        """``measure.in_turns`` with this bench's number of runs."""
-        return measure.in_turns(commands, runs or self.runs, say, self.errors)
 
 
 def oci_run(bench: Bench) -> Iterator[Row]:
@@ -145,44 +98,6 @@ def engine_exec(bench: Bench) -> Iterator[Row]:
             return bench.pairs({"ours": lambda _: ours, "podman": lambda _: theirs})
 
     yield compared("`labkit exec` against `podman exec`", 0.5, 0.3, "podman", times)
-
-
-def redis_rate(bench: Bench) -> Iterator[Row]:
-    """Requests a second through a published port, as a share of the rate at the container's own address."""
-    what = "redis-benchmark through `-p` on 127.0.0.1 against direct"
-    missing = rivals.missing("redis-benchmark")
-    if missing:
-        yield Row(what, "", "", None, 0.93, 0.97, LARGER, missing=missing)
-        return
-    bench.call("run", "-d", "-p", "16379:6379", "--name", "redis", "redis")
-    try:
-        address = json.loads(bench.call("inspect", "redis"))
-        container = address[0] if isinstance(address, list) else address
-        places = {"port": ("127.0.0.1", "16379"), "direct": (container["address"].partition("/")[0], "6379")}
-        rates: dict[str, list[float]] = {name: [] for name in places}
-        for number in range(bench.runs + 1):  # where the scheduler puts client and server matters more than all else
-            say(f"{number} of {bench.runs}")
-            for name, (host, port) in places.items():
-                rate = requests_a_second(host, port)
-                if number:
-                    rates[name].append(rate)
-    finally:
-        bench.call("rm", "-f", "redis")
-    through, direct = statistics.median(rates["port"]), statistics.median(rates["direct"])
-    yield Row(what, f"{through:.0f}/s", f"{direct:.0f}/s", through / direct, 0.93, 0.97, LARGER)
-
-
-def requests_a_second(host: str, port: str) -> float:
-    """GET, by redis-benchmark's own count. It waits for redis to listen, ten seconds at most."""
-    for _ in range(100):
-        asked = subprocess.run(["redis-cli", "-h", host, "-p", port, "ping"], capture_output=True, text=True)
-        if "PONG" in asked.stdout:
-            break
-        time.sleep(0.1)
-    command = ["redis-benchmark", "-h", host, "-p", port, "-n", str(_REQUESTS), "-t", "get", "--csv"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    line = next(line for line in done.stdout.splitlines() if line.startswith('"GET"'))
-    return float(line.split(",")[1].strip('"'))
 
 
 def crowd(bench: Bench) -> Iterator[Row]:
@@ -261,72 +176,57 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "run": engine_run,
     "port": published_port,
     "exec": engine_exec,
-    "redis": redis_rate,
+    "output": carried.output,
+    "cp": carried.copied,
+    "redis": carried.redis_rate,
     "crowd": crowd,
     "memory": memory,
 }
 
 
-def podman_of(bench: Bench) -> rivals.Podman:
-    """podman with the image, made at its first use."""
-    podman = rivals.Podman(bench.place / "podman")
-    if rivals.IMAGE not in podman.call("images"):
-        podman.take(bench.rootfs_archive)
-    return podman
+def rows_of(name: str, bench: Bench) -> Iterator[Row]:
+    """A case's rows; where it breaks, one that says why, since the other cases' figures are as good as before."""
+    try:
+        yield from CASES[name](bench)
+    except (subprocess.SubprocessError, CommandFailedError, OSError, LookupError, ValueError) as error:
+        yield Row(f"the rest of “{name}”", "", "", None, 0, 0, missing=setting.words_of(error))
 
 
-def compared(what: str, to_reach: float, reach_for: float, other: str, times: Callable[[], dict[str, Times]]) -> Row:
-    """The row of a comparison with the program ``other``; where that is missing or fails, why there is no figure."""
-    missing = rivals.missing(other)
-    if not missing:
+@contextmanager
+def place_in_memory() -> Iterator[Path]:
+    """A directory in memory, as /var/lib/labkit is in a test host: disks are not what is compared.
+
+    What the engines have mounted in it goes with it. What cannot be taken back is said: it ends with the test host.
+    """
+    directory = tempfile.mkdtemp(prefix="labkit-bench-")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "labkit-bench", directory], check=True)
+    try:
+        yield Path(directory)
+    finally:
         try:
-            measured = times()
-            ours, theirs = measured["ours"].median, measured[other].median
-            return Row(what, ms(ours), f"{other} {ms(theirs)}", ours / theirs, to_reach, reach_for)
-        except subprocess.CalledProcessError as error:
-            said = error.stderr or b""
-            text = said.decode(errors="replace") if isinstance(said, bytes) else said
-            missing = f"{error}: {(text.strip().splitlines() or ['it said nothing'])[-1]}"
-        except (CommandFailedError, OSError) as error:
-            missing = str(error)
-    return Row(what, "", "", None, to_reach, reach_for, missing=missing[:300])
-
-
-def ms(seconds: float) -> str:
-    """Milliseconds in three digits."""
-    return f"{seconds * 1000:.3g} ms"
-
-
-def say(text: str) -> None:
-    """To whoever shows how far it is."""
-    print(text, file=sys.stderr, flush=True)
+            subprocess.run(["umount", "--recursive", "--lazy", directory], check=True, capture_output=True)
+            Path(directory).rmdir()
+        except (OSError, subprocess.SubprocessError) as error:
+            say(f"{result.WARNING}{directory} cannot be removed: {setting.words_of(error)}")
 
 
 def main() -> int:
-    """Measure, print the report."""
+    """Measure, and print the report: first what it was measured with, then a row as soon as it is there."""
     runs, images, *names = sys.argv[1:]
     rivals.unmount_empty_unified_tree()
-    with tempfile.TemporaryDirectory(prefix="labkit-bench-") as directory:
-        # In memory, as /var/lib/labkit is in a test host: disks are not what is compared.
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "labkit-bench", directory], check=True)
-        bench = Bench(Path(directory), Path(images), int(runs))
+    programs = ("runc", "crun", "podman", "dockerd", "redis-server")
+    versions = {name: rivals.version(name) for name in programs if shutil.which(name)}
+    kernel, python = platform.release(), ".".join(map(str, sys.version_info[:3]))
+    about = {"labkit": __version__, "Linux": kernel, "Python": python, **versions}
+    print(json.dumps(Report(time.strftime("%Y-%m-%d"), about, int(runs)).as_dict()), flush=True)
+    with place_in_memory() as directory:
+        bench = Bench(directory, Path(images), int(runs))
         say("== preparing")
         bench.prepare()
-        rows = []
         for name in names or CASES:
             say(f"== {name}")
-            rows += list(CASES[name](bench))
-        programs = ("runc", "crun", "podman", "dockerd", "redis-server")
-        versions = {name: rivals.version(name) for name in programs if shutil.which(name)}
-        kernel, python = platform.release(), ".".join(map(str, sys.version_info[:3]))
-        report = Report(
-            time.strftime("%Y-%m-%d"),
-            {"labkit": __version__, "Linux": kernel, "Python": python, **versions},
-            int(runs),
-            rows,
-        )
-        print(json.dumps(report.as_dict()))
-        subprocess.run(["umount", "--lazy", directory], check=True)
+            for row in rows_of(name, bench):
+                print(json.dumps(row.as_dict()), flush=True)
     return 0
 
 

@@ -8,6 +8,9 @@ from typing import Any
 #: What is better.
 SMALLER, LARGER = "smaller", "larger"
 
+WARNING = "warning: "
+"""How a line of inside.py's standard error begins that is to be shown, and keeps nothing from being measured."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -36,6 +39,10 @@ class Row:
         best = self.ratio <= self.reach_for if self.better == SMALLER else self.ratio >= self.reach_for
         return "reached, and more" if best else "reached" if good else "not reached"
 
+    def as_dict(self) -> dict[str, Any]:
+        """The fields, and the verdict."""
+        return {**asdict(self), "verdict": self.verdict}
+
 
 @dataclass(frozen=True)
 class Report:
@@ -48,13 +55,25 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``: the fields, and each row's verdict."""
-        return {**asdict(self), "rows": [{**asdict(row), "verdict": row.verdict} for row in self.rows]}
+        return {**asdict(self), "rows": [row.as_dict() for row in self.rows]}
 
 
 def report_from(document: dict[str, Any]) -> Report:
     """The way back from ``as_dict``."""
-    rows = [Row(**{name: value for name, value in row.items() if name != "verdict"}) for row in document["rows"]]
+    rows = [row_from(row) for row in document["rows"]]
     return Report(document["date"], document["versions"], document["runs"], rows)
+
+
+def row_from(document: dict[str, Any]) -> Row:
+    """The same for a row."""
+    return Row(**{name: value for name, value in document.items() if name != "verdict"})
+
+
+def as_line(row: Row) -> str:
+    """A row by itself, as soon as it is measured."""
+    what, ours, beside, ratio, _, verdict = cells(row)
+    figures = ", ".join(text for text in (ours, beside, ratio) if text)
+    return f"{what}: {figures}: {verdict}" if figures else f"{what}: {verdict}"
 
 
 def number(value: float | None, unit: str) -> str:

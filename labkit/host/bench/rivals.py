@@ -15,7 +15,7 @@ IMAGE = "localhost/lab-busybox"
 SLEEPER = "sleeper"
 
 #: Limits that a computer without CAP_SYS_RESOURCE cannot raise; podman asks for its own otherwise.
-_ULIMITS = ("--ulimit", "nofile=20000:20000", "--ulimit", "nproc=32768:32768")
+ULIMITS = ("--ulimit", "nofile=20000:20000", "--ulimit", "nproc=32768:32768")
 
 _DOCKER_PATIENCE = 60.0
 """Seconds until dockerd answers."""
@@ -44,13 +44,13 @@ class Podman:
             "--cgroup-manager=cgroupfs", f"--runtime={runtime}", "--storage-driver=overlay", "--events-backend=none",
         ]  # fmt: skip
 
-    def take(self, archive: Path) -> None:
+    def take(self, archive: Path, name: str = IMAGE) -> None:
         """Make the image of a root file system."""
-        subprocess.run([*self.base, "import", str(archive), IMAGE], check=True, capture_output=True)
+        subprocess.run([*self.base, "import", str(archive), name], check=True, capture_output=True)
 
     def run(self, *options: str) -> list[str]:
         """``podman run OPTIONS IMAGE true``."""
-        return [*self.base, "run", *_ULIMITS, *options, IMAGE, "true"]
+        return [*self.base, "run", *ULIMITS, *options, IMAGE, "true"]
 
     def call(self, *words: str) -> str:
         """Another command, which must succeed; what it prints."""
@@ -59,7 +59,7 @@ class Podman:
     @contextlib.contextmanager
     def sleeping(self, *options: str) -> Iterator[None]:
         """While a container sleeps."""
-        self.call("run", "-d", *_ULIMITS, "--name", SLEEPER, *options, IMAGE, "sleep", "3600")
+        self.call("run", "-d", *ULIMITS, "--name", SLEEPER, *options, IMAGE, "sleep", "3600")
         try:
             yield
         finally:

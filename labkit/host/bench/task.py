@@ -6,15 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from labkit import log
 from labkit.errors import InfrastructureError, MissingToolError, NotFoundError, UsageError
 from labkit.host import guestimage, listing, paths, testhost
 from labkit.host.bench import result
 
-CASES = ("oci", "run", "port", "exec", "redis", "crowd", "memory")
+CASES = ("oci", "run", "port", "exec", "output", "cp", "redis", "crowd", "memory")
 """The names of inside.py's cases (a test compares the two): importing that takes what only Linux has."""
 
 MOST_RUNS = 1000
@@ -35,7 +37,7 @@ def bench(only: Sequence[str], runs: str, markdown: str | None, as_json: bool) -
     why = testhost.why_not()
     if why:
         raise MissingToolError(f"Nothing can be measured here: {why}.", "It needs root on Linux.")
-    report = measured(only, int(runs))
+    report, failure = measured(only, int(runs), shown=not as_json)
     text = result.as_markdown(report)
     if markdown:
         Path(markdown).write_text(text, encoding="utf-8")
@@ -44,30 +46,61 @@ def bench(only: Sequence[str], runs: str, markdown: str | None, as_json: bool) -
     else:
         listing.print_table(result.HEADS, [result.cells(row) for row in report.rows])
         print(text.splitlines()[-1])
+    if failure:
+        raise failure
     return int(any(row.verdict == "not reached" for row in report.rows))
 
 
-def measured(only: Sequence[str], runs: int) -> result.Report:
-    """Start inside.py in a test host, tell how far it is, and read its report."""
+def measured(only: Sequence[str], runs: int, shown: bool) -> tuple[result.Report, InfrastructureError | None]:
+    """Start inside.py in a test host, tell how far it is, and read its report; with ``shown`` print each row as it
+    comes.
+
+    Where it breaks off: what was measured by then, and why it did.
+    """
     image = guestimage.ensure()
     environment = {**os.environ, "PYTHONPATH": str(paths.checkout()), "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
     with testhost.TestHost() as host, log.step("Measuring") as step:
         words = [sys.executable, "-m", "labkit.host.bench.inside", str(runs), str(image.directory), *only]
-        with subprocess.Popen(
-            host.command(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        ) as process:
-            assert process.stderr is not None
-            assert process.stdout is not None
-            said: list[str] = []
-            case = ""
-            for line in process.stderr:
-                case = line.removeprefix("== ").strip() if line.startswith("== ") else case
-                step.note(case if line.startswith("== ") else f"{case}: {line.strip()}")
-                said = [*said[-20:], line.strip()]
-            output = process.stdout.read()
-    if process.returncode != 0:
-        raise InfrastructureError(
-            f"The benchmark ended with {process.returncode}: {said[-1] if said else 'it said nothing'}.",
-            "What it said before: " + " | ".join(said[-5:-1]),
-        )
-    return result.report_from(json.loads(output))
+        return followed(host.command(words), environment, step, shown)
+
+
+def followed(
+    command: Sequence[str], environment: Mapping[str, str], step: log.Step, shown: bool
+) -> tuple[result.Report, InfrastructureError | None]:
+    """The same for a command that prints what inside.py does."""
+    report = result.Report("", {}, 0)
+    said: list[str] = []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        # Both are read at once: a program that waits for the reader of the one says nothing on the other.
+        listener = threading.Thread(target=_listen, args=(process.stderr, step, said))
+        listener.start()
+        for line in process.stdout:
+            document = json.loads(line)
+            if "rows" in document:
+                report = result.report_from(document)
+                continue
+            report.rows.append(result.row_from(document))
+            if shown:
+                print(result.as_line(report.rows[-1]), flush=True)
+        listener.join()
+    if process.returncode == 0:
+        return report, None
+    return report, InfrastructureError(
+        f"The benchmark ended with {process.returncode}: {said[-1] if said else 'it said nothing'}.",
+        "What it said before: " + " | ".join(said[-5:-1]),
+    )
+
+
+def _listen(stream: IO[str], step: log.Step, said: list[str]) -> None:
+    """Tell how far it is; keep the last of what it says."""
+    case = ""
+    for line in stream:
+        case = line.removeprefix("== ").strip() if line.startswith("== ") else case
+        if line.startswith(result.WARNING):
+            print(line.rstrip(), file=sys.stderr, flush=True)
+        step.note(case if line.startswith("== ") else f"{case}: {line.strip()}")
+        said[:] = [*said[-20:], line.strip()]

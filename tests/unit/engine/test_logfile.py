@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,6 +144,8 @@ def test_a_reader_stops_at_the_end_that_it_was_given(path: str) -> None:
 @pytest.fixture
 def _small_files() -> Iterator[None]:
     """A file can have 3000 bytes: as on a full disk a write(2) is cut, and the next one fails (setrlimit(2))."""
+    import resource
+
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from labkit import log
 from labkit.errors import LabkitError
 from labkit.host.bench import measure, result, task
 from labkit.host.bench.result import LARGER, Report, Row
@@ -71,14 +75,87 @@ def test_the_task_knows_the_cases() -> None:
 
 @linux
 def test_what_is_missing_or_fails_is_said_in_its_row() -> None:
-    from labkit.host.bench import inside
+    from labkit.host.bench import setting
 
     def fails() -> dict[str, measure.Times]:
         subprocess.run(["sh", "-c", "echo it is broken >&2; exit 1"], check=True, capture_output=True)
         raise AssertionError
 
-    assert inside.compared("x", 1, 1, "no-such-program", fails).verdict == "not installed: no-such-program"
-    assert inside.compared("x", 1, 1, "sh", fails).verdict.endswith("it is broken")
+    assert setting.compared("x", 1, 1, "no-such-program", fails).verdict == "not installed: no-such-program"
+    assert setting.compared("x", 1, 1, "sh", fails).verdict.endswith("it is broken")
+
+
+REPORT = Report("2026-11-27", {"labkit": "0.1"}, 3)
+ROWS = [Row("start", "7 ms", "runc 21 ms", 1 / 3, 1.3, 1.0), Row("stop", "", "", None, 1, 1, missing="no podman")]
+LINES = [json.dumps(document) for document in (REPORT.as_dict(), *(row.as_dict() for row in ROWS))]
+
+
+def followed(script: str) -> tuple[Report, LabkitError | None]:
+    command = [sys.executable, "-c", f"import os, sys, time\nlines = {LINES}\n{script}"]
+    return task.followed(command, os.environ, log.Step("Measuring"), shown=True)
+
+
+def test_each_row_is_printed_as_soon_as_it_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The program waits for a file before its second row: whoever sees the first one makes it."""
+    seen = tmp_path / "seen"
+    stop_listening = log.listen(lambda event: seen.touch() if "start: 7 ms" in capsys.readouterr().out else None)
+    script = f"""
+print(*lines[:2], sep="\\n", flush=True)
+while not os.path.exists({str(seen)!r}):
+    print("still here", file=sys.stderr, flush=True)
+    time.sleep(0.05)
+print(lines[2])
+"""
+    report, failure = followed(script)
+    stop_listening()
+    assert (report.rows, report.date, failure) == (ROWS, REPORT.date, None)
+
+
+def test_what_was_measured_before_it_broke_off_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    report, failure = followed("print(*lines[:2], sep='\\n'); print('it broke', file=sys.stderr); sys.exit(4)")
+    assert report.rows == ROWS[:1]
+    assert failure is not None
+    assert failure.message == "The benchmark ended with 4: it broke."
+    assert "start: 7 ms, runc 21 ms, 0.33: reached, and more" in capsys.readouterr().out
+
+
+def test_a_warning_is_shown_and_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    report, failure = followed("print(*lines, sep='\\n'); print('warning: something stays', file=sys.stderr)")
+    assert (report.rows, failure) == (ROWS, None)
+    assert "warning: something stays" in capsys.readouterr().err
+
+
+@linux
+def test_a_directory_that_cannot_be_taken_back_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from labkit.host.bench import inside
+
+    for name, status in (("mount", 0), ("umount", 32)):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\necho target is busy >&2; exit {status}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with inside.place_in_memory() as place:
+        (place / "overlay").mkdir()
+    said = capsys.readouterr().err
+    assert said.startswith("warning: ")
+    assert said.endswith("target is busy\n")
+
+
+@linux
+def test_a_case_that_breaks_keeps_the_rows_before_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    from labkit.host.bench import inside
+
+    def breaks(_: object) -> Iterator[Row]:
+        yield ROWS[0]
+        raise OSError("the disk is gone")
+
+    monkeypatch.setitem(inside.CASES, "oci", breaks)
+    first, rest = inside.rows_of("oci", None)  # type: ignore[arg-type]
+    assert first == ROWS[0]
+    assert rest.verdict.startswith("the disk is gone")
 
 
 @pytest.mark.parametrize(
