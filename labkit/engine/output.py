@@ -105,7 +105,7 @@ class Copier:
         self.log = log
         self.streams = [_Stream(1), _Stream(2)]
         self.buffer = memoryview(bytearray(_CHUNK))  # one for all: memory that was just made has to be cleared
-        self.last_read = 0.0
+        self.last_read, self.last_count = 0.0, 0
         self.rest: Callable[[], None] | None = None
         """Called once, when nothing has happened for a while."""
 
@@ -158,7 +158,7 @@ class Copier:
         return ended not in readable
 
     def _pause_if_busy(self) -> None:
-        if time.monotonic() - self.last_read < _BUSY:
+        if self.last_count < _FULL and time.monotonic() - self.last_read < _BUSY:
             time.sleep(_PAUSE)
         self.last_read = time.monotonic()
 
@@ -175,6 +175,7 @@ class Copier:
         if not count:
             stream.open = False  # select would call it readable for ever
             return False
+        self.last_count = count
         data = self.buffer[:count]
         if self.log:
             self.log.write(stream.number, data)

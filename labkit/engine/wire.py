@@ -46,13 +46,13 @@ class Pipes(Value):
 
 
 def enlarge(pipe: int) -> None:
-    """Let it hold half a megabyte, where we may (/proc/sys/fs/pipe-user-pages-soft); no-op for what is no pipe.
+    """Let it hold a megabyte, where we may (/proc/sys/fs/pipe-user-pages-soft); no-op for what is no pipe.
 
     For those only that are seen to be full: what all pipes of a user may hold together is limited, and those that are
     made beyond that get two pages.
     """
     with suppress(OSError):
-        fcntl.fcntl(pipe, _F_SETPIPE_SZ, 1 << 19)
+        fcntl.fcntl(pipe, _F_SETPIPE_SZ, 1 << 20)
 
 
 class Line:

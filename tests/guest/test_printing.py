@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import LABKIT, labkit, wait_for
+from conftest import labkit, wait_for
+from programs import LABKIT
 
 pytestmark = pytest.mark.root
 

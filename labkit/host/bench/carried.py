@@ -106,16 +106,18 @@ def copied(bench: Bench) -> Iterator[Row]:
     with open(here / "in", "wb") as file:
         for _ in range(_FILE // 1_000_000):
             file.write(b"labkit\n".ljust(1000) * 1000)
-    ways = {"out of": ["cp", "box:/big", f"{here}/out"], "into": ["cp", f"{here}/in", "box:/in"]}
+    ways = {"out of": ["cp", "giver:/big", f"{here}/out"], "into": ["cp", f"{here}/in", "taker:/in"]}
     for other in ("podman", "dockerd"):
-        for what, words in ways.items():
+        for (what, words), name in zip(ways.items(), ("giver", "taker"), strict=True):
             made: set[str] = set()
 
-            def command(engine: Engine, _: int, words: Sequence[str] = words, made: set[str] = made) -> Sequence[str]:
+            def command(
+                engine: Engine, _: int, words: Sequence[str] = words, made: set[str] = made, name: str = name
+            ) -> Sequence[str]:
                 if engine.base[0] not in made:  # by the round that does not count
                     made.add(engine.base[0])
                     script = f"head -c {_FILE} /dev/zero > /big"
-                    subprocess.run(engine.run("--name", "box", script=script), check=True, capture_output=True)
+                    subprocess.run(engine.run("--name", name, script=script), check=True, capture_output=True)
                 return [*engine.base, *words]
 
             try:
@@ -123,7 +125,7 @@ def copied(bench: Bench) -> Iterator[Row]:
             finally:
                 for base in ([bench.labkit], rivals.Podman(bench.place / "podman").base):
                     if base[0] in made:
-                        subprocess.run([*base, "rm", "-f", "box"], check=False, capture_output=True)
+                        subprocess.run([*base, "rm", "-f", name], check=False, capture_output=True)
 
 
 def redis_rate(bench: Bench) -> Iterator[Row]:
