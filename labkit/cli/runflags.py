@@ -29,7 +29,7 @@ OPTIONS = (
     Option(("dns",), "a name server for its /etc/resolv.conf, may be repeated", "ADDRESS", many=True),
     Option(("dns-search",), "a domain to look short names up in, may be repeated", "DOMAIN", many=True),
     Option(("rm",), "remove it when it has ended"),
-    Option(("log-driver",), "local (the default; json-file is taken for the same) or none", "NAME", ""),
+    Option(("log-driver",), "json-file (the default; local is taken for the same) or none", "NAME", ""),
     Option(
         ("log-opt",),
         "max-size=SIZE, 20m by default, and max-file=N, 5: what is kept of its output",

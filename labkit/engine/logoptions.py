@@ -1,8 +1,8 @@
 """``--log-driver`` and ``--log-opt``: whether a container's output is kept, and how much of it.
 
-The names are docker's. There is one log of labkit's own (engine/logfile.py), which is what docker's driver ``local``
-is: a format of its own, turned over when it has grown. ``json-file``, docker's own default, is taken for the same, so
-that command lines which name it for its ``max-size`` mean here what they mean there.
+The names are docker's, and so is the default's, ``json-file``: command lines that name it for its ``max-size`` mean
+here what they mean there, and ``inspect`` says what templates look for. There is one log, of labkit's own form
+(engine/logfile.py), turned over when it has grown, as that of docker's driver ``local``: both names mean the same.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from labkit.engine.logfile import Limits
 from labkit.errors import UsageError
 
-DRIVERS = ("local", "json-file", "none")
+DRIVERS = ("json-file", "local", "none")
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3}
 """As docker reads this size, and no other: in powers of 1000."""
 _MOST_FILES = 1000

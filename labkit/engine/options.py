@@ -88,8 +88,8 @@ class Options(Value):
     dns_search: list[str] = field(default_factory=list)
 
     # its log
-    log_driver: str = "local"
-    """``local``, ``json-file`` (the same here) or ``none``."""
+    log_driver: str = "json-file"
+    """``json-file``, ``local`` (the same here) or ``none``."""
     log_options: dict[str, str] = field(default_factory=dict)
     """As they were given: see engine/logoptions.py."""
 

@@ -46,7 +46,7 @@ def test_a_line_is_a_line_however_long() -> None:
 
 
 def test_no_more_is_kept_than_was_asked_for_and_a_follower_sees_all_of_it() -> None:
-    words = ("--log-driver", "json-file", "--log-opt", "max-size=20k", "--log-opt", "max-file=3")
+    words = ("--log-driver", "local", "--log-opt", "max-size=20k", "--log-opt", "max-file=3")
     script = "while [ ! -e /go ]; do sleep 0.05; done; for i in $(seq 1 40); do seq -w $i 40 4000; sleep 0.01; done"
     labkit(*QUICK, "-d", *words, "busybox", "sh", "-c", script)
     follower = subprocess.Popen([*LABKIT, "logs", "-f", "talker"], stdout=subprocess.PIPE, text=True)
@@ -58,8 +58,7 @@ def test_no_more_is_kept_than_was_asked_for_and_a_follower_sees_all_of_it() -> N
     assert len(files) in (2, 3)
     assert max(files.values()) <= 20000
     (known,) = json.loads(labkit("inspect", "talker").stdout)
-    assert known["options"]["log_driver"] == "json-file"
-    assert known["options"]["log_options"] == {"max-size": "20k", "max-file": "3"}
+    assert known["HostConfig"]["LogConfig"] == {"Type": "local", "Config": {"max-size": "20k", "max-file": "3"}}
 
 
 def test_the_log_is_turned_over_and_goes_on_when_the_container_is_started_again() -> None:
@@ -85,7 +84,7 @@ def test_without_a_log_there_is_nothing_to_read_and_attached_commands_see_everyt
 
 def test_what_the_log_is_by_default_is_shown() -> None:
     assert json.loads(labkit("info", "--json").stdout)["logs"] == {
-        "driver": "local",
+        "driver": "json-file",
         "max-size": "20m",
         "max-file": "5",
     }

@@ -50,7 +50,7 @@ def _life(container: Container) -> dict[str, Any]:
     return {
         "Binds": or_nothing(places.binds(options.mounts)),
         "ContainerIDFile": options.cidfile,
-        "LogConfig": _log(),
+        "LogConfig": {"Type": options.log_driver, "Config": Mapping(options.log_options)},
         "NetworkMode": _others_id(options.network) or "none",
         "PortBindings": settings.wanted(container),
         "RestartPolicy": {"Name": policy.name, "MaximumRetryCount": policy.most},
@@ -62,11 +62,6 @@ def _life(container: Container) -> dict[str, Any]:
         "ExtraHosts": or_nothing(options.add_hosts),
         "Init": True if options.init else only_in_templates(None),
     }
-
-
-def _log() -> dict[str, Any]:
-    """docker's usual one, of which labkit's log has the form; nothing else can be chosen."""
-    return {"Type": "json-file", "Config": Mapping()}
 
 
 def _rights(options: Options, linux: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def test_options_as_docker_reads_them(driver: str, given: list[str], expected: L
 def test_what_was_given_is_kept_as_it_was() -> None:
     assert logoptions.check("json-file", ["max-size=10m"]) == ("json-file", {"max-size": "10m"})
     assert logoptions.check("none", []) == ("none", {})
-    assert logoptions.check("", ["max-file=2"]) == ("local", {"max-file": "2"})
+    assert logoptions.check("", ["max-file=2"]) == ("json-file", {"max-file": "2"})
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_what_was_given_is_kept_as_it_was() -> None:
         ("foo", [], "no log driver 'foo'"),
         ("none", ["max-size=1m"], "invalid logging opts for driver none"),
         ("json-file", ["foo=1"], "unknown log opt 'foo' for json-file log driver"),
-        ("", ["=x"], "unknown log opt '' for local log driver"),
+        ("", ["=x"], "unknown log opt '' for json-file log driver"),
         ("", ["compress=true"], "unknown log opt 'compress'"),
         *[("", [f"max-size{text}"], "invalid size") for text in ("", "=", "=-1", "=abc", "=1q", "=.", "=1e9", "=²m")],
         ("", ["max-size=0"], "must be a positive number"),
