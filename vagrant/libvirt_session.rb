@@ -16,10 +16,8 @@ module LibvirtSession
   end
 
   def self.settings(libvirt, override, port, restrict)
-    # Vagrant asks for every provider's settings, also where another one is used and this one is not loaded.
-    require "vagrant-libvirt/driver"
-    driver = VagrantPlugins::ProviderLibvirt::Driver
-    driver.prepend(Address) unless driver.include?(Address)
+    # Vagrant runs each provider's block for everybody. Without its plugin `libvirt` takes any setting, and no driver is there.
+    answer_for_the_driver if Vagrant.has_plugin?("vagrant-libvirt")
     libvirt.qemu_use_session = true
     libvirt.uri = "qemu:///session"
     libvirt.system_uri = "qemu:///session"
@@ -37,8 +35,16 @@ module LibvirtSession
     override.ssh.port = port
   end
 
+  def self.answer_for_the_driver
+    require "vagrant-libvirt/driver"
+    driver = VagrantPlugins::ProviderLibvirt::Driver
+    driver.prepend(Address) unless driver.include?(Address)
+  end
+
   # A port for who types `vagrant up`: the same at each command, another one for each machine and checkout.
   def self.usual_port(name, directory)
     22_000 + (Zlib.crc32("#{directory} #{name}") % 10_000)
   end
+
+  private_class_method :answer_for_the_driver
 end

@@ -19,34 +19,39 @@ from pathlib import Path
 
 from labkit.host import config, guestimage, kernels, paths
 
-PACKAGES = ("vagrant", "vagrant-libvirt", "libvirt-daemon", "libvirt-clients", "qemu-system-x86", "qemu-utils")
+PACKAGES = ("vagrant", "ruby")
+LIBVIRT = ("vagrant-libvirt", "libvirt-daemon", "libvirt-clients", "qemu-system-x86", "qemu-utils")
 
 _NOT_COPIED = (".venv", ".git", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__", "*.egg-info", ".vagrant")
 
 
 @functools.cache
-def why_no_vagrant() -> str:
-    """Why there is no Vagrant with libvirt here; empty where there is. Root on Debian installs it first."""
+def why_no_vagrant(*, with_libvirt: bool) -> str:
+    """Why there is no Vagrant here (with libvirt); empty where there is. Root on Debian installs it first."""
     if sys.platform != "linux":
         return f"Debian's packages of Vagrant are for Linux, and this is {sys.platform}"
-    if not _missing():
+    missing = _missing(with_libvirt)
+    if not missing:
         return ""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        return f"not installed: {', '.join(_missing())}, and this is not root on a Debian, who could install it"
+        return f"not installed: {', '.join(missing)}, and this is not root on a Debian, who could install it"
+    packages = [*PACKAGES, *(LIBVIRT if with_libvirt else ())]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", *PACKAGES]):
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
         done = subprocess.run(
             ["apt-get", "--quiet", *command], env=environment, capture_output=True, text=True, check=False, timeout=900
         )
         if done.returncode != 0 and command[0] == "install":
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            return f"`apt-get install {' '.join(PACKAGES)}` failed: {last}"
-    return f"installed, and still not there: {', '.join(_missing())}" if _missing() else ""
+            return f"`apt-get install {' '.join(packages)}` failed: {last}"
+    missing = _missing(with_libvirt)
+    return f"installed, and still not there: {', '.join(missing)}" if missing else ""
 
 
-def _missing() -> list[str]:
-    missing = [name for name in ("vagrant", "virsh", "libvirtd", "ruby") if not _which(name)]
-    if "vagrant" not in missing:
+def _missing(with_libvirt: bool) -> list[str]:
+    programs = ("vagrant", "ruby", *(("virsh", "libvirtd") if with_libvirt else ()))
+    missing = [name for name in programs if not _which(name)]
+    if with_libvirt and "vagrant" not in missing:
         listed = subprocess.run(["vagrant", "plugin", "list"], capture_output=True, text=True, check=False, timeout=120)
         missing += [] if "vagrant-libvirt " in listed.stdout else ["vagrant-libvirt"]
     return missing

@@ -121,7 +121,7 @@ class Vagrant:
         """What it said, as the user's error."""
         lines = [line for line in readable(output) if line]
         text = "\n".join(lines)
-        if re.search(r"provider '\S+' could not be found, but was requested", text):
+        if re.search(r"no plugin for the provider '\S+'", text):  # vagrant/words.yml
             return providers.unusable(self.provider, f"Vagrant has no plugin for {self.provider}")
         if "checksum of the downloaded box did not match" in text:
             return InfrastructureError(

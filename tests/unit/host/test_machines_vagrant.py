@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,12 +13,14 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from standins import POSIX_ONLY, make_program
 
 from labkit import log
 from labkit.errors import ConfigError, ConflictError, InfrastructureError, MissingToolError, NotFoundError, UsageError
 from labkit.host import config, paths
 from labkit.host.checks import finding
+from labkit.host.checks.vagrant import PLUGINS
 from labkit.host.config import MachineConfig
 from labkit.host.machines import (
     BACKENDS,
@@ -182,7 +185,7 @@ def test_a_failure_has_vagrants_last_words(vagrant: Vagrant, only_bin: Path) -> 
     ("said", "kind", "message"),
     [
         (
-            "The provider 'libvirt' could not be found, but was requested to back the machine",
+            "Vagrant has no plugin for the provider 'libvirt', which the machine 'default' is to have.",
             MissingToolError,
             "Vagrant has no plugin for libvirt",
         ),
@@ -195,6 +198,19 @@ def test_failures_that_have_a_sentence_of_their_own(
     make_program(only_bin, "vagrant", f'echo "{said}" >&2; exit 1')
     with pytest.raises(kind, match=message):
         vagrant.do("Making it", "up", "default")
+
+
+def test_vagrants_words_name_every_provider_and_its_plugin() -> None:
+    """vagrant/words.yml, which Vagrant says in place of its own; the recognised sentence above is among them."""
+    text = (paths.checkout() / "vagrant" / "words.yml").read_text(encoding="utf-8")
+    words = yaml.safe_load(text)["en"]["vagrant"]["errors"]
+    for provider in config.VAGRANT_PROVIDERS:
+        assert re.search(rf"^  {provider} ", words["no_default_provider"], re.MULTILINE)
+    for plugin in PLUGINS.values():
+        assert f"`vagrant plugin install {plugin}`" in words["no_default_provider"]
+        assert plugin in words["provider_not_found"]
+    for key in ("provider_not_found", "provider_not_found_suggestion"):
+        assert words[key].startswith("Vagrant has no plugin for the provider '%{provider}', which")
 
 
 @POSIX_ONLY
