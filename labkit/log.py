@@ -9,6 +9,7 @@ Every event has ``event`` (its kind), ``time`` (seconds since the epoch) and the
 ``step-start``  ``step`` (a number), ``title``
 ``step-note``   ``step``, ``text``: how far it is
 ``step-end``    ``step``, ``title``, ``ok``, ``seconds``
+``notice``      ``text``: a sentence for the user, of something that was not asked for
 anything else   the caller's own
 ==============  ==========================================================================
 """

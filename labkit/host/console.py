@@ -1,4 +1,4 @@
-"""Shows labkit.log's steps on standard error: a spinner on a terminal, plain lines anywhere else.
+"""Shows labkit.log's steps and notices on standard error: a spinner on a terminal, plain lines anywhere else.
 
 Whoever works says ``with log.step("Booting the machine") as step: step.note("kernel is up")`` and does not know that
 this module exists. Standard output is never written to: it belongs to a task's data.
@@ -53,6 +53,8 @@ class PlainLines:
             self._titles.pop(number, None)
             self._spoke.pop(number, None)
             self._say(f"{event['title']}: {'done' if event['ok'] else 'failed'} ({event['seconds']:.1f} s)")
+        elif kind == "notice":
+            self._say(event["text"])
 
     def close(self) -> None:
         """Nothing to take down."""
@@ -81,6 +83,8 @@ class Spinner:
             self._progress.update(self._tasks[number], note=escape(event["text"].strip()[:80]))
         elif kind == "step-end":
             self._end(number, event)
+        elif kind == "notice":
+            self._console.print(escape(event["text"]))
 
     def close(self) -> None:
         """Give the terminal back, whatever is still running."""

@@ -205,21 +205,24 @@ def _failure(status: int, stderr: bytes) -> BuildError | InfrastructureError:
     )
 
 
-def execute(connection: fabric.Connection, command: str, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
+def execute(
+    connection: fabric.Connection, command: str, stdin: bytes = b"", timeout: float = TIMEOUT
+) -> tuple[int, bytes, bytes]:
     """Run ``command`` with ``stdin``; its exit status, standard output and standard error, all as bytes.
 
-    fabric's own ``run`` decodes what passes; here a tar does. InfrastructureError where the machine goes silent.
+    fabric's own ``run`` decodes what passes; here a tar does. InfrastructureError where the machine goes silent for
+    ``timeout`` seconds.
     """
     try:
         connection.open()
-        channel = connection.transport.open_session(timeout=TIMEOUT)
-        channel.settimeout(TIMEOUT)
+        channel = connection.transport.open_session(timeout=timeout)
+        channel.settimeout(timeout)
         with channel:
             channel.exec_command(command)
             channel.sendall(stdin)
             channel.shutdown_write()
             stdout, stderr = channel.makefile("rb").read(), channel.makefile_stderr("rb").read()
-            if not channel.status_event.wait(TIMEOUT) or channel.recv_exit_status() < 0:
+            if not channel.status_event.wait(timeout) or channel.recv_exit_status() < 0:
                 # paramiko reports a connection that broke as an end of both streams and a status of -1.
                 raise EOFError("it ended before the command did")
             return channel.recv_exit_status(), stdout, stderr

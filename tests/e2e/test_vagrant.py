@@ -172,6 +172,18 @@ def test_reset_gives_back_a_fresh_machine(lab: User) -> None:
     assert abs(clock - time.time()) < 30
 
 
+def test_one_that_was_suspended_has_the_time_again(lab: User) -> None:
+    (domain,) = domains(lab)
+    virsh = ("virsh", "--quiet", "--connect", "qemu:///session")
+    ok(lab.run(*virsh, "suspend", domain))
+    time.sleep(3)
+    ok(lab.run(*virsh, "resume", domain))
+    done = lab.invoke("ssh", "-c", "date +%s")
+    assert re.search(r"^The clock of the machine default was \d+ s behind: it is set\.$", done.stderr, re.MULTILINE)
+    assert ok(done).strip().isdecimal(), "the notice is for a person"
+    assert "The clock" not in lab.invoke("ssh", "-c", "true").stderr
+
+
 def test_halt_and_up_again(lab: User) -> None:
     ok(lab.invoke("down"))
     assert state(lab)["state"] == "stopped"

@@ -30,7 +30,7 @@ class Machine(Protocol):
     provider: str
 
     def up(self) -> None:
-        """Running, reachable and deployed; a no-op where it is running and reachable already."""
+        """Running, reachable and deployed; a no-op where it is running and reachable already, the clock excepted."""
 
     def down(self) -> None:
         """Stopped. A back end with a snapshot goes back to it at the next ``up``; others keep what is on the disk."""
@@ -45,7 +45,10 @@ class Machine(Protocol):
         """What it is doing now. Never raises for a machine that is down."""
 
     def connection(self) -> fabric.Connection:
-        """An open SSH connection as root: one for everything, opened at first use, made anew after a reset."""
+        """An open SSH connection as root: one for everything, opened at first use, made anew after a reset.
+
+        The machine's clock is this computer's: whoever asks long afterwards has it compared once more.
+        """
 
     def console_log(self) -> Path | None:
         """Where the guest's console is logged, if it is."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit import log
-from labkit.errors import ConfigError, InfrastructureError, LabkitError
+from labkit.errors import ConfigError, InfrastructureError
 from labkit.host import config as lab
 from labkit.host import consolelog, guestimage, kernels, paths
 from labkit.host.config import MachineConfig
@@ -26,6 +26,7 @@ from labkit.host.guestimage import GuestImage
 from labkit.host.kernels import Kernel
 from labkit.host.machines import accelerator, choices, common, qemuprogram, qemurun, qmp, warmup
 from labkit.host.machines.base import Status
+from labkit.host.machines.oneconnection import OneConnection
 from labkit.host.machines.qemuprogram import CONSOLE, DISK, OUTPUT, Qemu
 from labkit.host.machines.qemurun import Run
 
@@ -57,12 +58,12 @@ class QemuMachine:
         # `destroy` deletes this directory with all that is in it: it must be one machine's, and nothing above.
         if self._directory.parent != paths.state_dir() / "machines" or config.name in ("", ".", ".."):
             raise ConfigError(f"“{config.name}” cannot be a machine's name.", "Choose letters, digits and hyphens.")
-        self._connection: fabric.Connection | None = None
+        self._connection = OneConnection(config.name)
 
     # What the tasks call.
 
     def up(self) -> None:
-        """Running, reachable and deployed. Where it is running and answers, nothing is done."""
+        """Running, reachable and deployed. Where it is running and answers, nothing is done but for its clock."""
         with common.one_at_a_time(self.name):
             run = self._live_run()
             if run is None:
@@ -72,6 +73,8 @@ class QemuMachine:
                     f"The machine {self.name} is running (pid {run.pid}) and does not answer.",
                     self._what_to_do(),
                 )
+            else:
+                self.connection()  # It may have slept: then its clock is set.
 
     def down(self) -> None:
         """QEMU ended. Nothing of what was done in the machine is kept: the next ``up`` loads the snapshot."""
@@ -95,7 +98,7 @@ class QemuMachine:
             if run is None:
                 self._start()
                 return
-            self._disconnect()
+            self._connection.close()
             wanted = self._wanted()
             try:
                 if run.fingerprint != wanted.fingerprint:
@@ -141,8 +144,8 @@ class QemuMachine:
 
     def connection(self) -> fabric.Connection:
         """The one connection, opened anew where it was lost. InfrastructureError where the machine is not running."""
-        if self._connection is not None and self._connection.is_connected:
-            return self._connection
+        if current := self._connection.current():
+            return current
         run = self._live_run()
         if run is None:
             raise InfrastructureError(
@@ -196,7 +199,7 @@ class QemuMachine:
         warmup.warm_up(lambda command: execute(self.connection(), command))
         with log.step("Saving the snapshot"):
             # The session must not be in the snapshot: after loading, the guest would wait for its other end for ever.
-            self._disconnect()
+            self._connection.close()
             qmp.save_snapshot(run.monitor_address, SNAPSHOT)
             record = {"fingerprint": wanted.fingerprint, "made": time.time()}
             (self._directory / SNAPSHOT_RECORD).write_text(json.dumps(record), encoding="utf-8")
@@ -249,9 +252,7 @@ class QemuMachine:
 
         sshd was answering when the snapshot was taken, so it is not asked first whether it does.
         """
-        from labkit.host.deploy import execute  # and not fabric's run: a machine that is lost is no bug of ours
-
-        execute(self._connect(run), f"date --utc --set=@{time.time():.3f}")
+        self._connect(run, from_snapshot=True)
         self._deploy()
 
     def _wait_for_ssh(self, run: Run) -> None:
@@ -281,7 +282,7 @@ class QemuMachine:
 
     def _stop(self, gently: bool = False) -> None:
         """No QEMU of this machine and no record of one."""
-        self._disconnect()
+        self._connection.close()
         run = qemurun.read(self._directory)
         if run is not None:
             qemurun.stop(run, self._directory, gently)
@@ -317,29 +318,13 @@ class QemuMachine:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _connect(self, run: Run, limit: float = BOOT_LIMIT) -> fabric.Connection:
-        """``limit``: seconds after which a machine that stays silent is not tried once more."""
-        from labkit.host import ssh
-
-        self._disconnect()
-        try:
-            with ssh.told_if_slow(f"Connecting to the machine {self.name}"):
-                self._connection = ssh.connect(run.endpoint, limit=limit)
-        except InfrastructureError as error:
-            hint = self._what_to_do()
-            raise InfrastructureError(error.message, hint) from error
-        return self._connection
+    def _connect(self, run: Run, limit: float = BOOT_LIMIT, *, from_snapshot: bool = False) -> fabric.Connection:
+        return self._connection.open(run.endpoint, limit, self._what_to_do(), from_snapshot=from_snapshot)
 
     def _what_to_do(self) -> str:
         """The hint where it does not answer."""
         logs, reset = common.task("logs", self.name), common.task("reset", self.name)
         return f"{reset} brings back a fresh one, {logs} shows the machine's console."
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(OSError, EOFError, LabkitError):
-                self._connection.close()
-            self._connection = None
 
 
 class _Wanted:

@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +32,7 @@ from labkit.host.machines import (
     vagrantcommand,
 )
 from labkit.host.machines.base import Status
+from labkit.host.machines.oneconnection import OneConnection
 from labkit.host.machines.vagrantcommand import Vagrant
 from labkit.host.machines.vagranthypervisor import Hypervisor, hypervisor
 from labkit.host.ssh import Endpoint
@@ -80,12 +80,12 @@ class VagrantMachine:
         # Not in the machine's directory: a failed start is read about when that is gone.
         self._log = vagrantcommand.directory() / f"{config.name}.log"
         self._console = vagrantcommand.directory() / f"{config.name}-console.log"
-        self._connection: fabric.Connection | None = None
+        self._connection = OneConnection(config.name)
 
     # What the tasks call.
 
     def up(self) -> None:
-        """Running, reachable and deployed. Where it is running and answers, nothing is done."""
+        """Running, reachable and deployed. Where it is running and answers, nothing is done but for its clock."""
         with common.one_at_a_time(self.name):
             record = self._record()
             if record is None or self._state() != "running":
@@ -95,13 +95,15 @@ class VagrantMachine:
                     f"The machine {self.name} is running and does not answer.",
                     f"{common.task('reset', self.name)} brings back a fresh one.",
                 )
+            else:
+                self.connection()  # It may have slept: then its clock is set.
 
     def down(self) -> None:
         """Its power is off. The next ``up`` goes back to the snapshot."""
         if not self._directory.exists():
             return
         with common.one_at_a_time(self.name):
-            self._disconnect()
+            self._connection.close()
             if self._state() != "absent":
                 with log.step(f"Stopping the machine {self.name}"):
                     self._hypervisor().stop()
@@ -152,8 +154,8 @@ class VagrantMachine:
 
     def connection(self) -> fabric.Connection:
         """The one connection, opened anew where it was lost. InfrastructureError where the machine is not running."""
-        if self._connection is not None and self._connection.is_connected:
-            return self._connection
+        if current := self._connection.current():
+            return current
         record = self._record()
         state = self._state() if record else "absent"
         if record is None or state != "running":
@@ -169,7 +171,7 @@ class VagrantMachine:
 
     def _start(self, record: Record | None) -> None:
         """From the snapshot if it fits, else made anew. A failure leaves no machine behind, and can be repeated."""
-        self._disconnect()
+        self._connection.close()
         providers.require(self.provider)
         self._hypervisor().check()
         box, fingerprint = self._wanted()
@@ -202,8 +204,7 @@ class VagrantMachine:
             consolelog.mark_reset(self._console)
             if hypervisor.moves:
                 record = self._let_root_in(record)
-            connection = self._connect(record)
-            connection.run(f"date --utc --set=@{time.time():.3f}", hide=True, in_stream=False)
+            self._connect(record, from_snapshot=True)
         self._deploy()
 
     def _make(self, box: Box | None, fingerprint: str) -> None:
@@ -219,7 +220,7 @@ class VagrantMachine:
         record = self._let_root_in(Record("", 0, "", fingerprint, name, told))
         connection = self._connect(record)
         if not box and connection.run("test -e /run/labkit-reboot-needed", hide=True, warn=True, in_stream=False).ok:
-            self._disconnect()
+            self._connection.close()
             vagrant.do("Restarting it, for the control groups", "reload", self.name, "--no-provision")
             record = self._let_root_in(record)
             connection = self._connect(record)
@@ -228,7 +229,7 @@ class VagrantMachine:
         self._deploy()
         with log.step("Saving the snapshot"):
             # The session must not be in the snapshot: after loading, the guest would wait for its other end for ever.
-            self._disconnect()
+            self._connection.close()
             self._hypervisor(record).save()
         self._write(record)
 
@@ -285,7 +286,7 @@ class VagrantMachine:
 
     def _remove(self) -> None:
         """No machine of this name with the provider, and nothing that Vagrant knows of one. The directory stays."""
-        self._disconnect()
+        self._connection.close()
         record = self._record()
         (self._directory / RECORD).unlink(missing_ok=True)
         known = vagrantcommand.directory() / "dot" / "machines" / self.name / self.provider / "id"
@@ -328,25 +329,10 @@ class VagrantMachine:
 
         return any(ssh.answers(record.host, record.port, timeout) for timeout in (2.0, 2.0, 8.0))
 
-    def _connect(self, record: Record, limit: float = 120.0) -> fabric.Connection:
-        from labkit.host import ssh
-
-        self._disconnect()
+    def _connect(self, record: Record, limit: float = 120.0, *, from_snapshot: bool = False) -> fabric.Connection:
         endpoint = Endpoint(record.host, record.port, self._directory / vagrantaccess.CLIENT_KEY, record.host_key)
-        try:
-            with ssh.told_if_slow(f"Connecting to the machine {self.name}"):
-                self._connection = ssh.connect(endpoint, limit=limit)
-        except InfrastructureError as error:
-            raise InfrastructureError(
-                error.message, f"{common.task('reset', self.name)} brings back a fresh one."
-            ) from error
-        return self._connection
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(OSError, EOFError, LabkitError):
-                self._connection.close()
-            self._connection = None
+        hint = f"{common.task('reset', self.name)} brings back a fresh one."
+        return self._connection.open(endpoint, limit, hint, from_snapshot=from_snapshot)
 
     def _deploy(self) -> None:
         from labkit.host.deploy import deploy

@@ -195,8 +195,10 @@ class Lesson:
         return result.output
 
     def _open_shell(self) -> Shell:
+        # Asked for before each command: the laptop may have slept while its reader read. Then the clock is set here.
+        connection = self.machine.connection()
         if self._shell is None:
-            self._shell = Shell(self.machine.connection())
+            self._shell = Shell(connection)
         return self._shell
 
 

@@ -51,6 +51,16 @@ def test_notes_are_thinned_out() -> None:
     assert stream.getvalue().splitlines()[1:] == ["Building: line 10", "Building: line 20"]
 
 
+def test_a_notice_is_a_line() -> None:
+    display, stream = plain(Clock())
+    display({"event": "notice", "time": 0.0, "text": "The clock is set."})
+    assert stream.getvalue() == "The clock is set.\n"
+    spinner, screen = on_terminal()
+    spinner({"event": "notice", "time": 0.0, "text": "The clock [of one] is set."})
+    screen.seek(0)
+    assert screen.read() == "The clock [of one] is set.\n"
+
+
 def test_other_events_are_nothing_to_show() -> None:
     display, stream = plain(Clock())
     display({"event": "operation", "time": 0.0})
