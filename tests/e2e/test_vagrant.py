@@ -20,6 +20,8 @@ from vagrantuser import User, ordinary_user, why_no_vagrant
 from labkit.host import guestimage, paths
 from labkit.host.image.guestfiles import VAGRANT_INSECURE_KEY
 
+pytestmark = pytest.mark.thorough
+
 LESSONS = sorted(readme.parent.name for readme in (paths.checkout() / "scenarios").glob("*/README.md"))
 
 UP_LIMIT = 90.0

@@ -21,6 +21,8 @@ from labkit.host import config, paths
 from labkit.host.machines import providers, qemuprogram
 from labkit.host.machines.vagrantcommand import Vagrant
 
+pytestmark = pytest.mark.thorough
+
 SETTINGS = Path(__file__).with_name("vagrant_settings.rb")
 
 LAB_RB = """
