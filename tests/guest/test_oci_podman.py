@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,11 +37,11 @@ class Podman(Client):
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+def storage() -> Iterator[Podman]:
     """podman with one image. Skipped where it is missing, or cannot work here at all."""
     if not shutil.which("podman"):
         pytest.skip("podman is not installed here")
-    directory = tmp_path_factory.mktemp("podman")
+    directory = Path(tempfile.mkdtemp(prefix="podman-"))  # podman takes no path of more than 50 characters
     subprocess.run(["ip", "netns", "add", _NAMESPACE], check=True)
     podman = Podman(directory)
     try:
@@ -54,6 +55,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
         yield podman
     finally:
         subprocess.run(["ip", "netns", "delete", _NAMESPACE], check=True)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture

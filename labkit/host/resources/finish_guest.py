@@ -36,6 +36,7 @@ MASKED = """
     dev-hugepages.mount initrd-cleanup.service keyboard-setup.service console-setup.service
     sys-kernel-config.mount sys-fs-fuse-connections.mount modprobe@drm.service modprobe@efi_pstore.service
     modprobe@configfs.service modprobe@fuse.service modprobe@dm_mod.service modprobe@loop.service
+    podman.socket podman-restart.service podman-auto-update.service podman-auto-update.timer
 """.split()
 """Units that a machine of one disk, one static address and no keyboard does without."""
 
