@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_FIRST_USER_NAMESPACE = 0xEFFFFFFD
+
+
 def stat_fields(pid: int | str) -> list[str]:
     """The fields of /proc/PID/stat from the third (state) on; the second, the name, may hold spaces and brackets."""
     with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
@@ -150,6 +153,16 @@ def is_root() -> bool:
         return False
     with open("/proc/self/uid_map", "rb", buffering=0) as file:
         return file.read().split() == [b"0", b"0", b"4294967295"]
+
+
+def is_in_first_user_namespace() -> bool:
+    """Whether we are in the one that the kernel began with. Its inode is a constant (the kernel's PROC_USER_INIT_INO);
+    its map tells nothing, since another one's may be the same.
+    """
+    try:
+        return os.stat("/proc/self/ns/user").st_ino == _FIRST_USER_NAMESPACE
+    except FileNotFoundError:
+        return True  # a kernel without user namespaces
 
 
 def set_dumpable(dumpable: bool) -> None:

@@ -11,8 +11,12 @@ from labkit.oci.mounting import BindInside
 from labkit.oci.rootfs import Inside, opened_place
 from labkit.quoting import quote
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from labkit.oci.spec.device import Device
+
 #: The specification's letters of devices (config-linux.md, "Devices") -> the file's type; u is c, unbuffered.
-_NODE_TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+NODE_TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 
 
 class MakeDeviceInside(Inside):
@@ -35,7 +39,7 @@ class MakeDeviceInside(Inside):
 
     def do(self) -> None:
         """mknod(2) with no umask, then chown(2). In a user namespace nobody may: there it is the host's own, bound."""
-        kind, number = _NODE_TYPES[self.kind], os.makedev(self.major, self.minor)
+        kind, number = NODE_TYPES[self.kind], os.makedev(self.major, self.minor)
         with opened_place(self.rootfs, self.path) as (parent, name):
             before = os.umask(0)
             try:
@@ -50,8 +54,30 @@ class MakeDeviceInside(Inside):
                         "take it out of the root file system, or of config.json",
                     ) from None
             except PermissionError:
-                BindInside(self.rootfs, self.path, self.path).do()
+                self._bind_the_hosts(kind, number)
             except OSError as error:
                 raise KernelError(f"mknod({self.path}): {error.strerror}", errno=error.errno or 0) from error
             finally:
                 os.umask(before)
+
+    def _bind_the_hosts(self, kind: int, number: int) -> None:
+        if not is_device(self.path, kind, number):
+            raise ConfigError(
+                f"the device {self.path} cannot be made in a user namespace, and the host has none there to bind",
+                f"as root of the host: mknod {quote(self.path)} {self.kind} {self.major} {self.minor}",
+            )
+        BindInside(self.rootfs, self.path, self.path).do()
+
+
+def numbers_of(device: Device) -> int:
+    """Its major and minor number in one, as stat(2) has it."""
+    return os.makedev(device.major, device.minor)
+
+
+def is_device(path: str, kind: int, number: int) -> bool:
+    """Whether the host has that very device there. A link counts as what it leads to, since a bind mount follows it."""
+    try:
+        there = os.stat(path)
+    except OSError:
+        return False
+    return stat.S_IFMT(there.st_mode) == kind and there.st_rdev == number

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from labkit.oci.spec import Spec
+    from labkit.operations import Operation
 
 #: Seconds for a process to end after SIGKILL, on a slow machine; and before we look for what keeps it from that.
 _PATIENCE = 10.0
@@ -54,6 +55,7 @@ def create(request: Request) -> tuple[Container, Created]:
     """Make the container; its first process waits for ``start``. Whatever fails: nothing is left of it."""
     state.check_free(request.root, request.id)
     specification = _with_passed_descriptors(request.specification)
+    specification, nodes = _with_nodes(specification, os.path.join(request.root, request.id, "devices"))
     specification = _with_group(specification, request.id)
     lock = state.make(request.root, request.id)
     container = Container(
@@ -74,6 +76,7 @@ def create(request: Request) -> tuple[Container, Created]:
     )
     try:
         container.save()
+        Journal(container.journal).run(nodes)
         _keep_config(container)
         if os.environ.get("NOTIFY_SOCKET"):
             from labkit.oci import notify  # local: few are started by somebody who wants to hear that they are ready
@@ -99,6 +102,14 @@ def _with_group(specification: Spec, container_id: str) -> Spec:
 
     path, limits = delegation.place(specification.cgroups_path, container_id, specification.resources, here())
     return specification.changed(cgroups_path=path, resources=limits)
+
+
+def _with_nodes(specification: Spec, directory: str) -> tuple[Spec, list[Operation]]:
+    if not specification.devices or "user" not in specification.namespaces:
+        return specification, []
+    from labkit.oci import nodeoutside  # local: few containers have both
+
+    return nodeoutside.make(specification, directory)
 
 
 def _launch(request: Request, specification: Spec, todo: plan.Plan, container: Container) -> tuple[Container, Created]:

@@ -14,6 +14,7 @@ from labkit.oci.devicenode import MakeDeviceInside
 from labkit.oci.mounting import BindInside, MountInside, RemountInside
 from labkit.oci.rootfs import LinkInside, MakeReadOnly, Mask
 from labkit.oci.spec import MountPoint, Spec
+from labkit.oci.spec.device import Device
 from labkit.operations import Operation
 
 _QUIET = ("nosuid", "noexec", "nodev")
@@ -109,12 +110,19 @@ def nodes(spec: Spec) -> list[Operation]:
         if path not in given
     ]
     made += [
-        MakeDeviceInside(spec.rootfs, *device.as_dict().values())
+        _given(spec, device)
         for device in spec.devices
         if normpath(device.path) != "/dev/ptmx"  # that is the one of the container's own devpts
     ]
     made += [LinkInside(spec.rootfs, path, target, path == "/dev/ptmx") for target, path in defaults.LINKS]
     return made
+
+
+def _given(spec: Spec, device: Device) -> Operation:
+    if device.source:
+        return BindInside(spec.rootfs, device.path, device.source)
+    owner = (device.mode, device.uid, device.gid)
+    return MakeDeviceInside(spec.rootfs, device.path, device.kind, device.major, device.minor, *owner)
 
 
 def hiding(spec: Spec) -> list[Operation]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from bundles import Bundle
+from programs import LABKIT_OCI
 
 LOOK = "stat -c '%F %t:%T %a %u:%g' "
 
@@ -13,6 +18,14 @@ LOOK = "stat -c '%F %t:%T %a %u:%g' "
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
     return Bundle(tmp_path / "bundle")
+
+
+@pytest.fixture
+def reachable() -> Iterator[Bundle]:
+    """Where the root of a user namespace can reach it, who cannot reach pytest's own directories."""
+    with tempfile.TemporaryDirectory(prefix="labkit-bundle-") as place:
+        os.chmod(place, 0o755)
+        yield Bundle(Path(place, "bundle"))
 
 
 def _node(path: str, kind: str, *numbers: int, **more: int) -> dict[str, object]:
@@ -77,3 +90,51 @@ def test_a_read_only_dev_has_its_nodes(bundle: Bundle) -> None:
         "refused",
         "/dev/null",
     ]
+
+
+def test_a_node_that_the_host_lacks_in_a_user_namespace(bundle: Bundle) -> None:
+    ids = [{"containerID": 0, "hostID": 0, "size": 4294967295}]
+    bundle.in_user_namespace()
+    bundle.config["linux"].update(uidMappings=ids, gidMappings=ids)
+    bundle.config["linux"]["devices"] = [
+        _node("/dev/mynull", "c", 1, 3, fileMode=0o640, uid=7, gid=8),
+        _node("/dev/zero", "c", 1, 3),  # which the host has, as another device
+        _node("/deep/er/full", "u", 1, 7),
+    ]
+    before = Path("/proc/self/mountinfo").read_text()
+    done = bundle.try_to_run(
+        LOOK + "/dev/mynull /dev/zero /deep/er/full; echo gone > /dev/mynull; cat /dev/mynull /dev/zero;"
+        "echo x > /deep/er/full || grep -c ' - tmpfs devices ' /proc/self/mountinfo"
+    )
+    assert "No space left" in done.stderr, "what /dev/full says"
+    assert done.stdout.splitlines() == [
+        "character special file 1:3 640 7:8",
+        "character special file 1:3 666 0:0",
+        "character special file 1:7 666 0:0",
+        "3",
+    ]
+    assert Path("/proc/self/mountinfo").read_text() == before
+    assert not list((bundle.directory / "state").iterdir())
+
+
+def test_a_made_node_belongs_to_who_is_meant_inside(reachable: Bundle) -> None:
+    bundle = reachable
+    bundle.in_user_namespace()
+    bundle.config["linux"]["devices"] = [_node("/dev/mynull", "c", 1, 3, fileMode=0o600, uid=7, gid=0)]
+    assert bundle.run(LOOK + "/dev/mynull; echo > /dev/mynull").split("\n")[0].endswith(" 1:3 600 7:0")
+    bundle.config["linux"]["devices"][0]["uid"] = 70000
+    assert "/dev/mynull would belong to 70000" in bundle.refusal()
+
+
+def test_a_runtime_in_a_user_namespace_makes_no_node(reachable: Bundle) -> None:
+    bundle, ids = reachable, [{"containerID": 0, "hostID": 0, "size": 1}]
+    bundle.in_user_namespace()
+    bundle.config["linux"].update(uidMappings=ids, gidMappings=ids, devices=[_node("/dev/mynull", "c", 1, 3)])
+    bundle.config["linux"].pop("cgroupsPath")
+    # A terminal's group and the host's /sys and groups are nothing for a user without root.
+    bundle.config["mounts"] = [mount for mount in bundle.config["mounts"] if mount["type"] in ("proc", "tmpfs")]
+    bundle.execute(["true"])  # for its config.json
+    runtime = [*LABKIT_OCI, "--root", str(bundle.directory / "state"), "run", "--bundle", str(bundle.directory), "one"]
+    ours = "unshare --user --map-root-user".split()
+    said = subprocess.run([*ours, *runtime], text=True, capture_output=True, timeout=60, check=False)
+    assert "the device /dev/mynull cannot be made in a user namespace, and the host has none there" in said.stderr

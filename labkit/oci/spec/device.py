@@ -18,6 +18,8 @@ class Device(Value):
     mode: int
     uid: int
     gid: int
+    source: str = ""
+    """Where the host has it, if it is to be bound (nodeoutside.py); the configuration has no such word."""
 
 
 def read(reader: Reader) -> Device:
