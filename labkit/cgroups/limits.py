@@ -74,6 +74,7 @@ def for_v1(resources: dict[str, Any]) -> Settings:
         if cpu.get(name):
             _add(settings, "cpu", file, cpu[name], f"cpu.{name}")
     if cpu.get("shares"):
+        _check_shares(cpu["shares"])
         _add(settings, "cpu", "cpu.shares", cpu["shares"], "cpu.shares")
     if cpu.get("quota"):
         _add(settings, "cpu", "cpu.cfs_period_us", cpu.get("period") or _PERIOD, "cpu.period")
@@ -93,6 +94,13 @@ def for_v1(resources: dict[str, Any]) -> Settings:
 
         rarelimits.add_v1(settings, resources)
     return settings
+
+
+def _check_shares(shares: int) -> None:
+    """The kernel would take the nearest that is possible, and say nothing (its MIN_SHARES and MAX_SHARES)."""
+    if not 2 <= shares <= 262144:
+        bound = "minimum allowed cpu-shares is 2" if shares < 2 else "maximum allowed cpu-shares is 262144"
+        raise ConfigError(f"the {bound}", f"it would be {shares}; 1024 is the default")
 
 
 def ignored(resources: dict[str, Any], version: str) -> list[str]:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from labkit.oci.state import Container
 
 
-def show(value: Any, indent: str = "") -> None:
+def show(value: Any, indent: str = "", end: str = "\n") -> None:
     """Print it as UTF-8, whatever the locale: that is what JSON is (RFC 8259, 8.1)."""
     sys.stdout.flush()
-    sys.stdout.buffer.write(jsontext.as_go(value, indent).encode() + b"\n")
+    sys.stdout.buffer.write(jsontext.as_go(value, indent).encode() + end.encode())
     sys.stdout.buffer.flush()
 
 

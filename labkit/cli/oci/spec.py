@@ -37,7 +37,7 @@ def main(call: Call) -> int:
     path = os.path.join(call.options.bundle or ".", "config.json")
     try:
         with open(path, "x", encoding="utf-8") as file:
-            file.write(jsontext.as_go(document(call.options.rootless), "\t") + "\n")
+            file.write(jsontext.as_go(document(call.options.rootless), "\t"))
     except FileExistsError:
         raise ConflictError("File config.json exists. Remove it first", f"{path} is not overwritten") from None
     except OSError as error:

@@ -15,5 +15,5 @@ COMMAND = Command("CONTAINER", examples=("state redis",))
 
 def main(call: Call) -> int:
     """Print it."""
-    answer.show(answer.described(state.load(call.root, call.arguments[0]), ""), "  ")
+    answer.show(answer.described(state.load(call.root, call.arguments[0]), ""), "  ", end="")
     return 0

@@ -34,6 +34,8 @@ _PROPERTIES = {
     "memory-swap": ("memory", "swap", True),
     "pids-limit": ("pids", "limit", True),
 }
+#: Of these runc knows no number below 0.
+_UNSIGNED = ("cpu-period", "cpu-share", "cpu-rt-period")
 #: runc ignores them, too, and says so: the kernel counts this memory with all other.
 _IGNORED = ("kernel-memory", "kernel-memory-tcp")
 
@@ -94,6 +96,6 @@ def _number(name: str, text: str) -> int:
         if match:
             unit = 1 << 10 * ("kmgtp".index(match[2]) + 1) if match[2] else 1
             return int(match[1]) * unit if match[1].lstrip("-").isdigit() else int(float(match[1]) * unit)
-    elif re.fullmatch(r"-?[0-9]+", text):
+    elif re.fullmatch(r"[0-9]+" if name in _UNSIGNED else r"-?[0-9]+", text):
         return int(text)
     raise UsageError(f"invalid value for {name}: {json.dumps(text)}", "a whole number, as 67108864 or 64m")

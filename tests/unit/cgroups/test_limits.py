@@ -110,6 +110,16 @@ def test_the_rest_of_cpu_and_memory() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [(1, "the minimum allowed cpu-shares is 2"), (262145, "the maximum allowed cpu-shares is 2621")],
+)
+def test_v1_refuses_shares_that_the_kernel_would_change_silently(shares: int, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        limits.for_v1({"cpu": {"shares": shares}})
+    assert written(limits.for_v2({"cpu": {"shares": shares}})), "they become a weight there"
+
+
 def test_zero_is_not_set_as_with_runc() -> None:
     zero = {"memory": {"limit": 0, "swap": 0}, "cpu": {"shares": 0, "quota": 0, "period": 0}, "pids": {"limit": 0}}
     assert limits.for_v1(zero) == limits.for_v2(zero) == {}

@@ -197,7 +197,10 @@ def test_memory_has_units(text: str, number: int) -> None:
     assert update._number("memory", text) == number
 
 
-@pytest.mark.parametrize(("name", "text"), [("memory", "m"), ("memory", "1x"), ("pids-limit", "1k"), ("memory", "--1")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("memory", "m"), ("memory", "1x"), ("pids-limit", "1k"), ("memory", "--1"), ("cpu-share", "-1")],
+)
 def test_what_is_no_number_is_refused(name: str, text: str) -> None:
     with pytest.raises(UsageError, match="invalid value"):
         update._number(name, text)
