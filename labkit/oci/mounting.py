@@ -62,9 +62,10 @@ class MountInside(Inside):
         options = mountoptions.parse(self.options)
         # A link would be an image's way to a /proc of its own making, for whoever writes to /proc later.
         follow = self.kind not in ("proc", "sysfs")
+        mode = self._mode()
         with kept_open(self._directory(follow)) as target:
             _refuse_in_proc(self.rootfs, target, self.path, from_proc=self.kind == "proc")
-            data = ",".join([*self._mode(target), *([options.data] if options.data else [])])
+            data = ",".join([*mode, *([options.data] if options.data else [])])
             mounts.mount(self.source, by_number(target), self.kind, options.flags, data, shown=self.path)
             if options.copies_up:
                 from labkit.oci import copyup  # local: few ask for it
@@ -82,15 +83,15 @@ class MountInside(Inside):
             message = f'filesystem "{self.kind}" must be mounted on ordinary directory, and {self.path} is none'
             raise ConfigError(message) from None
 
-    def _mode(self, target: int | None = None) -> tuple[str, ...]:
-        """A tmpfs has the mode of the directory that it covers, unless one is given."""
+    def _mode(self) -> tuple[str, ...]:
+        """A tmpfs has the mode of the directory that it covers, unless one is given.
+
+        Where that is yet to be made it is the kernel's, 1777, as with runc and crun: nobody has said who may write.
+        """
         if self.kind != "tmpfs" or any(word.startswith("mode=") for word in self.options):
             return ()
-        try:
-            covered = os.stat(resolve(self.rootfs, self.path)) if target is None else os.fstat(target)
-        except OSError:
-            return ("mode=0755",)  # as the directory that will be made
-        return (f"mode={stat.S_IMODE(covered.st_mode):04o}",)
+        with found(self.rootfs, self.path) as covered:
+            return () if covered is None else (f"mode={stat.S_IMODE(os.fstat(covered).st_mode):04o}",)
 
 
 class BindInside(Inside):

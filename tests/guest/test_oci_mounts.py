@@ -58,13 +58,13 @@ def test_a_file_system_with_its_options(
     assert not {"sync", "nodev"} & {*own, *own_data} - {*flags, *data}
 
 
-def test_a_tmpfs_takes_over_the_mode_of_its_directory(bundle: Bundle) -> None:
+def test_a_tmpfs_takes_over_the_mode_of_a_directory_that_is_there(bundle: Bundle) -> None:
     (bundle.rootfs / "kept").mkdir()
     os.chmod(bundle.rootfs / "kept", 0o1731)
     bundle.mount("/kept", "tmpfs", "tmpfs")
     bundle.mount("/fresh", "tmpfs", "tmpfs")
     bundle.mount("/given", "tmpfs", "tmpfs", "mode=0500")
-    assert bundle.run("stat -c %a /kept /fresh /given").split() == ["1731", "755", "500"]
+    assert bundle.run("stat -c %a /kept /fresh /given").split() == ["1731", "1777", "500"]
 
 
 def test_a_read_only_tmpfs_can_hold_what_is_mounted_in_it(bundle: Bundle) -> None:
