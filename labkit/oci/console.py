@@ -129,7 +129,7 @@ def receive(wire: socket.socket) -> int:
 @contextmanager
 def raw_mode(terminal: int) -> Iterator[None]:
     """Our own terminal passes every key on unread meanwhile; as it was afterwards. No-op where it is no terminal."""
-    if not os.isatty(terminal):
+    if not os.isatty(terminal) or _is_in_background(terminal):
         yield
         return
     import tty  # local: only in the foreground
@@ -142,19 +142,41 @@ def raw_mode(terminal: int) -> Iterator[None]:
         termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
-def relay(master: int, child: int) -> None:
+def _is_in_background(terminal: int) -> bool:
+    """Whether it would stop us if we changed it (SIGTTOU, termios(3)): a shell runs us with ``&``."""
+    try:
+        return os.tcgetpgrp(terminal) != os.getpgrp()
+    except OSError:
+        return False  # it controls another session, which is asked nothing
+
+
+def own_terminal() -> int:
+    """The terminal that we are used from, though some of our input and output lead elsewhere; -1 where there is none.
+
+    As runc looks for it. (/dev/tty is open from then on.)
+    """
+    for number in (2, 1, 0):
+        if os.isatty(number):
+            return number
+    try:
+        return os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+def relay(master: int, child: int, terminal: int) -> None:
     """Between our standard input and output and the terminal, until nobody has the other end any more, or ``child``
     has ended. It is left to be waited for.
 
-    A change of our window's size (SIGWINCH) is passed on.
+    A change of our window's size (SIGWINCH) is passed on; ``terminal`` is what has it, or -1.
     """
     import select  # local: only in the foreground
 
     reader, writer = os.pipe()  # select(2) is woken by it: Python goes on waiting after a signal (PEP 475)
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer)
-    signal.signal(signal.SIGWINCH, lambda *_: copy_size(master))
-    copy_size(master)  # it may have changed since the start
+    signal.signal(signal.SIGWINCH, lambda *_: copy_size(master, terminal))
+    copy_size(master, terminal)  # it may have changed since the start
     signal.signal(signal.SIGCHLD, lambda *_: None)
     sources = [master, reader, 0]
     while True:
@@ -179,10 +201,10 @@ def relay(master: int, child: int) -> None:
             _write(1, said)
 
 
-def copy_size(master: int) -> None:
-    """Give the terminal the size of our own, if we have one."""
-    with suppress(OSError):
-        fcntl.ioctl(master, termios.TIOCSWINSZ, fcntl.ioctl(0, termios.TIOCGWINSZ, b"\0" * 8))
+def copy_size(master: int, terminal: int = 0) -> None:
+    """Give the container's terminal the size of our own, if we have one."""
+    with suppress(OSError, ValueError):  # there is none: -1
+        fcntl.ioctl(master, termios.TIOCSWINSZ, fcntl.ioctl(terminal, termios.TIOCGWINSZ, b"\0" * 8))
 
 
 def _read(descriptor: int) -> bytes:

@@ -70,7 +70,7 @@ def _take_terminal(ours: socket.socket) -> int:
     from labkit.oci import console  # local: most processes have no terminal
 
     master = console.receive(ours)
-    console.copy_size(master)
+    console.copy_size(master, console.own_terminal())
     return master
 
 
@@ -85,8 +85,9 @@ def _wait(pid: int, master: int) -> int:
     if master >= 0:
         from labkit.oci import console  # local: most processes have no terminal
 
-        with console.raw_mode(0):
-            console.relay(master, pid)
+        terminal = console.own_terminal()
+        with console.raw_mode(terminal):
+            console.relay(master, pid, terminal)
     return as_shell(os.waitpid(pid, 0)[1])
 
 

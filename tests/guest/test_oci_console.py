@@ -132,6 +132,36 @@ def test_in_the_foreground_our_terminal_is_passed_through(oci: Runtime, command:
     os.close(master)
 
 
+def test_our_terminal_is_found_where_input_and_output_lead_elsewhere(oci: Runtime, tmp_path: Path) -> None:
+    oci.process["terminal"] = True
+    oci.runs("stty size; tty")
+    oci.write()
+    words = [*oci.command, "run", "--bundle", str(oci.bundle.directory), oci.id]
+    said = tmp_path / "said"
+    pid, master = pty.fork()
+    if pid == 0:
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+        os.execvp("sh", ["sh", "-c", 'exec "$@" < /dev/null > "$0" 2>&1', str(said), *words])
+    read_all(master)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, said.read_text()
+    assert said.read_text().split() == ["33", "77", "/dev/pts/0"]
+    os.close(master)
+
+
+def test_in_the_background_our_terminal_is_left_alone(oci: Runtime) -> None:
+    oci.process["terminal"] = True
+    oci.runs("echo done")
+    oci.write()
+    words = [*oci.command, "run", "--bundle", str(oci.bundle.directory), oci.id]
+    pid, master = pty.fork()
+    if pid == 0:
+        # -m: a process group of its own, which the terminal does not listen to and would stop.
+        os.execvp("sh", ["sh", "-mc", '"$@" < /dev/null & wait $!', "sh", *words])
+    assert "done" in read_all(master)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    os.close(master)
+
+
 def test_a_terminal_needs_somebody_who_takes_it(oci: Runtime, tmp_path: Path) -> None:
     bundle = str(oci.bundle.directory)
     oci.process["terminal"] = True
