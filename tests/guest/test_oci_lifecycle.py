@@ -120,6 +120,23 @@ def test_pause_and_resume(oci: Runtime) -> None:
     assert oci.refusal("resume", oci.id) == "container not paused"
 
 
+def test_several_are_deleted_by_a_regular_expression(oci: Runtime) -> None:
+    first = oci.id
+    for number in range(2):
+        oci.id = f"{first}-{number}"
+        oci.bundle.config["linux"]["cgroupsPath"] = f"/labkit/{oci.id}"
+        oci.runs("sleep 1000")
+        oci.make("--detach", command="run")
+    refused = oci.attempt("delete", "--regex", f"^{first}-[0-9]$")
+    assert (refused.returncode, refused.stderr.count("that is not stopped: running")) == (1, 2)
+    oci("delete", "--regex", "no such")
+    assert oci.refusal("delete", "--regex", "[") == "invalid regular expression: ["
+    oci("delete", "--force", "--regex", "1$")
+    assert oci("list", "--quiet").split() == [f"{first}-0"]
+    oci("delete", "--force", "--regex", first)
+    assert oci("list", "--quiet") == ""
+
+
 def test_a_paused_container_is_killed_and_deleted(oci: Runtime) -> None:
     oci.runs("sleep 1000")
     oci.make("--detach", command="run")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from labkit.cli.options import Command, Option
-from labkit.errors import NotFoundError
+from labkit.errors import LabkitError, NotFoundError, UsageError
 from labkit.oci import lifecycle, state
 
 TYPE_CHECKING = False
@@ -14,13 +14,18 @@ if TYPE_CHECKING:
 
 COMMAND = Command(
     "CONTAINER",
-    (Option(("force", "f"), "kill it first, if it runs; no error if there is none"),),
-    examples=("delete redis", "delete --force redis"),
+    (
+        Option(("force", "f"), "kill it first, if it runs; no error if there is none"),
+        Option(("regex",), "CONTAINER is a regular expression: delete all in whose ids it is found, as crun does"),
+    ),
+    examples=("delete redis", "delete --force redis", "delete --force --regex '^test-'"),
 )
 
 
 def main(call: Call) -> int:
-    """Delete it."""
+    """Delete it. With ``--regex`` the status is 1 where one of them could not be deleted; the others are."""
+    if call.options.regex:
+        return _delete_all(call)
     container_id = state.check_id(call.arguments[0])
     if call.options.force and not os.path.isdir(os.path.join(call.root, container_id)):
         return 0
@@ -30,3 +35,23 @@ def main(call: Call) -> int:
         if not call.options.force:
             raise
     return 0
+
+
+def _delete_all(call: Call) -> int:
+    import re  # local: few ask for it
+
+    try:
+        wanted = re.compile(call.arguments[0])
+    except re.error as error:
+        raise UsageError(f"invalid regular expression: {call.arguments[0]}", str(error)) from None
+    status = 0
+    for container in state.every(call.root):
+        if wanted.search(container.id):
+            try:
+                lifecycle.delete(call.root, container.id, call.options.force, call.report.warning)
+            except NotFoundError:  # somebody else did
+                continue
+            except LabkitError as error:
+                call.report.warning(error.message)
+                status = 1
+    return status
