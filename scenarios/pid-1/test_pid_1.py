@@ -14,7 +14,7 @@ STEPS = {"sleep 600": "One process, two numbers", "sleep 601": "A family", "slee
 
 def process(host: Host, command: str) -> int:
     """The pid, as the machine counts it, of the one process with exactly this command line."""
-    pids = host.run("pgrep -f %s", f"^{command}$").stdout.split()
+    pids = host.run("pids_of %s", command).stdout.split()
     assert pids, f"no process `{command}` runs; see the step “{STEPS[command]}”"
     assert len(pids) == 1, f"{len(pids)} processes `{command}` run, and it should be one: end the others"
     return int(pids[0])

@@ -20,7 +20,7 @@ CALL = "redis-cli -h 127.0.0.1 -p 6379"
 
 def inside(host: Host, program: str, command: str) -> str:
     """What ``command`` prints in the network namespace of the one process ``program`` that is not the machine's own."""
-    result = host.run(f"pid=$(pgrep -of %s) && nsenter --net --target $pid {command}", f"^{program}")
+    result = host.run(f"set -- $(pids_of %s); nsenter --net --target $1 {command}", f"{program}*")
     assert result.rc == 0, f"no {program} runs in a container; {START}. {result.stderr.strip()}"
     return str(result.stdout)
 
@@ -90,11 +90,11 @@ def test_publishing_appended_a_dnat_rule(host: Host) -> None:
 @pytest.mark.claim("E1")
 def test_each_container_has_its_own_network_namespace(host: Host) -> None:
     """redis has a network namespace that is neither the machine's nor the other container's."""
-    links = host.run("readlink /proc/self/ns/net /proc/$(pgrep -of ^redis-server)/ns/net")
+    links = host.run("set -- $(pids_of 'redis-server*'); readlink /proc/self/ns/net /proc/$1/ns/net")
     ours, redis = links.stdout.split() if links.rc == 0 else ("", "")
     assert redis, f"no redis-server runs; {START}"
     assert ours != redis, "redis runs in the machine's own network namespace"
-    others = host.run("for pid in $(pgrep -f '^sleep 3600'); do readlink /proc/$pid/ns/net; done").stdout.split()
+    others = host.run("for pid in $(pids_of 'sleep 3600*'); do readlink /proc/$pid/ns/net; done").stdout.split()
     assert redis not in others, "two containers share one network namespace"
 
 

@@ -21,10 +21,20 @@ TIMEOUT = 60.0
 """Seconds that a check's command may take."""
 
 # A process costs 50 ms in an emulated guest, so that all around a check's command is done by the shell itself.
+# `pids_of 'redis-server*'` is for checks, too: the processes whose command line (proc_pid_cmdline(5)) is like
+# that, the smallest first. pgrep reads six files of each process and takes eight times as long.
 # Descriptor 9 is a file without a name that takes the command's standard error; opening it by /proc/$$/fd/9 empties it.
 _SET_UP = """
 f=$(mktemp) && exec 9<>"$f" && rm "$f"
 errors=/proc/$$/fd/9
+pids_of() {
+    local place words
+    for place in /proc/[0-9] /proc/[0-9][0-9] /proc/[0-9][0-9][0-9] /proc/[0-9][0-9][0-9][0-9]*; do
+        mapfile -d '' -t words 2>/dev/null <"$place/cmdline" || continue
+        [[ "${words[*]}" == $1 ]] && echo "${place#/proc/}"
+    done
+    true
+}
 labkit_end() { printf %s "$2"; if [ -s $errors ]; then cat $errors; fi; return $1; }
 """
 
