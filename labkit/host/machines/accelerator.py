@@ -52,6 +52,15 @@ class Verdict:
     why: str
 
 
+def kernel_parameters(name: str) -> str:
+    """What the guest's kernel is told on its command line beside, separated by blanks.
+
+    In emulation its processors have no "invariant" time stamp counter, so that x86's kernel takes the counters for
+    unsynchronized and asks the emulated HPET for the time: a tenth of all that a guest does. They are the host's.
+    """
+    return "tsc=reliable" if name == SOFTWARE else ""
+
+
 def arguments(name: str) -> list[str]:
     """QEMU's arguments for an accelerator. UsageError for an unknown name."""
     if name not in _ARGUMENTS:

@@ -337,7 +337,9 @@ class _Wanted:
         self.kernel = kernel
         self.qemu = qemu
         self.accelerator = accelerator_name
-        self.hardware = qemuprogram.hardware(config, kernel, accelerator.arguments(accelerator_name))
+        arguments = accelerator.arguments(accelerator_name)
+        beside = accelerator.kernel_parameters(accelerator_name)
+        self.hardware = qemuprogram.hardware(config, kernel, arguments, beside)
         described: dict[str, Any] = {
             "hardware": self.hardware,
             "network": qemuprogram.user_network(config, 0),

@@ -96,25 +96,28 @@ def check_options(config: MachineConfig) -> None:
             )
 
 
-def kernel_command_line(config: MachineConfig) -> str:
-    """What is chosen at boot: cgroup version, iptables back end."""
-    return " ".join(
-        [
-            "console=ttyS0 root=LABEL=labkit rw net.ifnames=0",
-            "loglevel=6",  # warnings and worse: the console is slow, and it is read when something is wrong
-            CGROUP[config.cgroup],
-            f"labkit.iptables={config.iptables}",
-            config.options.get("kernel-parameters", ""),
-        ]
-    ).rstrip()
+def kernel_command_line(config: MachineConfig, of_the_accelerator: str = "") -> str:
+    """What is chosen at boot: cgroup version, iptables back end. lab.yaml's own parameters have the last word."""
+    words = [
+        "console=ttyS0 root=LABEL=labkit rw net.ifnames=0",
+        "loglevel=6",  # warnings and worse: the console is slow, and it is read when something is wrong
+        CGROUP[config.cgroup],
+        f"labkit.iptables={config.iptables}",
+        of_the_accelerator,
+        config.options.get("kernel-parameters", ""),
+    ]
+    return " ".join(word for word in words if word)
 
 
-def hardware(config: MachineConfig, kernel: Kernel, accelerator_arguments: list[str]) -> list[str]:
+def hardware(
+    config: MachineConfig, kernel: Kernel, accelerator_arguments: list[str], kernel_parameters: str = ""
+) -> list[str]:
     """What the guest sees of the command line. A snapshot fits only a machine where all of this is the same."""
+    command_line = kernel_command_line(config, kernel_parameters)
     return [
         *["-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", *accelerator_arguments],
         *["-smp", str(config.cpus), "-m", str(config.memory_mib), "-rtc", "base=utc"],
-        *["-kernel", str(kernel.vmlinuz), "-initrd", str(kernel.initrd), "-append", kernel_command_line(config)],
+        *["-kernel", str(kernel.vmlinuz), "-initrd", str(kernel.initrd), "-append", command_line],
         # cache=unsafe: the host need not write anything before it likes to. After a crash of the *host* the machine is
         # made anew from the image, so there is nothing to protect.
         *["-drive", f"file={DISK},if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,detect-zeroes=unmap"],

@@ -106,3 +106,9 @@ def test_candidates(system: str, processor: str, expected: list[str], monkeypatc
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(platform, "machine", lambda: processor)
     assert accelerator.candidates() == expected
+
+
+def test_only_an_emulated_guest_is_told_to_trust_its_time_stamp_counter() -> None:
+    """A virtual machine has a clock of its hypervisor's, which a counter that stops or jumps must not replace."""
+    assert accelerator.kernel_parameters("tcg") == "tsc=reliable"
+    assert {accelerator.kernel_parameters(name) for name in ("kvm", "hvf", "whpx")} == {""}
