@@ -350,10 +350,8 @@ def test(
 
     The tests boot a machine of their own; yours is not touched. Without --all it is what a change must pass.
 
-        invoke test
         invoke test --only unit
         invoke test --all
-        invoke test --all --only matrix
     """
     from labkit.host import testing
 
