@@ -45,8 +45,11 @@ class Sink:
     def take(self, data: memoryview) -> bool:
         """Write what it takes of something new, and keep the rest for later; whether it is still there.
 
-        Only where nothing waits.
+        Something waits already when the container has ended and the last that is in its pipes is read.
         """
+        if self.waiting:
+            self.waiting += data
+            return True
         try:
             written = os.write(self.descriptor, data)
         except BlockingIOError:

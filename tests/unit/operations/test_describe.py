@@ -36,7 +36,7 @@ from labkit.operations.mounting import Mount, SetPropagation
         ),
         (
             MountInside("/r", "/no-such", "", "tmpfs", ("rslave",)),
-            "mkdir -p /r/no-such && mount -t tmpfs -o mode=0755,rslave none /r/no-such",
+            "mkdir -p /r/no-such && mount -t tmpfs -o rslave none /r/no-such",
         ),
         (BindInside("/r", "/b", "/", ("rbind", "ro")), "mkdir -p /r/b && mount -o rbind,ro / /r/b"),
         (
