@@ -113,6 +113,8 @@ def _lint(stage: Stage, _options: Options) -> Outcome:
 
 def _unit(stage: Stage, options: Options) -> Outcome:
     words = [*options.arguments(), *testrun.spread()]
+    if options.everything:
+        words.append("--hypothesis-profile=thorough")
     return testrun.run_here(stage.title, "tests/unit", words, limit=stage.limit, may_be_empty=bool(options.keyword))
 
 
