@@ -16,7 +16,7 @@ from labkit.errors import ConflictError, UsageError
 from labkit.host import box, config, ownstate, paths, teststages
 from labkit.host.machines import open_machine
 
-STATE = ("machines", "vagrant", "reports", "tests", "matrix", "locks", "tests.lock", "matrix.lock")
+STATE = ("machines", "vagrant", "reports", "tests", "matrix", "locks", "tests.lock", "tests.json", "matrix.lock")
 CACHE = ("images", "kernels", "boxes", "accelerators.json")
 
 

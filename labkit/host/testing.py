@@ -35,6 +35,8 @@ def run_tests(
         raise UsageError(f"There is no stage named {only!r}.", f"Stages are: {', '.join(groups)}.")
     linting.require_tools("test")
     chosen = [stage for stage in STAGES if _is_chosen(stage, only, keyword, everything=everything)]
+    if not chosen and keyword and only in ("lint", "matrix"):
+        raise UsageError(f"The stage {only} has no tests that a keyword could choose.", "Leave --keyword out.")
     if not chosen:
         raise UsageError(f"The stage {only} belongs to `invoke test --all`.", f"`invoke test --all --only {only}`")
     outcomes = []

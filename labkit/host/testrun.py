@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from labkit.errors import InfrastructureError
@@ -37,7 +37,6 @@ def run_here(
     *,
     limit: float,
     may_be_empty: bool = False,
-    wrap: Callable[[Sequence[str]], list[str]] = list,
 ) -> Outcome:
     """Run pytest on a directory of the checkout, its output passed on as it comes. ``limit`` is in seconds."""
     if not (paths.checkout() / directory).is_dir():
@@ -45,7 +44,7 @@ def run_here(
     with tempfile.TemporaryDirectory(prefix="labkit-report-") as scratch:
         report = Path(scratch) / "report.xml"
         command = [sys.executable, "-m", "pytest", directory, f"--junitxml={report}", *words]
-        status = run_to_its_end(wrap(command), limit)
+        status = run_to_its_end(command, limit)
         return outcome(title, status, report.read_bytes() if report.is_file() else b"", may_be_empty=may_be_empty)
 
 
@@ -57,15 +56,19 @@ def run_to_its_end(command: Sequence[str], limit: float) -> int:
         except KeyboardInterrupt:  # The terminal has told the process, too.
             _end(process, 60.0)
             raise
-        except SystemExit:  # ended_properly; nobody told the process. pytest puts its things away at SIGINT.
-            process.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGINT)
-            _end(process, 60.0)
+        except SystemExit:  # ended_properly; nobody told the process
+            _interrupt(process)
             raise
         except subprocess.TimeoutExpired:
             print(f"It did not end within {limit:.0f} seconds and is stopped.", file=sys.stderr, flush=True)
-            process.terminate()
-            _end(process, 30.0)
+            _interrupt(process)
             return -1
+
+
+def _interrupt(process: subprocess.Popen[bytes]) -> None:
+    """pytest puts its things away at SIGINT, its workers' too, and still writes its report."""
+    process.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGINT)
+    _end(process, 60.0)
 
 
 def _end(process: subprocess.Popen[bytes], patience: float) -> None:

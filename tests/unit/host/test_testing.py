@@ -277,6 +277,12 @@ def test_a_record_that_cannot_be_read_is_none(own_state: Path) -> None:
     assert testrecord.read() == {}
 
 
+@pytest.mark.parametrize("everything", [True, False])
+def test_a_stage_without_keywords_says_so(everything: bool) -> None:
+    with pytest.raises(UsageError, match="The stage matrix has no tests that a keyword could choose"):
+        testing.run_tests(only="matrix", keyword="nat", everything=everything)
+
+
 def test_a_stage_of_the_other_tier_is_refused_with_the_command_that_runs_it() -> None:
     with pytest.raises(UsageError, match="belongs to `invoke test --all`"):
         testing.run_tests(only="matrix")
