@@ -12,9 +12,9 @@ import traceback
 from contextlib import ExitStack
 
 from labkit.errors import LabkitError, UsageError
-from labkit.host import linting, ownstate, testrecord, testreport
+from labkit.host import linting, ownstate, testrecord, testreport, teststages
 from labkit.host.testreport import Outcome
-from labkit.host.teststages import STAGES, Options, Stage
+from labkit.host.teststages import Options, Stage
 
 
 def run_tests(
@@ -30,11 +30,11 @@ def run_tests(
     0: everything that could run here passed, and that was something. 1: a test failed, or none ran.
     7: none failed, but the machine could not be brought up or was lost.
     """
-    groups = list(dict.fromkeys(stage.group for stage in STAGES))
+    groups = list(dict.fromkeys(stage.group for stage in teststages.STAGES))
     if only is not None and only not in groups:
         raise UsageError(f"There is no stage named {only!r}.", f"Stages are: {', '.join(groups)}.")
     linting.require_tools("test")
-    chosen = [stage for stage in STAGES if _is_chosen(stage, only, keyword, everything=everything)]
+    chosen = [stage for stage in teststages.STAGES if _is_chosen(stage, only, keyword, everything=everything)]
     if not chosen and keyword and only in ("lint", "matrix"):
         raise UsageError(f"The stage {only} has no tests that a keyword could choose.", "Leave --keyword out.")
     if not chosen:
@@ -51,7 +51,9 @@ def run_tests(
                 testrecord.note(outcomes[-1])
     testreport.show(outcomes)
     if not everything and only is None:
-        testreport.show_other_tier([(stage.title, stage.more) for stage in STAGES if stage.more], testrecord.read())
+        testreport.show_other_tier(
+            [(stage.title, stage.more) for stage in teststages.STAGES if stage.more], testrecord.read()
+        )
     return testreport.exit_status(outcomes)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import ConflictError, InfrastructureError, MissingToolError, UsageError
-from labkit.host import config, testing, testrecord, testreport, testrun, teststages
+from labkit.host import config, paths, testhost, testing, testrecord, testreport, testrun, teststages
 from labkit.host.matrix.verdict import Result, infrastructure
 from labkit.host.testreport import Counts, Outcome
 from labkit.host.teststages import Options, Stage
@@ -110,7 +110,7 @@ def stages(monkeypatch: pytest.MonkeyPatch, **functions: object) -> list[str]:
 
         return Stage(name, name, run)
 
-    monkeypatch.setattr(testing, "STAGES", tuple(make(name, result) for name, result in functions.items()))
+    monkeypatch.setattr(teststages, "STAGES", tuple(make(name, result) for name, result in functions.items()))
     return ran
 
 
@@ -151,7 +151,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with one directory of tests, ``tests/unit``."""
     (tmp_path / "tests/unit").mkdir(parents=True)
     (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n", encoding="utf-8")
-    monkeypatch.setattr(testrun.paths, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(paths, "checkout", lambda: tmp_path)
     monkeypatch.setattr(testrun, "spread", list)  # one test needs one process
     return tmp_path
 
@@ -235,7 +235,7 @@ def test_what_a_computer_without_test_host_cannot_show_there_the_machine_shows(
         chosen.append(words[-2:])
         return Outcome(stage.title, "passed", passed=1)
 
-    monkeypatch.setattr(teststages.testhost, "why_not", lambda: "not root")
+    monkeypatch.setattr(testhost, "why_not", lambda: "not root")
     monkeypatch.setattr(teststages, "_run_in_machine", run)
     with contextlib.ExitStack() as stack:
         options = Options(stack)
@@ -259,8 +259,8 @@ def test_what_all_adds_is_said_with_its_last_run(
 ) -> None:
     passed = Outcome("unit", "passed", passed=3)
     stages(monkeypatch, unit=passed)
-    more = tuple(Stage(each.group, each.title, each.run, more="other kernels") for each in getattr(testing, "STAGES"))
-    monkeypatch.setattr(testing, "STAGES", more)
+    more = tuple(Stage(each.group, each.title, each.run, more="other kernels") for each in teststages.STAGES)
+    monkeypatch.setattr(teststages, "STAGES", more)
     assert testing.run_tests() == 0
     assert "unit: other kernels (never)" in capsys.readouterr().out
     assert testrecord.read() == {}, "the daily tier is not recorded"
