@@ -194,6 +194,7 @@ def test_what_he_may_not_do_stays_so(user: User) -> None:
     assert done.returncode != 0, "a write to sysrq-trigger must fail"
 
 
+@pytest.mark.thorough  # half a minute in emulation
 def test_podman_without_root(user: User) -> None:
     """The runtime is root then, in podman's user namespace, and no further."""
     needs_newuidmap()
