@@ -69,7 +69,8 @@ def dumps(value: Any) -> str:
 
 def as_go(value: Any, indent: str = "") -> str:
     """As Go's encoding/json spells it, character for character: what runc's readers, scripts with grep among them,
-    know. On one line without a blank, or with ``indent`` for each level. Bytes that are no UTF-8 become U+FFFD.
+    know. On one line without a blank, or with ``indent`` for each level. A byte that is no UTF-8 becomes U+FFFD, and
+    so does half of a surrogate pair.
     """
     if _json and not indent and isinstance(value, (dict, list, tuple)):
         text = "".join(_encode_bare(value, 0))
@@ -78,4 +79,9 @@ def as_go(value: Any, indent: str = "") -> str:
 
         separators = (",", ": ") if indent else (",", ":")
         text = json.dumps(value, ensure_ascii=False, indent=indent or None, separators=separators)
-    return text.translate(_GO_ESCAPES).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    text = text.translate(_GO_ESCAPES)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # one by one: as UTF-8 each would be three bytes, and three U+FFFD
+        return "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in text)
+    return text
