@@ -111,6 +111,8 @@ def create(
     doors = group.doors(spec.cgroups_path, hierarchies.changed(v2="")) if spec.cgroups_path else []
     inside, pid = False, -1
     drop_sources = _take_sources(spec, plan)
+    if spec.namespaces.get("mnt"):
+        from labkit.oci import copyup, hooks  # noqa: F401 - what the child may need, and will not get: see below
     try:
         with _children_in("" if by_scout else spec.namespaces.get("pid", "")):
             if by_scout:
@@ -122,6 +124,8 @@ def create(
             drop_sources()
     if pid == 0:
         ours.close()
+        if spec.namespaces.get("mnt"):  # the host's paths are already (entry.py), or soon, somebody else's files
+            become.take_no_modules()
         init.main(spec, plan, theirs, stdio, extras, filter_, links, doors)  # never returns
     theirs.close()
     for descriptor in (*links.values(), *doors):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from bundles import Bundle
 from conftest import wait_for
-from programs import LABKIT_OCI
+from programs import LABKIT_OCI, PROGRAMS
 from runtime import Runtime
 
 KINDS = {"pid": "pid", "mount": "mnt", "ipc": "ipc", "uts": "uts", "cgroup": "cgroup", "network": "net", "user": "user"}
@@ -92,6 +92,28 @@ def test_a_pid_namespace_is_joined(bundle: Bundle, holder: int) -> None:
     assert _links(output)["pid"] == _of(holder, "pid")
     assert "pid 1\n" not in output
     assert output.endswith("sleep\n")
+
+
+def test_no_module_is_taken_from_a_mount_namespace_that_is_joined(bundle: Bundle, tmp_path: Path) -> None:
+    """Where the host has labkit's own files, somebody else's root may have others."""
+    [directory] = PROGRAMS.parent.rglob("labkit/oci")
+    trap, caught = tmp_path / "trap.py", tmp_path / "caught"
+    trap.write_text(f"open({str(caught)!r}, 'w')")
+    ready = tmp_path / "ready"
+    lines = [f"mount --bind {trap} {directory}/{name}.py" for name in ("copyup", "hooks")]
+    script = " && ".join([*lines, f"mount -t tmpfs none {directory}/__pycache__", f"touch {ready}", "exec sleep 600"])
+    with subprocess.Popen(["unshare", "--mount", "sh", "-c", script]) as process:
+        try:
+            assert wait_for(ready.exists)
+            _join(bundle, "mount", f"/proc/{process.pid}/ns/mnt")
+            bundle.mount("/tmp", "tmpfs", "none", "tmpcopyup")
+            hook = {"path": "/bin/sh", "args": ["sh", "-c", f"touch {bundle.rootfs}/tmp/hooked"]}
+            bundle.config["hooks"] = {"createContainer": [hook]}
+            (bundle.rootfs / "tmp/was-there").touch()
+            assert bundle.run("ls /tmp").split() == ["hooked", "was-there"]
+        finally:
+            process.kill()
+    assert not caught.exists()
 
 
 def test_a_user_namespace_is_joined_with_those_that_belong_to_it(bundle: Bundle, holder: int) -> None:
