@@ -152,12 +152,14 @@ def _enter(
         become.protect(beside.process)
         init.place_stdio((0, 1, 2), beside.preserve_fds)
         doors = _doors(beside, hierarchies)
+        # Now: the container may have no /proc to look into.
+        entered = [os.readlink(f"/proc/self/fd/{door}") for door in doors] if beside.explained else []
         become.take_no_modules()
         entry.join(links)
         child = namespaces.clone(namespaces.CLONE_PARENT)
         if child == 0:
             os.close(writer)
-            _become(beside, doors, filter_, channel, tell)
+            _become(beside, doors, entered, filter_, channel, tell)
         # The pid as we see it: entering a pid namespace has not moved ourselves.
         os.write(writer, str(child).encode())
         os._exit(0)
@@ -181,10 +183,15 @@ def _doors(beside: Beside, hierarchies: Hierarchies) -> list[int]:
 
 
 def _become(
-    beside: Beside, doors: list[int], filter_: Filter | None, channel: socket.socket, tell: init.Teller
+    beside: Beside,
+    doors: list[int],
+    entered: list[str],
+    filter_: Filter | None,
+    channel: socket.socket,
+    tell: init.Teller,
 ) -> NoReturn:
+    """``entered`` are the names of the ``doors``, for who wants to hear of them."""
     # The program alone enters the group: its limits are not for the helper, which could be killed for want of memory.
-    entered = [os.readlink(f"/proc/self/fd/{door}") for door in doors] if beside.explained else []
     group.enter(doors)
     if entered:
         tell("operation", where="init", command="\n".join(f"echo $$ > {file}" for file in entered), seconds=0.0)

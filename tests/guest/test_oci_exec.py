@@ -81,6 +81,17 @@ def test_what_cannot_be_executed_is_255_and_a_sentence(running: Runtime, words: 
     assert sentence in json.loads(done.stderr.splitlines()[0])["msg"]
 
 
+def test_where_there_is_no_proc_the_log_still_tells_of_each_step(oci: Runtime) -> None:
+    oci.bundle.config["mounts"] = []
+    oci.bundle.config["linux"].update(maskedPaths=[], readonlyPaths=[])
+    oci.runs("sleep 1000")
+    oci.make("--detach", command="run")
+    done = oci.attempt("--debug", "exec", oci.id, "echo", "reached")
+    assert done.stdout == "reached\n", done.stderr
+    path = oci.bundle.config["linux"]["cgroupsPath"]
+    assert all(f"echo $$ > {place}/" in done.stderr for place in group.directories(path, here())), done.stderr
+
+
 def test_a_group_below_the_containers_own(running: Runtime) -> None:
     path = running.bundle.config["linux"]["cgroupsPath"]
     for place in group.directories(path, here()):
