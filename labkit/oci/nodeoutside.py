@@ -88,10 +88,10 @@ class MakeNodeOutside(Operation):
 def make(spec: Spec, directory: str) -> tuple[Spec, list[Operation]]:
     """The specification with the places of the nodes that are to be made in ``directory``, and what makes them.
 
-    Where we are in no first user namespace ourselves, or do not know the numbers of one that the container joins,
+    Where we are not root of the first user namespace, or do not know the numbers of one that the container joins,
     nothing is: then the host's own node it must be (devicenode.py).
     """
-    if spec.namespaces.get("user") != "" or not process.is_in_first_user_namespace():
+    if spec.namespaces.get("user") != "" or os.geteuid() or not process.is_in_first_user_namespace():
         return spec, []
     operations: list[Operation] = []
     devices: list[Device] = []

@@ -138,3 +138,23 @@ def test_a_runtime_in_a_user_namespace_makes_no_node(reachable: Bundle) -> None:
     ours = "unshare --user --map-root-user".split()
     said = subprocess.run([*ours, *runtime], text=True, capture_output=True, timeout=60, check=False)
     assert "the device /dev/mynull cannot be made in a user namespace, and the host has none there" in said.stderr
+
+
+def test_a_runtime_without_root_makes_no_node(reachable: Bundle) -> None:
+    bundle = reachable
+    ids = [{"containerID": 0, "hostID": 4711, "size": 1}]
+    bundle.in_user_namespace()
+    bundle.config["linux"].update(uidMappings=ids, gidMappings=ids, devices=[_node("/dev/mynull", "c", 1, 3)])
+    bundle.config["linux"].pop("cgroupsPath")
+    bundle.config["linux"].pop("resources")
+    bundle.config["mounts"] = [mount for mount in bundle.config["mounts"] if mount["type"] in ("proc", "tmpfs")]
+    bundle.execute(["true"])  # for its config.json
+    for place, directories, files in os.walk(bundle.directory):
+        for name in (".", *directories, *files):
+            os.chown(os.path.join(place, name), 4711, 4711, follow_symlinks=False)
+    runtime = [*LABKIT_OCI, "--root", str(bundle.directory / "own"), "run", "--bundle", str(bundle.directory), "one"]
+    him = ["setpriv", "--reuid=4711", "--regid=4711", "--clear-groups"]
+    if subprocess.run([*him, "unshare", "--user", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this kernel gives users no user namespaces")
+    said = subprocess.run([*him, *runtime], text=True, capture_output=True, timeout=60, check=False)
+    assert "the device /dev/mynull cannot be made in a user namespace, and the host has none there" in said.stderr
