@@ -26,7 +26,7 @@ class Reader:
         self.place = place
         if not isinstance(value, dict):
             raise ConfigError(f"{file}: {place or 'the document'} must be an object")
-        self.object = value
+        self.object: dict[str, Any] = value
 
     @classmethod
     def parse(cls, text: str | bytes, file: str) -> Reader:
@@ -41,10 +41,18 @@ class Reader:
         what runc takes for a limit must not be taken for an unknown word, and ignored.
         """
         found = self.object.get(name)
-        if found is None and self.object:
-            wanted = name.lower()
-            return next((value for other, value in self.object.items() if other.lower() == wanted), None)
-        return found
+        return self.object.get(self.spelt(name)) if found is None and self.object else found
+
+    def spelt(self, name: str) -> str:
+        """A property's name as this object has it; as it is where there is none."""
+        if self.object.get(name) is not None:
+            return name
+        length = len(name)
+        for other in self.object:
+            # The length first: nearly every property that is asked for is absent, and lower() takes longer.
+            if len(other) == length and other.lower() == name.lower() and self.object[other] is not None:
+                return other
+        return name
 
     def value(self, name: str, kind: type[T], default: T | None = None) -> T:
         """A property; without a default it must be there. JSON's ``null`` counts as not there."""

@@ -33,15 +33,17 @@ def update(container: Container, wanted: dict[str, Any]) -> None:
         changes.undo()  # what an update that was killed half-way has left
         path = os.path.join(container.directory, "config.json")
         with open(path, "rb") as file:
-            document = Reader.parse(file.read(), FILE).object
-        linux = document.setdefault("linux", {})
-        before, wanted = resources.in_order(linux.get("resources") or {}), resources.in_order(wanted)
-        linux["resources"] = _merged(before, wanted)
+            document = Reader.parse(file.read(), FILE)
+        # Under the names that it has there: beside a "Linux" a new "linux" would be the only one that is read.
+        linux = document.child("linux")
+        section = linux.spelt("resources")
+        before, wanted = resources.in_order(linux.object.get(section) or {}), resources.in_order(wanted)
+        linux.object[section] = _merged(before, wanted)
         changed = limits.to_change(before, {section: value for section, value in wanted.items() if value is not None})
         checked = resources.read(Reader(changed, FILE, "linux.resources"), default_devices=False)
         changes.run(group.change(container.own_group(), checked, here()))
         textfile.remove(changes.path)  # done for good
-        textfile.replace(path, jsontext.dumps(document))
+        textfile.replace(path, jsontext.dumps(document.object))
     finally:
         os.close(lock)
 

@@ -161,6 +161,26 @@ def test_limits_are_changed_and_shown(oci: Runtime) -> None:
     assert str(pids[0]) in oci("ps", oci.id, "-eo", "pid,args")
 
 
+def test_limits_are_changed_under_the_names_that_they_have(oci: Runtime) -> None:
+    """As Go's decoder they are read in any capitals: beside a second ``linux`` the first would not count any more."""
+    config = oci.bundle.config
+    config["Linux"] = linux = config.pop("linux")
+    linux["Resources"] = {**linux.pop("resources"), "pids": {"limit": 50}}
+    linux["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}],
+    }
+    oci.runs("sleep 1000")
+    oci.make("--detach", command="run")
+    oci("update", "--memory", "64m", oci.id)
+    written = json.loads((oci.root / oci.id / "config.json").read_text())
+    assert "linux" not in written
+    assert written["Linux"]["Resources"]["pids"] == {"limit": 50}
+    assert written["Linux"]["Resources"]["memory"] == {"limit": 64 << 20}
+    assert "resources" not in written["Linux"]
+    assert "Operation not permitted" in oci.attempt("exec", oci.id, "mkdir", "/tmp/made").stderr
+
+
 def test_without_a_pid_namespace_everybody_is_killed(oci: Runtime) -> None:
     oci.bundle.without("pid")
     oci.runs("sleep 1234 & exec sleep 1000")
