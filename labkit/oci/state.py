@@ -129,11 +129,15 @@ def check_id(container_id: str) -> str:
     """The id itself. UsageError where it is none, in runc's words."""
     if not container_id:
         raise UsageError("container id cannot be empty")
-    if not _CHARACTERS.issuperset(container_id) or container_id in (".", "..") or len(container_id) > 200:
+    if not _is_id(container_id):
         raise UsageError(
             f"invalid container ID format: {container_id[:200]}", "letters, digits, '_', '+', '-' and '.' make an id"
         )
     return container_id
+
+
+def _is_id(word: str) -> bool:
+    return _CHARACTERS.issuperset(word) and word not in ("", ".", "..") and len(word) <= 200
 
 
 def check_free(root: str, container_id: str) -> None:
@@ -185,17 +189,22 @@ def _unwritten(root: str, container_id: str) -> Container:
     return Container(container_id, root, "", "", "", {}, "", True)
 
 
-def every(root: str) -> list[Container]:
-    """All containers below ``root``, by name; what cannot be read is left out."""
+def ids(root: str) -> list[str]:
+    """What lies below ``root`` under a name that can be a container's, in order; whether it is one is not asked."""
     try:
         names = sorted(os.listdir(root))
     except (FileNotFoundError, NotADirectoryError):
         return []
+    return [name for name in names if _is_id(name)]
+
+
+def every(root: str) -> list[Container]:
+    """All containers below ``root``, by name; what cannot be read is left out."""
     found = []
-    for name in names:
+    for name in ids(root):
         try:
             found.append(load(root, name))
-        except (UsageError, NotFoundError, ConfigError):  # not ours, or just removed
+        except (NotFoundError, ConfigError):  # not ours, or just removed
             continue
     return found
 

@@ -44,11 +44,13 @@ def _delete_all(call: Call) -> int:
         wanted = re.compile(call.arguments[0])
     except re.error as error:
         raise UsageError(f"invalid regular expression: {call.arguments[0]}", str(error)) from None
+    # With --force those whose state cannot be read, too.
+    ids = state.ids(call.root) if call.options.force else [container.id for container in state.every(call.root)]
     status = 0
-    for container in state.every(call.root):
-        if wanted.search(container.id):
+    for container_id in ids:
+        if wanted.search(container_id):
             try:
-                lifecycle.delete(call.root, container.id, call.options.force, call.report.warning)
+                lifecycle.delete(call.root, container_id, call.options.force, call.report.warning)
             except NotFoundError:  # somebody else did
                 continue
             except LabkitError as error:
