@@ -55,8 +55,12 @@ def create(request: Request) -> tuple[Container, Created]:
     """Make the container; its first process waits for ``start``. Whatever fails: nothing is left of it."""
     state.check_free(request.root, request.id)
     specification = _with_passed_descriptors(request.specification)
-    specification, nodes = _with_nodes(specification, os.path.join(request.root, request.id, "devices"))
+    directory = os.path.join(request.root, request.id)
+    specification, nodes = _with_nodes(specification, os.path.join(directory, "devices"))
+    specification, place = _with_notify(specification, directory)
     specification = _with_group(specification, request.id)
+    # Before anything is made: what is refused here changes nothing, and has no end for which its hooks would run.
+    todo = plan.make(specification, here(), request.no_pivot)
     lock = state.make(request.root, request.id)
     container = Container(
         id=request.id,
@@ -76,13 +80,8 @@ def create(request: Request) -> tuple[Container, Created]:
     )
     try:
         container.save()
-        Journal(container.journal).run(nodes)
+        Journal(container.journal).run([*nodes, *place])
         _keep_config(container)
-        if os.environ.get("NOTIFY_SOCKET"):
-            from labkit.oci import notify  # local: few are started by somebody who wants to hear that they are ready
-
-            specification = notify.announced(specification, container.directory)
-        todo = plan.make(specification, here(), request.no_pivot)
         Journal(container.journal).run(todo.host)
         container, created = _launch(request, specification, todo, container)
     except BaseException:
@@ -110,6 +109,14 @@ def _with_nodes(specification: Spec, directory: str) -> tuple[Spec, list[Operati
     from labkit.oci import nodeoutside  # local: few containers have both
 
     return nodeoutside.make(specification, directory)
+
+
+def _with_notify(specification: Spec, directory: str) -> tuple[Spec, list[Operation]]:
+    if not os.environ.get("NOTIFY_SOCKET"):
+        return specification, []
+    from labkit.oci import notify  # local: few are started by somebody who wants to hear that they are ready
+
+    return notify.announced(specification, directory)
 
 
 def _launch(request: Request, specification: Spec, todo: plan.Plan, container: Container) -> tuple[Container, Created]:

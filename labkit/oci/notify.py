@@ -17,10 +17,13 @@ import socket
 from labkit.basics import suppress
 from labkit.errors import KernelError
 from labkit.oci.spec import MountPoint, Spec
+from labkit.operations.files import MakeTree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from labkit.operations import Operation
 
 _INSIDE = "/run/notify"
 _NAME = "notify.sock"
@@ -30,16 +33,15 @@ _OPTIONS = ["bind", "nosuid", "noexec", "nodev", "ro"]
 _PATIENCE = 5.0
 
 
-def announced(specification: Spec, directory: str) -> Spec:
-    """The specification with the socket's directory, which is made, and the variable that names it."""
+def announced(specification: Spec, directory: str) -> tuple[Spec, list[Operation]]:
+    """The specification with the socket's directory and the variable that names it, and what makes that directory."""
     place = _place(directory)
-    os.mkdir(place)
-    os.chmod(place, 0o755)  # noqa: S103 - whatever our umask is: the container's users look into it
     process = specification.process
-    return specification.changed(
+    changed = specification.changed(
         mounts=[*specification.mounts, MountPoint(_INSIDE, "bind", place, _OPTIONS)],
         process=process.changed(env=[*process.env, f"NOTIFY_SOCKET={_INSIDE}/{_NAME}"]),
     )
+    return changed, [MakeTree(place, 0o755)]  # the container's users look into it
 
 
 def _place(directory: str) -> str:

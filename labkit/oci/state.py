@@ -256,13 +256,7 @@ def forget(container: Container) -> None:
     try:
         names = sorted(os.listdir(container.directory), key=lambda name: name == "state.json")
         for name in names:
-            path = os.path.join(container.directory, name)
-            if name == "notify":  # notify.py's directory
-                for inner in os.listdir(path):
-                    os.unlink(os.path.join(path, inner))
-                os.rmdir(path)
-            else:
-                os.unlink(path)
+            os.unlink(os.path.join(container.directory, name))
         os.rmdir(container.directory)
     except FileNotFoundError:
         return

@@ -194,6 +194,21 @@ def test_without_a_pid_namespace_everybody_is_killed(oci: Runtime) -> None:
     assert wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
 
 
+def test_what_is_refused_has_no_end_for_its_hooks(oci: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the group of another container, whose processes it might even end."""
+    oci.runs("sleep 1000")
+    oci.make("--detach", command="run")
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", f"touch {oci.bundle.directory}/hooked"]}
+    oci.bundle.config["hooks"] = {"poststop": [hook]}
+    oci.write()
+    monkeypatch.setenv("NOTIFY_SOCKET", "/no/such")
+    done = oci.attempt("--debug", "create", "--bundle", str(oci.bundle.directory), "second")
+    assert (done.returncode, "container's cgroup is not empty" in done.stderr) == (1, True)
+    assert len(done.stderr.splitlines()) == 3, f"the command, a sentence and its hint; but:\n{done.stderr}"
+    assert not (oci.bundle.directory / "hooked").exists()
+    assert os.listdir(oci.root) == [oci.id]
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
