@@ -18,6 +18,7 @@ import termios
 from labkit.basics import contextmanager, suppress
 from labkit.errors import ConflictError, KernelError, UsageError
 from labkit.kernel import mounts, rootdir
+from labkit.kernel.basicsocket import short_path
 from labkit.oci.rootfs import by_number, kept_open
 
 TYPE_CHECKING = False
@@ -37,20 +38,15 @@ _NEEDS_DEVPTS = "a terminal needs a devpts on /dev/pts"
 def connect(path: str) -> socket.socket:
     """The connection to a console socket. UsageError where nobody listens there."""
     wire = socket.socket(socket.AF_UNIX)
-    directory = -1
     try:
-        # sun_path takes 107 bytes: the way through /proc is short, however long the directory's is (unix(7)).
-        directory = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        wire.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+        with short_path(path) as place:
+            wire.connect(place)
     except OSError as error:
         wire.close()
         raise UsageError(
             f"the console socket {path} cannot be connected to: {error.strerror}",
             "who wants the terminal listens there",
         ) from None
-    finally:
-        if directory >= 0:
-            os.close(directory)
     return wire
 
 

@@ -170,15 +170,12 @@ def _keep_config(container: Container) -> None:
 
 def _listen(path: str) -> socket.socket:
     gate = socket.socket(socket.AF_UNIX)
-    directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # Its path may be longer than sun_path, 108 bytes (unix(7)).
-        gate.bind(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+        with socket.short_path(path) as place:
+            gate.bind(place)
         gate.listen(8)
     except OSError as error:
         raise KernelError(f"the socket {path} cannot be made: {error.strerror}", errno=error.errno or 0) from None
-    finally:
-        os.close(directory)
     return gate
 
 

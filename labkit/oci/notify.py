@@ -16,6 +16,7 @@ import socket
 
 from labkit.basics import suppress
 from labkit.errors import KernelError
+from labkit.kernel.basicsocket import short_path
 from labkit.oci.spec import MountPoint, Spec
 from labkit.operations.files import MakeTree
 
@@ -58,18 +59,15 @@ class Listener:
         """
         self._manager = manager
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        place = -1
         try:
-            place = os.open(_place(directory), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            path = f"/proc/self/fd/{place}/{_NAME}"  # the true one may be longer than sun_path, 108 bytes
-            self._socket.bind(path)
-            os.chmod(path, 0o777)  # noqa: S103 - each of the container's users may send
+            with short_path(f"{_place(directory)}/{_NAME}") as path:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)  # of a ``start`` that was killed here
+                self._socket.bind(path)
+                os.chmod(path, 0o777)  # noqa: S103 - each of the container's users may send
         except OSError as error:
             self._socket.close()
             raise KernelError(f"the socket for NOTIFY_SOCKET cannot be made: {error.strerror}") from None
-        finally:
-            if place >= 0:
-                os.close(place)
 
     def pass_on(self, main_pid: int, is_alive: Callable[[], bool], leaving: bool) -> None:
         """Wait until the container is ready, or gone, and tell the manager that ``main_pid`` is the one to watch.

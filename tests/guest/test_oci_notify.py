@@ -13,6 +13,8 @@ from bundles import mount_line
 from conftest import wait_for
 from runtime import Runtime
 
+from labkit.oci.rootfs import by_number, kept_open
+
 
 class Manager:
     """Who started the runtime, and hears of readiness."""
@@ -121,3 +123,22 @@ def test_a_manager_that_is_gone_is_no_error(oci: Runtime, tmp_path: Path, monkey
     says(oci.state()["pid"], b"READY=1")
     assert command.wait(20) == 0
     assert oci.status() == "running"
+
+
+def test_a_start_can_be_said_again_where_it_was_killed(oci: Runtime, manager: Manager) -> None:
+    """It has left its socket. Once the container runs, a start is refused as ever, and takes nobody's socket away."""
+    oci.runs("exec sleep 1000")
+    oci.make()
+    left = oci.root / oci.id / "notify/notify.sock"
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as killed,
+        kept_open(os.open(left.parent, os.O_PATH)) as place,
+    ):
+        killed.bind(f"{by_number(place)}/{left.name}")
+    command = subprocess.Popen([*oci.command, "start", oci.id], stdin=subprocess.DEVNULL)
+    assert wait_for(lambda: oci.status() == "running")
+    assert oci.refusal("start", oci.id) == "cannot start an already running container"
+    says(oci.state()["pid"], b"READY=1")
+    assert [manager.hears()[0] for _ in range(3)][::2] == ["READY=1\n", "BARRIER=1"]
+    assert command.wait(20) == 0
+    assert oci.refusal("start", oci.id) == "cannot start an already running container"

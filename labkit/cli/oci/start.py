@@ -16,7 +16,8 @@ COMMAND = Command("CONTAINER", examples=("start redis",))
 def main(call: Call) -> int:
     """Start it."""
     container = state.load(call.root, call.arguments[0])
-    listener = making.listener(container)
+    # Otherwise it is refused below, and the socket that may be there is that of another command, which listens.
+    listener = making.listener(container) if container.status() == "created" else None
     lifecycle.start(container, call.report.warning)
     if listener:
         listener.pass_on(container.pid, container.is_alive, leaving=True)
