@@ -36,6 +36,6 @@ def _hook(reader: Reader) -> Hook:
     )
     if not hook.path.startswith("/") or "\0" in hook.path:
         raise ConfigError(f"config.json: {reader.where('path')} must be an absolute path")
-    if "timeout" in reader.object and reader.object["timeout"] is not None and hook.timeout <= 0:
+    if reader.get("timeout") is not None and hook.timeout <= 0:
         raise ConfigError(f"config.json: {reader.where('timeout')} must be greater than zero")
     return hook

@@ -73,6 +73,7 @@ def test_the_minimum() -> None:
         ("linux.devices", [{"path": "/x", "type": "p", "uid": -1}], "must be numbers of a user and a group"),
         ("hooks", {"poststop": [{"path": "x"}]}, "hooks.poststop[0].path must be an absolute path"),
         ("hooks", {"poststop": [{"path": "/x", "timeout": 0}]}, "timeout must be greater than zero"),
+        ("hooks", {"poststop": [{"path": "/x", "Timeout": 0}]}, "timeout must be greater than zero"),
         ("annotations", {"a": 1}, "annotations must have names, and strings"),
         ("process.consoleSize", {"width": -1, "height": 1}, "process.consoleSize is no size of a terminal"),
         ("root", [], "root must be an object"),
