@@ -16,6 +16,8 @@ from labkit.kernel import filedata, rootplace
 
 #: Headers and small files are written together.
 _BUFFER = 1 << 18
+#: The first user and the first second that are none any more: uid_t has 32 bits, time_t 64, of which this is within.
+_NO_ID, _NO_TIME = (1 << 32) - 1, 1 << 62
 _CAPABILITY = f"SCHILY.xattr.{tree.CAPABILITY}"
 _KINDS = {
     stat.S_IFREG: tarfile.REGTYPE,
@@ -38,7 +40,9 @@ class Packer:
         self._seen: dict[tuple[int, int], str] = {}
 
     def entry(self, directory: int, name: str, shown: str) -> None:
-        """The entry ``name`` and all below it, as ``shown``. A socket is left out. KernelError."""
+        """The entry ``name`` and all below it, as ``shown``; a socket is left out. ConflictError where it is too deep;
+        KernelError.
+        """
         with tree.named(shown):
             status = tree.look(directory, name)
             if stat.S_ISDIR(status.st_mode):
@@ -54,7 +58,8 @@ class Packer:
                 self._add(entry)
 
     def directory(self, opened: int, shown: str) -> None:
-        """An open directory and all below it."""
+        """An open directory and all below it. ConflictError where that is too deep."""
+        tree.check_depth(shown.split("/"))
         self._add(_header(os.fstat(opened), shown))
         for name in sorted(os.listdir(opened)):
             with suppress(tree.GoneError):
@@ -122,7 +127,8 @@ def unpack(stream: int, root: str, path: str) -> int:
 
     It may be packed by gzip, bzip2 or xz. What is there with the same name is replaced, directories are joined, and a
     link on the way is followed as the container would. ConfigError for what is no archive or has a name that leads out
-    of the directory; ConflictError where a directory and something else have the same name; KernelError.
+    of the directory, or a number that no file has; ConflictError where a directory and something else have the same
+    name, and for what is too deep; KernelError.
     """
     source = opened(stream)
     if source is None:
@@ -138,7 +144,7 @@ def unpack(stream: int, root: str, path: str) -> int:
             with tree.named(entry.name):
                 into.put(entry, tar, source)
         into.finish()
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:  # tarfile lets some of them through
         raise damaged(error) from error
     finally:
         into.close()
@@ -146,11 +152,13 @@ def unpack(stream: int, root: str, path: str) -> int:
 
 
 def parts(name: str) -> list[str]:
-    """The components of an entry's name. ConfigError where it leads out of its directory."""
+    """The components of an entry's name. ConfigError where it leads out of its directory, ConflictError if too deep."""
     found = posixpath.normpath(name).split("/") if name else []
     if ".." in found:
         raise ConfigError(f"the archive's entry '{name}' leads out of its directory", "it is not unpacked")
-    return [part for part in found if part not in ("", ".")]
+    found = [part for part in found if part not in ("", ".")]
+    tree.check_depth(found[:-1])
+    return found
 
 
 class _Into:
@@ -169,13 +177,14 @@ class _Into:
     def put(self, entry: tarfile.TarInfo, tar: tarfile.TarFile, source: Forward) -> None:
         """One entry; the stream stands at its data."""
         where = parts(entry.name)
+        about = _about(entry)  # before anything is made or taken away
         if not where:
             if entry.isdir():
                 return  # the directory itself keeps its mode and owner
             raise ConflictError("the archive has a file in the place of the directory that it is put into")
         if entry.isdir():
             tree.make_directory(self._directory(where[:-1]), where[-1])
-            self._late.append((where, _about(entry)))
+            self._late.append((where, about))
             return
         parent, name = self._directory(where[:-1]), where[-1]
         if entry.islnk():
@@ -183,11 +192,16 @@ class _Into:
             return
         tree.make_room(parent, name)
         if entry.isreg():
-            self._file(entry, tar, source, parent, name)
+            made = os.open(name, tree.NEW_FILE, 0o600, dir_fd=parent)
+            try:
+                self._file(entry, tar, source, made)
+                tree.finish(made, about)
+            finally:
+                os.close(made)
         elif entry.issym():
-            tree.make_link(entry.linkname, parent, name, _about(entry))
+            tree.make_link(entry.linkname, parent, name, about)
         else:
-            tree.make_node(parent, name, _about(entry))
+            tree.make_node(parent, name, about)
 
     def finish(self) -> None:
         """Modes and times of directories, when nothing changes them any more."""
@@ -223,22 +237,20 @@ class _Into:
     def _link(self, other: list[str], parent: int, name: str) -> None:
         directory = rootplace.open_directory(self._root, "/".join([self._path, *other[:-1]]))
         try:
-            os.stat(other[-1] if other else ".", dir_fd=directory, follow_symlinks=False)
+            first = os.stat(other[-1] if other else ".", dir_fd=directory, follow_symlinks=False)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(first, os.stat(name, dir_fd=parent, follow_symlinks=False)):
+                    return  # GNU tar writes a link to itself for a file that it is given twice
             tree.make_room(parent, name)
             os.link(other[-1] if other else ".", name, src_dir_fd=directory, dst_dir_fd=parent, follow_symlinks=False)
         finally:
             os.close(directory)
 
-    def _file(self, entry: tarfile.TarInfo, tar: tarfile.TarFile, source: Forward, parent: int, name: str) -> None:
-        made = os.open(name, tree.NEW_FILE, 0o600, dir_fd=parent)
-        try:
-            if entry.issparse():
-                _unpack_sparse(tar, entry, made)
-            else:
-                source.into(made, entry.size)
-            tree.finish(made, _about(entry))
-        finally:
-            os.close(made)
+    def _file(self, entry: tarfile.TarInfo, tar: tarfile.TarFile, source: Forward, made: int) -> None:
+        if entry.issparse():
+            _unpack_sparse(tar, entry, made)
+        else:
+            source.into(made, entry.size)
         self.bytes += entry.size
 
 
@@ -257,6 +269,13 @@ def _unpack_sparse(tar: tarfile.TarFile, entry: tarfile.TarInfo, made: int) -> N
 
 
 def _about(entry: tarfile.TarInfo) -> tree.About:
+    """What is said of it. ConfigError for what no file has: pax's headers are texts of any content (pax(1))."""
+    numbers = [entry.uid, entry.gid, *((entry.devmajor, entry.devminor) if entry.isdev() else ())]
+    # Not a number is not less than anything; -1, and so the last of 32 bits, is chown(2)'s word for "leave it".
+    sound = all(0 <= number < _NO_ID for number in numbers) and abs(entry.mtime) < _NO_TIME and entry.size >= 0
+    if not sound or "\0" in f"{entry.name}{entry.linkname}":
+        shown = entry.name.replace("\0", "\\0")
+        raise ConfigError(f"the archive's entry '{shown}' has a name, an owner or a time that no file has")
     kind = next((kind for kind, word in _KINDS.items() if word == entry.type), stat.S_IFREG)
     device = os.makedev(entry.devmajor, entry.devminor) if entry.isdev() else 0
     capability = entry.pax_headers.get(_CAPABILITY, "").encode("utf-8", "surrogateescape")

@@ -15,12 +15,12 @@ from labkit.kernel import filedata, mounts
 from labkit.value import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 #: The one extended attribute that goes along, as with docker: what a program may do is a part of its mode.
 CAPABILITY = "security.capability"
-#: Each level holds two descriptors, of which a process has 1024 (getrlimit(2)).
-_DEEPEST = 300
+#: Each level holds two descriptors, of which a process has 1024 (getrlimit(2)), and some of Python's 1000 calls.
+DEEPEST = 300
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Not blocking: a pipe may have taken the file's place by now.
@@ -81,8 +81,7 @@ class Copier:
             self._contents(source, target, ())
 
     def _contents(self, source: int, target: int, path: tuple[str, ...]) -> None:
-        if len(path) > _DEEPEST:
-            raise ConflictError(f"{'/'.join(path[:3])}/… is deeper than {_DEEPEST} directories", "copy it in parts")
+        check_depth(path)
         if _identity(source) == self._made:
             raise ConflictError("a directory cannot be copied into itself", "choose a target outside of it")
         for name in sorted(os.listdir(source)):
@@ -148,6 +147,12 @@ class Copier:
             os.link(first[-1], name, src_dir_fd=here, dst_dir_fd=target, follow_symlinks=False)
         finally:
             os.close(here)
+
+
+def check_depth(path: Sequence[str]) -> None:
+    """ConflictError for a directory that is more than DEEPEST directories deep; ``path`` has its components."""
+    if len(path) > DEEPEST:
+        raise ConflictError(f"{'/'.join(path[:3])}/… is deeper than {DEEPEST} directories", "copy it in parts")
 
 
 def _identity(descriptor: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ if sys.platform != "linux":
     pytest.skip("it is for the guest side, which is Linux", allow_module_level=True)
 
 from labkit.engine import forward, tarstream, tree
-from labkit.errors import ConfigError
+from labkit.errors import ConfigError, ConflictError
 
 
 def archive(*names: str) -> bytes:
@@ -112,3 +112,76 @@ def test_holes_of_gnu_tar_are_holes_again(tmp_path: Path) -> None:
     assert (tmp_path / "d/holes").read_bytes() == (tmp_path / "holes").read_bytes()
     if len(stream) < 1 << 20:
         assert (tmp_path / "d/holes").stat().st_blocks < 2048
+
+
+def test_a_file_that_was_given_to_tar_twice_stays(tmp_path: Path) -> None:
+    """GNU tar writes its second time as a link to itself, where it has two names."""
+    (tmp_path / "f").write_text("kept")
+    os.link(tmp_path / "f", tmp_path / "g")
+    tar = ["tar", "-C", str(tmp_path), "-cf", "-", "f", "f", "g", "g"]
+    stream = subprocess.run(tar, stdout=subprocess.PIPE, check=True).stdout
+    assert unpacked(stream, tmp_path / "d") == ["f", "g"]
+    assert (tmp_path / "d/f").read_text() == "kept"
+    assert (tmp_path / "d/f").samefile(tmp_path / "d/g")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"mtime": "nan"},
+        {"mtime": "inf"},
+        {"mtime": "1e30"},
+        {"uid": "99999999999999"},
+        {"gid": "-5"},
+        {"uid": "4294967295"},
+        {"path": "a\0b"},
+        {"linkpath": "a\0b"},
+        {"size": "-5"},
+        {"GNU.sparse.map": "x,y", "GNU.sparse.size": "9"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE], ids=["file", "directory", "link"])
+def test_what_no_file_has_is_refused_before_anything_is_made(
+    tmp_path: Path, kind: bytes, headers: dict[str, str]
+) -> None:
+    entry = tarfile.TarInfo("x")
+    entry.type, entry.uid, entry.gid = kind, os.getuid(), os.getgid()
+    entry.pax_headers = headers
+    with pytest.raises(ConfigError):
+        unpacked(entry.tobuf(tarfile.PAX_FORMAT) + bytes(1024), tmp_path / "d")
+    assert list((tmp_path / "d").iterdir()) == []
+
+
+def test_headers_of_headers(tmp_path: Path) -> None:
+    """tarfile goes one call deeper with each."""
+    with pytest.raises(ConfigError, match="damaged"):
+        unpacked(
+            tarfile.TarInfo._create_pax_generic_header({"a": "b"}, tarfile.XHDTYPE, "utf-8") * 1000, tmp_path / "d"
+        )  # type: ignore[attr-defined]
+
+
+def test_what_is_too_deep_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConflictError, match="deeper than 300"):
+        unpacked(archive("/".join(["d"] * 1200)), tmp_path / "d")
+    assert list((tmp_path / "d").iterdir()) == []
+    (tmp_path / "s" / "/".join(["d"] * 600)).mkdir(parents=True)
+    directory = os.open(tmp_path, tree.DIRECTORY)
+    try:
+        with open(os.devnull, "wb") as file, pytest.raises(ConflictError, match="deeper than 300"):
+            tarstream.Packer(file.fileno()).entry(directory, "s", "s")
+    finally:
+        os.close(directory)
+
+
+def test_what_is_just_not_too_deep_goes_there_and_back(tmp_path: Path) -> None:
+    name = "/".join(["d"] * 300 + ["f"])
+    unpacked(archive(name), tmp_path / "d")
+    directory = os.open(tmp_path / "d", tree.DIRECTORY)
+    with open(tmp_path / "archive", "wb") as file:
+        packer = tarstream.Packer(file.fileno())
+        packer.entry(directory, "d", "d")
+        packer.close()
+    os.close(directory)
+    unpacked((tmp_path / "archive").read_bytes(), tmp_path / "back")
+    assert (tmp_path / "back" / name).read_text() == "hello"
