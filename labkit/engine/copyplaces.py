@@ -134,7 +134,8 @@ def _found(root: str, path: str, prefix: str) -> Place:
 
 @contextmanager
 def _opened(place: Place) -> Iterator[int]:
-    opened = os.open(place.name or ".", tree.DIRECTORY, dir_fd=place.directory)
+    with tree.named(place.name or "."):  # a process in there may have put a link in its place
+        opened = os.open(place.name or ".", tree.DIRECTORY, dir_fd=place.directory)
     try:
         yield opened
     finally:

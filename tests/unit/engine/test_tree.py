@@ -9,8 +9,9 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("it is for the guest side, which is Linux", allow_module_level=True)
 
-from labkit.engine import tree
+from labkit.engine import copyplaces, tree
 from labkit.errors import ConflictError, KernelError
+from labkit.kernel import rootplace
 
 
 def test_what_was_made_is_finished_whatever_has_its_name_by_now(tmp_path: Path) -> None:
@@ -49,6 +50,16 @@ def test_a_tree_that_is_too_deep(tmp_path: Path) -> None:
     finally:
         os.close(opened)
         os.close(target)
+
+
+def test_a_name_that_became_a_link_meanwhile_is_an_error_in_a_sentence(tmp_path: Path) -> None:
+    """A process of the container may put a link in the directory's place, between the look and the open."""
+    (tmp_path / "d").mkdir()
+    with rootplace.find(str(tmp_path), "/d") as place:
+        (tmp_path / "d").rmdir()
+        (tmp_path / "d").symlink_to("/tmp")
+        with pytest.raises(KernelError, match="d cannot be copied: "), copyplaces._opened(place):
+            pass
 
 
 def test_an_error_names_what_it_is_about() -> None:
