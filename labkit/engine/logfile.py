@@ -108,7 +108,7 @@ class LogWriter:
             number = _number_of(self.file)
             if number is None and size >= START:  # another labkit's: it is put aside, and nobody reads it
                 os.rename(self.path, f"{self.path}.0")
-                os.close(self.file)
+                self.close()
                 self._open()
                 return
             if number is None:
@@ -142,9 +142,9 @@ class LogWriter:
 
     def close(self) -> None:
         """Write no more."""
-        if self.file >= 0:
-            os.close(self.file)
-        self.file = -1
+        file, self.file = self.file, -1  # also where close(2) fails: its number may be another file's by then
+        if file >= 0:
+            os.close(file)
 
 
 def _earlier(path: str) -> list[int]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -162,6 +163,30 @@ def test_what_has_no_room_is_lost_and_nothing_else(path: str) -> None:
         writer.write(1, memoryview(b"b" * 2000))
     writer.write(1, memoryview(b"c" * 100))
     assert read(path) == [(1, True, b"a" * 2000), (1, True, b"c" * 100)]
+
+
+def test_a_log_that_cannot_be_opened_again_is_no_other_file(path: str, tmp_path: Path) -> None:
+    """An earlier version's log is put aside, and there is no descriptor for the new one: the next is another's."""
+    Path(path).write_text("x" * 100)
+    reached = os.open, os.rename
+    with pytest.MonkeyPatch.context() as patch:
+
+        def rename(source: str, target: str) -> None:
+            reached[1](source, target)
+            patch.setattr(os, "open", refuse)
+
+        def refuse(*_: object) -> int:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        patch.setattr(os, "rename", rename)
+        writer = LogWriter(path, ROOMY)
+    other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
+    try:
+        writer.write(1, memoryview(b"kept\n"))
+        assert os.fstat(other).st_size == 0
+    finally:
+        os.close(other)
+    assert read(path) == [(1, True, b"kept\n")]
 
 
 def test_a_directory_that_is_not_there_costs_the_log_only(tmp_path: Path) -> None:
