@@ -114,7 +114,7 @@ class _Run:
             return self.call(first, rest, dot, given)
         value = self.term(first, dot, call=not (rest or given))
         if callable(value):
-            return value(*[self.term(term, dot) for term in rest], *given)
+            return self.method(value, first, *[self.term(term, dot) for term in rest], *given)
         if rest or given:
             refuse(self.template, first.place, "that is no function: nothing can be given to it")
         return value
@@ -165,11 +165,13 @@ class _Run:
                 value = self.method(value, term)
         return value
 
-    def method(self, method: Callable[..., Any], term: Term) -> Any:
+    def method(self, method: Callable[..., Any], term: Term, *given: Any) -> Any:
         try:
-            return method()
+            return method(*given)
         except TypeError:
-            refuse(self.template, term.place, f".{term.fields[-1]} needs an argument", 'as {{.Label "name"}}')
+            name = f".{term.fields[-1]}" if term.fields else "that"
+            why = f"cannot be called with {len(given)} of these" if given else "needs an argument"
+            refuse(self.template, term.place, f"{name} {why}", 'as {{.Label "name"}}')
 
     def field(self, value: Any, name: str, term: Term, number: int) -> Any:
         if isinstance(value, dict):

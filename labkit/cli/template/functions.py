@@ -6,6 +6,7 @@ Each raises Refusal for what it cannot work with.
 from __future__ import annotations
 
 import re
+import sys
 
 from labkit.cli import gotypes
 from labkit.value import TYPE_CHECKING
@@ -35,6 +36,13 @@ def _whole(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise Refusal(f"'{gotypes.text(value)}' is no whole number")
     return value
+
+
+def _count(value: Any, most: int = sys.maxsize) -> int:
+    count = _whole(value)
+    if not 0 <= count <= most:
+        raise Refusal(f"{count} is not within 0 to {most}")
+    return count
 
 
 def _length(value: Any) -> int:
@@ -71,7 +79,9 @@ def _slice(value: Any, *bounds: Any) -> Any:
     return value[begin:end]
 
 
-_VERB = re.compile(r"%([-+ #0]*)([0-9]*)(?:\.([0-9]+))?(.)", re.DOTALL)
+_VERB = re.compile(r"%([-+ #0]*)([0-9]{0,4})(?:\.([0-9]{1,4}))?(.)", re.DOTALL)
+_WIDEST = 9999
+"""Of what is padded: as many blanks as somebody likes to type would fill the memory."""
 
 
 def _printf(form: Any, *given: Any) -> str:
@@ -147,7 +157,7 @@ def _compare(decide: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
 
 
 def _pad(text: Any, before: Any, after: Any) -> str:
-    return " " * _whole(before) + _string(text) + " " * _whole(after) if text else ""
+    return " " * _count(before, _WIDEST) + _string(text) + " " * _count(after, _WIDEST) if text else ""
 
 
 def _title(text: Any) -> str:
@@ -164,7 +174,7 @@ _DOCKERS: dict[str, Callable[..., Any]] = {
     "lower": lambda text: _string(text).lower(),
     "upper": lambda text: _string(text).upper(),
     "pad": _pad,
-    "truncate": lambda text, length: _string(text)[: _whole(length)],
+    "truncate": lambda text, length: _string(text)[: _count(length)],
 }
 
 TABLE: dict[str, Callable[..., Any]] = {

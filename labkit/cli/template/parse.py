@@ -61,8 +61,8 @@ class Leave(Value):
 
 _TOKEN = re.compile(
     r"""(?P<end>\s+-}}\s*|}}) | (?P<space>\s+) | (?P<string>"(?:[^"\\\n]|\\.)*") | (?P<raw>`[^`]*`)
-    | (?P<number>[-+]?[0-9]+(?:\.[0-9]+)?) | (?P<word>[A-Za-z_]\w*) | (?P<field>\.[A-Za-z_]\w*) | (?P<variable>\$\w*)
-    | (?P<sign>:=|[=|(),.])""",
+    | (?P<number>[-+]?[0-9]{1,18}(?:\.[0-9]+)?) | (?P<word>[A-Za-z_]\w*) | (?P<field>\.[A-Za-z_]\w*)
+    | (?P<variable>\$\w*) | (?P<sign>:=|[=|(),.])""",
     re.VERBOSE,
 )
 _COMMENT = re.compile(r"{{(-\s+)?/\*.*?\*/(\s+-)?}}", re.DOTALL)

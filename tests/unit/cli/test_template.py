@@ -135,6 +135,15 @@ def test_json_alone_is_the_whole_without_what_only_templates_see() -> None:
         ('{{"a"b}}', "a blank is missing"),
         ("{{if}}{{end}}", "nothing between"),
         ("{{slice .Name 3 9}}", "not within 0 to 4"),
+        ('{{.Label "a" "b"}}', ".Label cannot be called with 2 of these"),
+        ("{{.Label .}}", ".Label cannot be called with 1 of these"),
+        ('{{(index . "Label") "a" "b"}}', "that cannot be called with 2 of these"),
+        ('{{printf "%99999999999s" .Name}}', "printf cannot put '/web' in place of '%99999'"),
+        ('{{printf "%.99999999999s" .Name}}', "printf cannot put '/web' in place of '%.99999'"),
+        ('{{pad "x" 99999999999 1}}', "99999999999 is not within 0 to 9999"),
+        ('{{pad "x" 1 -1}}', "-1 is not within 0 to 9999"),
+        ("{{truncate .Id -3}}", "-3 is not within 0 to"),
+        (f"{{{{{'9' * 5000}}}}}", "a blank is missing"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_followed_is_refused_with_its_place(written: str, said: str) -> None:
