@@ -96,14 +96,20 @@ class Reserve(Operation):
 
     def undo(self) -> None:
         """Give it back, if it is ours; the last one takes the network down."""
+        if self._is_ours():
+            self._let_go()  # which may take long, and while it is ours nobody else gets it: so without the locks
         with locked(self.network), locked(".ports"):
-            with suppress(FileNotFoundError):
-                if textfile.read(self.path) == self.owner:
-                    self._let_go()
-                    os.unlink(self.path)
+            if self._is_ours():
+                os.unlink(self.path)
             with suppress(OSError):
                 os.rmdir(os.path.dirname(self.path))
             take_down_if_unused(self.network)
+
+    def _is_ours(self) -> bool:
+        try:
+            return textfile.read(self.path) == self.owner
+        except FileNotFoundError:
+            return False
 
     def _let_go(self) -> None:
         """What is to be done while it is still ours."""
