@@ -8,7 +8,6 @@ import select
 from labkit.basics import suppress
 from labkit.cgroups.detect import here
 from labkit.engine import beside, events
-from labkit.engine.execshim import IGNORED
 from labkit.engine.record import OWN_RUNTIME
 from labkit.errors import LabkitError
 from labkit.kernel import basicsignal as signal
@@ -85,7 +84,7 @@ def _start_by_runtime(container: Container, request: Request) -> tuple[int, int]
         pid = os.fork()
     if pid == 0:
         try:
-            for number in IGNORED:
+            for number in process.ENDING:
                 signal.signal(number, signal.SIG_DFL)
             os.execv(words[0], words)  # noqa: S606 - no shell is meant
         finally:

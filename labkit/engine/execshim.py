@@ -14,13 +14,12 @@ from labkit.basics import suppress
 from labkit.engine.wire import SHIM_ERRORS, Line, Pipes
 from labkit.kernel import basicsignal as signal
 from labkit.kernel import basicsocket as socket
+from labkit.kernel import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from labkit.engine.record import Container, State
     from labkit.engine.request import Request
-
-IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 def fork(container: Container, request: Request, state: State) -> tuple[Line, Pipes, int]:
@@ -32,17 +31,16 @@ def fork(container: Container, request: Request, state: State) -> tuple[Line, Pi
     piped = not (request.tty or request.detach)
     pipes = Pipes.make(terminal=False) if piped else Pipes()
     reader, writer = os.pipe() if piped and request.interactive else (os.open(os.devnull, os.O_RDONLY), -1)
-    if os.fork():
+    if process.fork_apart():
         theirs.close()
         pipes.close(0)
         os.close(reader)
         return Line(ours), pipes, writer
-    ours.close()
-    if writer >= 0:
-        os.close(writer)
     try:
-        os.setsid()  # neither our terminal's keys nor its end are meant for us
-        for number in IGNORED:
+        ours.close()
+        if writer >= 0:
+            os.close(writer)
+        for number in process.ENDING:
             signal.signal(number, signal.SIG_IGN)
         if not request.tty:
             _stand_in(reader, pipes.stdout[0], pipes.stderr[0])

@@ -26,24 +26,22 @@ if TYPE_CHECKING:
 def fork(lease: Lease, pipes: Pipes) -> Wire:
     """Fork the shim. It keeps ``lease`` and its ends of ``pipes``, and nothing else of ours."""
     ours, theirs = socket.socketpair()
-    between = os.fork()
+    between = process.fork_apart()
     if between:
         theirs.close()
         pipes.close(0)
         os.waitpid(between, 0)
         return Wire(ours)
-    # A second fork makes it a child of init (or the nearest subreaper), a session of its own keeps Ctrl-C away from it.
-    os.setsid()
-    process.set_title("labkit-shim")  # now: when our command goes on, whoever looks for a shim sees this one
-    if os.fork():
-        os._exit(0)
-    ours.close()
-    pipes.close(1)
-    return _main(theirs, lease, pipes)
+    return _main(ours, theirs, lease, pipes)
 
 
-def _main(channel: socket.socket, lease: Lease, pipes: Pipes) -> NoReturn:
+def _main(command: socket.socket, channel: socket.socket, lease: Lease, pipes: Pipes) -> NoReturn:
     try:
+        process.set_title("labkit-shim")  # now: when our command goes on, whoever looks for a shim sees this one
+        if os.fork():  # a second one makes it a child of init (or the nearest subreaper)
+            os._exit(0)
+        command.close()
+        pipes.close(1)
         sinks = (pipes.stdout[0], pipes.stderr[0])
         _become_nobodys(keep=[channel.fileno(), lease.descriptor, *sinks])
         # Now, and not before: meanwhile the command makes mounts and networks, on another processor.
@@ -73,7 +71,7 @@ def _become_nobodys(keep: list[int]) -> None:
 
     A shim that kept them would hold a pipe open for which somebody waits, or a file system that is to be unmounted.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    for number in process.ENDING:
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
     log.listen_no_more()

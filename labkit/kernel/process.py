@@ -16,6 +16,26 @@ if TYPE_CHECKING:
 
 
 _FIRST_USER_NAMESPACE = 0xEFFFFFFD
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals by which somebody ends a command."""
+
+
+def fork_apart() -> int:
+    """As fork(2), with the child in a session of its own: our terminal's keys and its end are not meant for it.
+
+    Until it is there, none of ENDING reaches it: it stands in the middle of the command's code, and would leave that as
+    the command does, by everything that is to be taken back.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            for number in ENDING:  # one that waits is gone when it is ignored (sigaction(2))
+                signal.signal(number, signal.signal(number, signal.SIG_IGN))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return child
 
 
 def stat_fields(pid: int | str) -> list[str]:
