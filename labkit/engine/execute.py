@@ -36,4 +36,8 @@ def execute(container: Container, request: Request) -> int:
         given = line.descriptors[0]
         pipes = Pipes((-1, os.dup(given)))
     foreground = Foreground(line, event["pid"], pipes, given, request.tty, signals=False, alone=False)
+    foreground.lost = (
+        "the process that kept the program died, so nobody knows how it ends",
+        f"it may still run: labkit top {container.name}",
+    )
     return foreground.wait(request.interactive) or 0  # None: the user has left by the detach keys

@@ -52,6 +52,8 @@ class Foreground:
         self.terminal = terminal
         self.signals = signals
         self.alone = alone
+        self.lost = ("the container's shim died", "clean up with: labkit gc")
+        """What is wrong, and what to do about it, where the wire's other end goes without a word."""
         self.reads = False
         """Whether more may come from our own standard input."""
         self.unsent = b""
@@ -124,7 +126,7 @@ class Foreground:
         """It is in the shim's last event; what comes before it is what the shim takes back."""
         event = self.wire.read()
         if event["event"] == "end":
-            raise InfrastructureError("the container's shim died", "clean up with: labkit gc")
+            raise InfrastructureError(*self.lost)
         return int(event["code"]) if event["event"] == "exited" else code
 
     def _copy(self, descriptor: int) -> None:

@@ -112,6 +112,17 @@ def test_the_end_of_the_container_ends_it_and_its_keeper() -> None:
     assert wait_for(lambda: _keepers() == [])
 
 
+def test_the_end_of_who_keeps_it_is_told_as_what_it_is(box: str) -> None:
+    words = [*LABKIT, "exec", box, "sh", "-c", "touch /tmp/on; exec sleep 30"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as command:
+        assert wait_for((_inside(box) / "on").exists)
+        keeper = Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text().split()
+        os.kill(int(keeper[0]), signal.SIGKILL)
+        _, said = command.communicate(timeout=20)
+    assert "the process that kept the program died" in said
+    assert "labkit top box" in said
+
+
 def test_what_a_program_leaves_behind_keeps_nobody(box: str) -> None:
     assert labkit("exec", box, "sh", "-c", "sleep 60 & echo said").stdout == "said\n"
 

@@ -7,7 +7,9 @@ import pytest
 pytest.importorskip("fcntl", reason="the engine locks files as POSIX systems do")
 
 from labkit.engine.foreground import Foreground
-from labkit.engine.wire import Pipes
+from labkit.engine.wire import Line, Pipes
+from labkit.errors import InfrastructureError
+from labkit.kernel import basicsocket as socket
 
 
 @pytest.mark.parametrize(
@@ -29,3 +31,15 @@ def test_the_detach_keys_are_ours_and_each_alone_is_the_containers(
         if not foreground.detached:
             written += foreground._without_detach_keys(data)
     assert (written, foreground.detached) == (given, detached)
+
+
+def test_whose_end_it_was_that_nobody_told() -> None:
+    ours, theirs = socket.socketpair()
+    foreground = Foreground(Line(ours), os.getpid(), Pipes(), -1, terminal=False)
+    theirs.close()
+    with pytest.raises(InfrastructureError, match="shim died"):
+        foreground._carry()
+    foreground.lost = ("another one died", "")
+    with pytest.raises(InfrastructureError, match="another one died"):
+        foreground._carry()
+    ours.close()
