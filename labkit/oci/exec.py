@@ -14,10 +14,8 @@ import os
 import time
 
 from labkit import log
-from labkit.basics import suppress
 from labkit.cgroups import group
 from labkit.errors import ConflictError, LabkitError
-from labkit.kernel import basicsignal as signal
 from labkit.kernel import basicsocket as socket
 from labkit.kernel import namespaces
 from labkit.kernel.process import start_time
@@ -28,15 +26,12 @@ from labkit.value import Value, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import FrameType
     from typing import NoReturn
 
     from labkit.cgroups.detect import Hierarchies
     from labkit.kernel.seccomp import Filter
     from labkit.oci.spec import Process
     from labkit.oci.spec.seccomp import Profile
-
-_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Beside(Value):
@@ -55,25 +50,6 @@ class Beside(Value):
     """Whether anybody wants to hear of each operation inside."""
     sub_groups: list[str] = field(default_factory=list)
     """Groups below the container's to be in, as cgroups/subgroups.py reads them; none for the container's own."""
-
-
-def run(
-    process: Process, target: int, cgroups_path: str, hierarchies: Hierarchies, seccomp: Profile | None = None
-) -> int:
-    """Run a process in the namespaces of the process ``target``; its exit status as a shell counts it.
-
-    It has our standard input, output and error, a session of its own, and nothing else of ours. StartError if it cannot
-    be executed, ConflictError if the container ends meanwhile.
-    """
-    # Until we know whom to pass them on to, signals wait.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
-    created = create(Beside(process, target, cgroups_path, seccomp), hierarchies)
-    try:
-        _pass_signals_on(created.pid)
-        created.start()
-    finally:
-        _, status = os.waitpid(created.pid, 0)
-    return as_shell(status)
 
 
 def create(beside: Beside, hierarchies: Hierarchies) -> Created:
@@ -125,16 +101,6 @@ def _open_namespaces(target: int) -> dict[str, int]:
     except (FileNotFoundError, ProcessLookupError):
         raise ConflictError("the container has just ended") from None
     return links
-
-
-def _pass_signals_on(pid: int) -> None:
-    def pass_on(number: int, _: FrameType | None) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-    for number in _PASSED_ON:
-        signal.signal(number, pass_on)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
 
 
 def _enter(
