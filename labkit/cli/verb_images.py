@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import json
 
+from labkit import timestamps
+from labkit.basics import suppress
 from labkit.cli import table
 from labkit.cli.options import Call, Command, Option
-from labkit.engine import moments
 from labkit.images import store
 from labkit.images.store import Image
 
@@ -58,14 +59,16 @@ def main(call: Call) -> int:
 def _fields(image: Image, whole: bool) -> dict[str, str]:
     """docker's names for them; labkit's images come from archives, without a registry's digest."""
     repository, _, tag = image.reference.rpartition(":")
-    made = moments.parse(image.created, 0) if image.created else 0.0
+    made = None
+    with suppress(ValueError):  # nobody says, or one that an earlier version took over as it was
+        made = timestamps.seconds_of(image.created)
     return {
         "ID": f"sha256:{image.id}" if whole else image.id[:12],
         "Repository": repository,
         "Tag": tag,
         "Digest": "<none>",
-        "CreatedSince": table.ago(made) if image.created else "N/A",
-        "CreatedAt": table.moment(made) if image.created else "N/A",
+        "CreatedSince": "N/A" if made is None else table.ago(made),
+        "CreatedAt": "N/A" if made is None else table.moment(made),
         "Size": table.size(image.size),
         "VirtualSize": table.size(image.size),
         "Layers": str(len(image.layers)),

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 import time
 
-from labkit.engine import lease, moments
+from labkit import timestamps
+from labkit.engine import lease
 from labkit.engine.logfile import START, LogReader
 from labkit.errors import ConflictError
 from labkit.value import TYPE_CHECKING, Value
@@ -176,6 +177,6 @@ class _Shower:
 
 def _stamped(lines: bytes, moment: int) -> bytes:
     """Each line behind its time."""
-    stamp = f"{moments.of_nanoseconds(moment)} ".encode()
+    stamp = f"{timestamps.of_nanoseconds(moment)} ".encode()
     end = len(lines) - lines.endswith(b"\n")
     return stamp + lines[:end].replace(b"\n", b"\n" + stamp) + lines[end:]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 import math
-import time
 
+from labkit import timestamps
 from labkit.errors import UsageError
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -19,7 +18,7 @@ def parse(text: str, now: float) -> float:
         number = float(text)
     except ValueError:
         seconds = _duration(text)
-        return _date(text) if seconds is None else now - seconds
+        number = _date(text) if seconds is None else now - seconds
     if not math.isfinite(number):
         raise _refusal(text)
     return number
@@ -40,18 +39,9 @@ def _duration(text: str) -> float | None:
 
 
 def _date(text: str) -> float:
-    whole, dot, fraction = text.partition(".")
-    zone = ""
-    if dot:  # nanoseconds are more than Python reads
-        digits = fraction[: len(fraction) - len(fraction.lstrip("0123456789"))]
-        zone = fraction[len(digits) :]
-        whole = f"{whole}.{digits[:6]:0<6}"
-    text_of_it = f"{whole}{zone}"
-    if text_of_it.endswith("Z"):
-        text_of_it = f"{text_of_it[:-1]}+00:00"
     try:
-        return datetime.datetime.fromisoformat(text_of_it).timestamp()
-    except (ValueError, OverflowError, OSError):
+        return timestamps.seconds_of(text)
+    except ValueError:
         raise _refusal(text) from None
 
 
@@ -62,10 +52,4 @@ def _refusal(text: str) -> UsageError:
 def rfc3339(moment: float) -> str:
     """In UTC with nine digits of fraction, as docker's logs have it: they sort as text."""
     whole = math.floor(moment)
-    return of_nanoseconds(whole * 10**9 + int((moment - whole) * 1e9))
-
-
-def of_nanoseconds(moment: int) -> str:
-    """The same of so many nanoseconds since the epoch."""
-    whole, fraction = divmod(moment, 10**9)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{fraction:09}Z"
+    return timestamps.of_nanoseconds(whole * 10**9 + int((moment - whole) * 1e9))

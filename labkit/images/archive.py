@@ -16,6 +16,7 @@ import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
+from labkit import timestamps
 from labkit.basics import contextmanager
 from labkit.document import Reader
 from labkit.errors import ConfigError, KernelError, NotFoundError
@@ -115,6 +116,7 @@ def _load_one(blobs: _Blobs, text: str, digest: str) -> store.Image:
     if len(packed_layers) != len(diff_ids):
         raise ConfigError(f"{blobs.path}: {name} has {len(packed_layers)} layers and {len(diff_ids)} diff ids")
     settings = _settings(config.child("config", optional=True))
+    created = _created(config)
     for layer, diff_id in zip(packed_layers, diff_ids):
         if not store.has_layer(diff_id):
             _unpack(blobs, layer, diff_id)
@@ -123,11 +125,23 @@ def _load_one(blobs: _Blobs, text: str, digest: str) -> store.Image:
         id=blobs.hex_of(config_digest),
         layers=diff_ids,
         config=settings,
-        created=config.value("created", str, ""),
+        created=created,
         size=sum(int(Path(store.LAYERS, layer, "size").read_text(encoding="utf-8")) for layer in diff_ids),
     )
     store.save(image)
     return image
+
+
+def _created(config: Reader) -> str:
+    """When it was made, as it is written; empty where nobody says."""
+    created = config.value("created", str, "")
+    try:
+        if created:
+            timestamps.seconds_of(created)
+    except ValueError:
+        where = config.where("created")
+        raise ConfigError(f"{config.file}: {where} must be a date, as 2024-05-01T12:00:00Z") from None
+    return created
 
 
 def _settings(config: Reader) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import fcntl
 import os
 import time
 
-from labkit import jsontext
+from labkit import jsontext, timestamps
 from labkit.cgroups import freezer
 from labkit.cgroups.detect import here
 from labkit.errors import ConfigError, ConflictError, KernelError, NotFoundError, UsageError
@@ -268,9 +268,7 @@ def forget(container: Container) -> None:
 
 def now() -> str:
     """The time as RFC 3339 has it, with nanoseconds, in UTC."""
-    nanoseconds = time.time_ns()
-    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(nanoseconds // 1_000_000_000))
-    return f"{seconds}.{nanoseconds % 1_000_000_000:09d}Z"
+    return timestamps.of_nanoseconds(time.time_ns())
 
 
 def _short_name(pid: int) -> str:

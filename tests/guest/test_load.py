@@ -85,6 +85,7 @@ def _forget() -> None:
         ({"config": {"rootfs": {"diff_ids": [_digest(b"other")]}}}, "is damaged"),
         ({"config": {"rootfs": {"diff_ids": [_digest(LAYER)]}, "config": {"Env": "A=1"}}}, "must be of type list"),
         ({"config": {"rootfs": {"diff_ids": [_digest(LAYER)]}, "config": {"WorkingDir": "x"}}}, "an absolute path"),
+        ({"config": {"rootfs": {"diff_ids": [_digest(LAYER)]}, "created": "long ago"}}, "created must be a date"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(tmp_path: Path, parts: dict[str, Any], sentence: str) -> None:

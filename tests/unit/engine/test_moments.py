@@ -24,7 +24,9 @@ def test_what_docker_takes(text: str, moment: float) -> None:
     assert moments.parse(text, 1000.0) == pytest.approx(moment)
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "10x", "1h30", "nan", "inf", "2024-13-01", "m", "9999999h9z"])
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "10x", "1h30", "nan", "inf", "2024-13-01", "m", "9999999h9z", f"{'9' * 400}h"]
+)
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(UsageError):
         moments.parse(text, 1000.0)
