@@ -22,7 +22,7 @@ from labkit.cli.dockernames import settings
 from labkit.cli.options import Call, Command, Option
 from labkit.engine import filters, gc, record
 from labkit.engine.record import Container, State
-from labkit.errors import NotFoundError
+from labkit.errors import LabkitError
 from labkit.images import store
 from labkit.images.store import Image
 from labkit.value import TYPE_CHECKING
@@ -104,7 +104,7 @@ def _chosen(call: Call) -> list[tuple[Container, State]]:
 def _fields(container: Container, state: State, whole: bool, size: bool) -> dict[str, Any]:
     """docker's names for them, as far as labkit knows it; and the address."""
     runs = state.status in RUNNING
-    image = _image(container)
+    image = _image(container) if runs or size else None
     mounts = filters.sources(container)
     labels = container.options.labels
     command = " ".join(f"'{word}'" if " " in word else word for word in container.command)
@@ -135,12 +135,12 @@ def _fields(container: Container, state: State, whole: bool, size: bool) -> dict
 
 
 def _image(container: Container) -> Image | None:
-    """None where there is none of that name any more."""
+    """None where there is none of that name any more, or it cannot be read."""
     name = container.image
     if name not in _images:
         try:
             _images[name] = store.find(name)
-        except NotFoundError:
+        except LabkitError:
             _images[name] = None
     return _images[name]
 
