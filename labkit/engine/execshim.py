@@ -29,7 +29,8 @@ def fork(container: Container, request: Request, state: State) -> tuple[Line, Pi
     """
     ours, theirs = socket.socketpair()
     piped = not (request.tty or request.detach)
-    pipes = Pipes.make(terminal=False) if piped else Pipes()
+    # Where our own two lead to one place (a terminal, `2>&1`), one pipe keeps the order in which the program writes.
+    pipes = Pipes.make(os.path.sameopenfile(1, 2)) if piped else Pipes()
     reader, writer = os.pipe() if piped and request.interactive else (os.open(os.devnull, os.O_RDONLY), -1)
     if process.fork_apart():
         theirs.close()
@@ -43,7 +44,8 @@ def fork(container: Container, request: Request, state: State) -> tuple[Line, Pi
         for number in process.ENDING:
             signal.signal(number, signal.SIG_IGN)
         if not request.tty:
-            _stand_in(reader, pipes.stdout[0], pipes.stderr[0])
+            errors = pipes.stderr[0] if pipes.stderr[0] >= 0 else pipes.stdout[0]
+            _stand_in(reader, pipes.stdout[0], errors)
         from labkit.engine import execkeeper  # now, and not before: meanwhile the command loads what it needs
 
         execkeeper.keep(Line(theirs), container, request, state, [pipes.stdout[1], pipes.stderr[1]])

@@ -33,10 +33,10 @@ class Pipes(Value):
     stderr: tuple[int, int] = (-1, -1)
 
     @classmethod
-    def make(cls, terminal: bool) -> Pipes:
-        """A terminal has no standard error of its own."""
+    def make(cls, one: bool) -> Pipes:
+        """With ``one``, standard error goes the way of standard output: a terminal has none of its own."""
         # os.pipe() gives (reading end, writing end), and the shim writes.
-        return cls(os.pipe()[::-1], (-1, -1) if terminal else os.pipe()[::-1])
+        return cls(os.pipe()[::-1], (-1, -1) if one else os.pipe()[::-1])
 
     def close(self, side: int) -> None:
         """Close the shim's ends (0) or the command's (1)."""

@@ -215,3 +215,11 @@ def test_by_another_runtime_it_goes_on_too() -> None:
         command.kill()
     assert wait_for(lambda: (inside / "number").read_text() == "3\n")
     assert wait_for(lambda: _keepers() == [])
+
+
+def test_what_goes_to_one_place_keeps_its_order(box: str) -> None:
+    """Two pipes would be read one after the other."""
+    script = "for n in 1 2 3 4 5 6 7 8; do echo $n; echo -$n >&2; done"
+    words = [*LABKIT, "exec", box, "sh", "-c", script]
+    said = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=True)
+    assert said.stdout.split() == [word for n in range(1, 9) for word in (str(n), f"-{n}")]
