@@ -52,17 +52,18 @@ class Reading:
         return self.took <= LIMIT or abs(self.difference) > LIMIT or 0 <= self.after - self.clock <= LIMIT
 
 
-def agree(connection: fabric.Connection, machine: str, *, from_snapshot: bool = False) -> None:
+def agree(connection: fabric.Connection, machine: str, *, is_fresh: bool = False) -> None:
     """Compare the clocks, set the machine's where they differ by more than ``LIMIT``, and tell the user of it.
 
-    Right after a snapshot was loaded nobody is surprised that it is late: it is set without asking, and not told of.
+    With ``is_fresh`` it was booted or loaded from its snapshot a moment ago, and nobody is surprised that it is late:
+    it is set without asking, and not told of.
     InfrastructureError where the machine does not answer. What cannot tell the time is left alone.
     """
-    if from_snapshot:
+    if is_fresh:
         reading = _read(connection, f"date --utc --set=@{time.time():.3f} >/dev/null && {_TELL}")
         # What was sent was late by as long as it was under way.
         if reading is None or (reading.took > LIMIT and not _correct(connection, reading)):
-            log.emit("notice", text=f"The clock of the machine {machine} is that of its snapshot, and cannot be set.")
+            log.emit("notice", text=f"The clock of the machine {machine} is wrong, and cannot be set.")
         return
     for _ in range(_ATTEMPTS):
         reading = _read(connection, _TELL)

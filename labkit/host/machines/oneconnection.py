@@ -38,11 +38,11 @@ class OneConnection:
                 self.close()
         return self._connection
 
-    def open(self, endpoint: Endpoint, limit: float, hint: str, *, from_snapshot: bool = False) -> fabric.Connection:
+    def open(self, endpoint: Endpoint, limit: float, hint: str, *, is_fresh: bool = False) -> fabric.Connection:
         """A new connection, to a machine whose clock is this computer's.
 
-        ``limit``: seconds after which a machine that stays silent is not tried once more. ``from_snapshot``: that was
-        loaded a moment ago. InfrastructureError with ``hint`` where the machine does not let us in.
+        ``limit``: seconds after which a machine that stays silent is not tried once more. ``is_fresh``: it was
+        booted or loaded a moment ago. InfrastructureError with ``hint`` where the machine does not let us in.
         """
         from labkit.host import ssh  # local: fabric, which takes 0.2 s and not every task needs
 
@@ -50,7 +50,7 @@ class OneConnection:
         try:
             with ssh.told_if_slow(f"Connecting to the machine {self._machine}"):
                 connection = self._connection = ssh.connect(endpoint, limit=limit)
-            self._compare(connection, from_snapshot=from_snapshot)
+            self._compare(connection, is_fresh=is_fresh)
         except InfrastructureError as error:
             self.close()
             raise InfrastructureError(error.message, hint) from error
@@ -63,6 +63,6 @@ class OneConnection:
                 self._connection.close()
             self._connection = None
 
-    def _compare(self, connection: fabric.Connection, *, from_snapshot: bool = False) -> None:
-        clock.agree(connection, self._machine, from_snapshot=from_snapshot)
+    def _compare(self, connection: fabric.Connection, *, is_fresh: bool = False) -> None:
+        clock.agree(connection, self._machine, is_fresh=is_fresh)
         self._compared = time.time()

@@ -194,7 +194,7 @@ class QemuMachine:
             step.note(f"accelerator {wanted.accelerator}, kernel {wanted.kernel.release}")
             run = self._launch(wanted, [])
             self._wait_for_ssh(run)
-            choices.check(self._connect(run), self._config, wanted.kernel.release)
+            choices.check(self._connect(run, is_fresh=True), self._config, wanted.kernel.release)
         self._deploy()
         warmup.warm_up(lambda command: execute(self.connection(), command))
         with log.step("Saving the snapshot"):
@@ -252,7 +252,7 @@ class QemuMachine:
 
         sshd was answering when the snapshot was taken, so it is not asked first whether it does.
         """
-        self._connect(run, from_snapshot=True)
+        self._connect(run, is_fresh=True)
         self._deploy()
 
     def _wait_for_ssh(self, run: Run) -> None:
@@ -318,8 +318,8 @@ class QemuMachine:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _connect(self, run: Run, limit: float = BOOT_LIMIT, *, from_snapshot: bool = False) -> fabric.Connection:
-        return self._connection.open(run.endpoint, limit, self._what_to_do(), from_snapshot=from_snapshot)
+    def _connect(self, run: Run, limit: float = BOOT_LIMIT, *, is_fresh: bool = False) -> fabric.Connection:
+        return self._connection.open(run.endpoint, limit, self._what_to_do(), is_fresh=is_fresh)
 
     def _what_to_do(self) -> str:
         """The hint where it does not answer."""

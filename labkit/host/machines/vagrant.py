@@ -204,7 +204,7 @@ class VagrantMachine:
             consolelog.mark_reset(self._console)
             if hypervisor.moves:
                 record = self._let_root_in(record)
-            self._connect(record, from_snapshot=True)
+            self._connect(record, is_fresh=True)
         self._deploy()
 
     def _make(self, box: Box | None, fingerprint: str) -> None:
@@ -329,10 +329,10 @@ class VagrantMachine:
 
         return any(ssh.answers(record.host, record.port, timeout) for timeout in (2.0, 2.0, 8.0))
 
-    def _connect(self, record: Record, limit: float = 120.0, *, from_snapshot: bool = False) -> fabric.Connection:
+    def _connect(self, record: Record, limit: float = 120.0, *, is_fresh: bool = False) -> fabric.Connection:
         endpoint = Endpoint(record.host, record.port, self._directory / vagrantaccess.CLIENT_KEY, record.host_key)
         hint = f"{common.task('reset', self.name)} brings back a fresh one."
-        return self._connection.open(endpoint, limit, hint, from_snapshot=from_snapshot)
+        return self._connection.open(endpoint, limit, hint, is_fresh=is_fresh)
 
     def _deploy(self) -> None:
         from labkit.host.deploy import deploy

@@ -89,7 +89,7 @@ def test_a_clock_that_is_right_costs_one_command(computer: Computer, told: list[
 @POSIX_ONLY
 def test_after_a_snapshot_it_is_set_unasked(computer: Computer, told: list[str]) -> None:
     computer.differs_by = -86400
-    clock.agree(computer.server.connection(), "default", from_snapshot=True)
+    clock.agree(computer.server.connection(), "default", is_fresh=True)
     assert abs(computer.differs_by) < clock.LIMIT
     assert computer.server.commands[0].startswith("date --utc --set=@"), "it is not asked first"
     assert told == []
@@ -99,11 +99,11 @@ def test_after_a_snapshot_it_is_set_unasked(computer: Computer, told: list[str])
 def test_a_clock_that_cannot_be_set_is_told_of(computer: Computer, told: list[str]) -> None:
     computer.differs_by = -86400 * 5
     computer.refuse()
-    for from_snapshot in (False, True):
-        clock.agree(computer.server.connection(), "default", from_snapshot=from_snapshot)
+    for is_fresh in (False, True):
+        clock.agree(computer.server.connection(), "default", is_fresh=is_fresh)
     assert told == [
         "The clock of the machine default is 5 days behind, and cannot be set.",
-        "The clock of the machine default is that of its snapshot, and cannot be set.",
+        "The clock of the machine default is wrong, and cannot be set.",
     ]
 
 
