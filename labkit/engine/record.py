@@ -195,14 +195,23 @@ def read(path: str, make: Callable[[dict[str, Any]], T]) -> T:
 def state_from_record(values: dict[str, Any]) -> State:
     """A state as ``as_dict`` gives it. TypeError or ValueError where it is none."""
     state = State.from_json(values)
-    if state.status not in STATUSES or not all(abs(moment) < 1e11 for moment in (state.started_at, state.finished_at)):
-        raise ValueError(f"there is no status {state.status!r}, or a time is none")
+    if state.status not in STATUSES:
+        raise ValueError(f"there is no status {state.status!r}")
+    _check_moments(state.started_at, state.finished_at)
     return state
 
 
 def from_record(values: dict[str, Any]) -> Container:
-    """A container as ``as_dict`` gives it. TypeError or KeyError where it is none."""
-    return Container.from_json({**values, "options": Options.from_json(values["options"])})
+    """A container as ``as_dict`` gives it. TypeError, KeyError or ValueError where it is none."""
+    container = Container.from_json({**values, "options": Options.from_json(values["options"])})
+    _check_moments(container.created)
+    return container
+
+
+def _check_moments(*moments: float) -> None:
+    """ValueError where one is not a number, or no date that a calendar has (localtime(3))."""
+    if not all(abs(moment) < 1e11 for moment in moments):
+        raise ValueError("a time in it is none")
 
 
 def creation_journal(container_id: str) -> Journal:

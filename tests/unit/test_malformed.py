@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 if sys.platform == "win32":
@@ -150,6 +150,8 @@ CONTAINER = Container(
 
 
 @bounded(2500)
+@example({**CONTAINER.as_dict(), "created": float("nan")}, State("running", 1, 2).as_dict())
+@example({**CONTAINER.as_dict(), "created": 1e30}, State("running", 1, 2).as_dict())
 @given(damaged(CONTAINER.as_dict()), damaged(State("running", 1, 2).as_dict()))
 def test_any_record_of_the_engine(tmp_path_factory: pytest.TempPathFactory, container: Any, written: Any) -> None:
     place = tmp_path_factory.getbasetemp()
