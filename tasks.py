@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
-from labkit.host.taskargs import LessonTask, end_usage_errors_as_ours, task
+from labkit.host.tasks.taskargs import LessonTask, end_usage_errors_as_ours, task
 
 if TYPE_CHECKING:
     from labkit.host.machines.base import Machine
@@ -32,7 +32,8 @@ NAME = "a lesson; `invoke scenarios` lists them"
 
 def the_machine(name: str | None, provider: str | None = None) -> Machine:
     """The machine called ``name`` in lab.yaml, or the default one, under the provider that it has, or gets."""
-    from labkit.host import config, machines
+    from labkit.host import machines
+    from labkit.host.lab import config
 
     return machines.open_machine(config.load().machine(name), provider)
 
@@ -110,7 +111,9 @@ def status(context: Context, machine: str | None = None, provider: str | None = 
     invoke status
     invoke status --json | jq -r '.machines[].state'
     """
-    from labkit.host import config, listing, machines, paths
+    from labkit.host import machines
+    from labkit.host.lab import config, paths
+    from labkit.host.tasks import listing
 
     lab = config.load()
     cells = [lab.machine(cell.machine) for cell in lab.matrix.cells if paths.machine_dir(cell.machine).exists()]
@@ -127,7 +130,7 @@ def ssh(context: Context, machine: str | None = None, provider: str | None = Non
     invoke ssh -c 'iptables -t nat -S'
     echo hello | invoke ssh -c cat
     """
-    from labkit.host import shell
+    from labkit.host.tasks import shell
 
     return shell.run(the_running_machine(machine, provider).connection(), command)
 
@@ -154,8 +157,8 @@ def deploy(
         sudo .venv/bin/invoke deploy --machine local
         sudo .venv/bin/invoke deploy --machine local --remove
     """
-    from labkit.host import deploy as deployment
-    from labkit.host import installation
+    from labkit.host.payload import installation
+    from labkit.host.wire import deploy as deployment
 
     if installation.is_meant(machine, prefix, remove=remove):
         print(installation.deploy_or_remove(prefix, remove=remove))
@@ -298,8 +301,8 @@ def scenarios(context: Context, json: bool = False) -> None:
     invoke scenarios
     invoke scenarios --json | jq -r '.scenarios[].name'
     """
-    from labkit.host import listing
     from labkit.host import scenario as lessons
+    from labkit.host.tasks import listing
 
     listing.show_scenarios(lessons.catalogue(), as_json=json)
 
@@ -310,7 +313,7 @@ def doctor(context: Context, json: bool = False) -> int:
 
     invoke doctor
     """
-    from labkit.host import doctor as examination
+    from labkit.host.checks import doctor as examination
 
     return examination.show(examination.examine(), as_json=json)
 
@@ -325,7 +328,7 @@ def logs(
     invoke logs --lines 500
     invoke logs --follow
     """
-    from labkit.host import consolelog
+    from labkit.host.machines import consolelog
 
     count = consolelog.line_count(lines)
     consolelog.show(the_machine(machine, provider), count, follow=follow)
@@ -353,7 +356,7 @@ def test(
         invoke test --only unit
         invoke test --all
     """
-    from labkit.host import testing
+    from labkit.host.proof import testing
 
     return testing.run_tests(only, keyword, machine, provider, everything=all)
 
@@ -364,7 +367,7 @@ def lint(context: Context) -> int:
 
     invoke lint
     """
-    from labkit.host import testing
+    from labkit.host.proof import testing
 
     return testing.lint()
 
@@ -379,8 +382,8 @@ def box(context: Context, provider: str = "libvirt", kernel: str | None = None) 
         invoke box --provider libvirt
         invoke box --kernel 6.12
     """
-    from labkit.host import box as boxes
-    from labkit.host import config
+    from labkit.host.lab import config
+    from labkit.host.machines import vagrantbox as boxes
 
     boxes.check_provider(provider)
     lab = config.load()
@@ -397,6 +400,6 @@ def clean(context: Context, yes: bool = False) -> int:
 
         invoke clean
     """
-    from labkit.host import cleaning
+    from labkit.host.tasks import cleaning
 
     return cleaning.clean(ask=not yes)

@@ -20,12 +20,11 @@ import itertools
 import os
 import time
 
-from labkit.basics import contextmanager
 from labkit.errors import UsageError
-from labkit.value import TYPE_CHECKING
 
+TYPE_CHECKING = False  # (both worlds log, and in a machine ``typing`` is not imported for it)
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
 
     Event = dict[str, Any]
@@ -65,24 +64,25 @@ class Step:
     def __init__(self, title: str) -> None:
         self.title = title
         self.number = next(_numbers)
+        self.started = 0.0
 
     def note(self, text: str) -> None:
         """Say how far the step is."""
         emit("step-note", step=self.number, text=text)
 
+    def __enter__(self) -> Step:
+        self.started = time.monotonic()
+        emit("step-start", step=self.number, title=self.title)
+        return self
 
-@contextmanager
-def step(title: str) -> Iterator[Step]:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        seconds = time.monotonic() - self.started
+        emit("step-end", step=self.number, title=self.title, ok=kind is None, seconds=seconds)
+
+
+def step(title: str) -> Step:
     """Announce a piece of work, and its end: ``with step("Booting the machine") as booting: …``."""
-    this = Step(title)
-    emit("step-start", step=this.number, title=title)
-    started = time.monotonic()
-    ok = False
-    try:
-        yield this
-        ok = True
-    finally:
-        emit("step-end", step=this.number, title=title, ok=ok, seconds=time.monotonic() - started)
+    return Step(title)
 
 
 def write_json_lines(path: str) -> Callable[[], None]:

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # What lab.yaml says of machines and boxes, as the Vagrantfile needs it. Plain Ruby, so that a test can compare it with
-# labkit/host/config.py, which reads the same file more strictly.
+# labkit/host/lab/config.py, which reads the same file more strictly.
 
 require "json"
 require "yaml"

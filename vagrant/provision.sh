@@ -21,7 +21,7 @@ case "$ID $VERSION_ID" in
     *) fail "this is $PRETTY_NAME, and what is known here is Debian 12 and Ubuntu 20.04, 22.04 and 24.04." ;;
 esac
 
-# What the guest image has (labkit/host/image/inputs.py; a test compares), beside what every installation has.
+# What the guest image has (labkit/host/image/building/inputs.py; a test compares), beside what every installation has.
 packages="
     sudo kmod util-linux openssh-server less procps psmisc tree strace
     python3 iproute2 iptables iputils-ping bridge-utils cgroup-tools

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from labkit.host import config
+from labkit.host.lab import config
 from labkit.host.machines import open_machine
 from labkit.host.machines.base import Machine
 

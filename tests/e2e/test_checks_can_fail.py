@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from labkit.host.lab.paths import checkout
 from labkit.host.machines.base import Machine
-from labkit.host.paths import checkout
 from labkit.host.scenario import plugin
 
 pytestmark = pytest.mark.thorough

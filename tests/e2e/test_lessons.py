@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import InfrastructureError
+from labkit.host.lab.paths import checkout
 from labkit.host.machines.base import Machine
-from labkit.host.paths import checkout
 from labkit.host.scenario import catalogue, find, plugin, run
 from labkit.host.scenario.model import Command
 from labkit.host.scenario.narrator import Narrator

@@ -19,10 +19,11 @@ import pytest
 
 from labkit import log
 from labkit.errors import ConfigError, InfrastructureError
-from labkit.host import config, guestimage, kernels
+from labkit.host.image import guestimage, kernels
+from labkit.host.lab import config
 from labkit.host.machines import open_machine, qemurun, qmp
 from labkit.host.machines.base import Machine
-from labkit.host.ssh import Endpoint, connect
+from labkit.host.wire.ssh import Endpoint, connect
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for left processes in /proc")
 
@@ -30,7 +31,8 @@ CHECKOUT = Path(__file__).parents[2]
 DO = """
 import sys
 from labkit import log
-from labkit.host import config, machines
+from labkit.host import machines
+from labkit.host.lab import config
 log.listen_as_environment_says()
 for machine in [machines.open_machine(config.load().machine(sys.argv[1]))]:
     for verb in sys.argv[2:]:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from labkit.host import paths
+from labkit.host.lab import paths
+from labkit.host.lab.section import Cell
 from labkit.host.machines import qemuprogram
 from labkit.host.matrix import report, run
-from labkit.host.matrix.section import Cell
 from labkit.host.matrix.verdict import exit_status
 
 pytestmark = [
@@ -63,9 +63,9 @@ def test_with_aufs(host):
 """
 PLAY = """
 import pathlib, sys
-from labkit.host import boundary
+from labkit.host.tasks import boundary
 from labkit.host.matrix import run
-from labkit.host.matrix.section import Cell
+from labkit.host.lab.section import Cell
 place = pathlib.Path(sys.argv[1])
 sys.exit(boundary.call(lambda: run.play([Cell("6.1", "v2", "nft")], ["first", "second"], place=place) and 0))
 """

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import LabkitError
-from labkit.host import paths
-from labkit.host.image import inputs, mmdebstrap, sources
+from labkit.host.image.building import inputs, mmdebstrap, sources
+from labkit.host.lab import paths
 
 pytestmark = pytest.mark.thorough
 
@@ -37,7 +37,10 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     place = tmp_path_factory.mktemp("provision")
     checkout = paths.checkout()
     taken = [checkout / "vagrant" / "provision.sh", checkout / "vagrant" / "deploy.sh", checkout / "labkit"]
-    taken += [checkout / "labkit/host/resources/make_base_images.py", Path(__file__).with_name("provision_twice.sh")]
+    taken += [
+        checkout / "labkit/host/image/resources/make_base_images.py",
+        Path(__file__).with_name("provision_twice.sh"),
+    ]
     copied = " ".join(shlex.quote(str(path)) for path in taken)
     certificates = "/etc/ssl/certs"  # pip's way to the index may need this computer's own
     command = [

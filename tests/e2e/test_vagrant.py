@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 from vagrantuser import User, ordinary_user, why_no_vagrant
 
-from labkit.host import guestimage, paths
-from labkit.host.image.guestfiles import VAGRANT_INSECURE_KEY
+from labkit.host.image import guestimage
+from labkit.host.image.building.guestfiles import VAGRANT_INSECURE_KEY
+from labkit.host.lab import paths
 
 pytestmark = pytest.mark.thorough
 

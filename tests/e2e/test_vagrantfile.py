@@ -17,7 +17,7 @@ import pytest
 from vagrantuser import why_no_vagrant
 
 from labkit.errors import MissingToolError
-from labkit.host import config, paths
+from labkit.host.lab import config, paths
 from labkit.host.machines import providers, qemuprogram
 from labkit.host.machines.vagrantcommand import Vagrant
 

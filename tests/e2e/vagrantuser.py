@@ -17,7 +17,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from labkit.host import config, guestimage, kernels, paths
+from labkit.host.image import guestimage, kernels
+from labkit.host.lab import config, paths
 
 PACKAGES = ("vagrant", "ruby")
 LIBVIRT = ("vagrant-libvirt", "libvirt-daemon", "libvirt-clients", "qemu-system-x86", "qemu-utils")

@@ -11,7 +11,7 @@ from typing import Any
 
 from programs import LABKIT_OCI
 
-from labkit.oci import defaults
+from labkit.runtime.oci import defaults
 
 
 class Bundle:

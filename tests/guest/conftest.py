@@ -125,7 +125,7 @@ def _base_images(directory: Path) -> list[str]:
     for place in (os.environ.get("LABKIT_BASE_IMAGES", ""), "/usr/share/labkit/images"):
         if place and Path(place, "redis.tar").exists():
             return [f"{place}/busybox.tar", f"{place}/redis.tar"]
-    maker = Path(__file__).parents[2] / "labkit/host/resources/make_base_images.py"
+    maker = Path(__file__).parents[2] / "labkit/host/image/resources/make_base_images.py"
     subprocess.run([sys.executable, str(maker), str(directory)], check=True, capture_output=True, timeout=120)
     return [f"{directory}/busybox.tar", f"{directory}/redis.tar"]
 

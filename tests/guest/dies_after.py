@@ -15,8 +15,8 @@ from typing import Any
 from countdown import Countdown
 
 from labkit import log
-from labkit.cli import main
-from labkit.oci import init
+from labkit.runtime.cli.main import main
+from labkit.runtime.oci import init
 
 who, arguments = sys.argv[1], sys.argv[3:]
 command = os.getpid()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from labkit.cgroups.detect import detect
-from labkit.operations import Operation
+from labkit.runtime.cgroups.detect import detect
+from labkit.runtime.operations import Operation
 
 HERE = detect()
 GROUP = "/labkit-tests/deep/er"

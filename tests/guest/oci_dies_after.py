@@ -11,8 +11,8 @@ from typing import Any
 from countdown import Countdown
 
 from labkit import log
-from labkit.cli.oci import main
-from labkit.oci import init
+from labkit.runtime.cli.oci.main import main
+from labkit.runtime.oci import init
 
 who, arguments = sys.argv[1], sys.argv[3:]
 die_in_time = Countdown(int(sys.argv[2]))

@@ -22,7 +22,7 @@ def _directory() -> Path:
         return Path(os.environ["LABKIT_PROGRAMS"])
     if Path(labkit.__file__).is_relative_to(DEPLOYED):
         return DEPLOYED / "bin"
-    from labkit.host import installation  # not there in a machine
+    from labkit.host.payload import installation  # not there in a machine
 
     prefix = Path(tempfile.mkdtemp(prefix="labkit-programs-"))
     atexit.register(shutil.rmtree, prefix)

@@ -15,9 +15,9 @@ from layered import loaded, tar
 from test_killed import KILLER, MANY, _nobody_is_at_work
 
 from labkit.errors import KernelError
-from labkit.kernel import mounts
-from labkit.operations import Operation
-from labkit.storage import aufs
+from labkit.runtime.kernel import mounts
+from labkit.runtime.operations import Operation
+from labkit.runtime.storage import aufs
 
 _NO_AUFS = "this kernel has no aufs (modprobe aufs, then /proc/filesystems)"
 pytestmark = [

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from conftest import wait_for
 
-from labkit import mount_aufs
-from labkit.kernel import mounts
-from labkit.storage import aufs
+from labkit.runtime.cli import mount_aufs
+from labkit.runtime.kernel import mounts
+from labkit.runtime.storage import aufs
 
-HELPER = [sys.executable, "-c", "import sys; from labkit.mount_aufs import main; sys.exit(main())", "none"]
+HELPER = [sys.executable, "-c", "import sys; from labkit.runtime.cli.mount_aufs import main; sys.exit(main())", "none"]
 
 
 def _absence() -> str:

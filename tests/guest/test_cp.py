@@ -14,8 +14,9 @@ import pytest
 from conftest import labkit
 from programs import LABKIT
 
-from labkit.engine import copying, record
 from labkit.errors import LabkitError
+from labkit.runtime.engine.files import copying
+from labkit.runtime.engine.record import record
 
 
 def inside(script: str) -> str:

@@ -14,9 +14,10 @@ import cptable
 import pytest
 from conftest import labkit
 
-from labkit.engine import copying, record
-from labkit.engine.record import Container
 from labkit.errors import LabkitError
+from labkit.runtime.engine.files import copying
+from labkit.runtime.engine.record import record
+from labkit.runtime.engine.record.record import Container
 
 PATHS = [*cptable.PATHS, *cptable.OTHERWISE]
 #: A copy of a container that does not run takes longer; what differs there is how it is seen.

@@ -11,7 +11,8 @@ from typing import Any
 import dockerinspect
 from conftest import labkit
 
-from labkit.images import store
+from labkit.runtime.images import store
+from labkit.runtime.std.dataclasses import replace
 
 
 def shown() -> dict[str, Any]:
@@ -57,7 +58,7 @@ def test_inspect_and_the_lists_have_dockers_names_and_values(tmp_path: Path) -> 
 def test_a_container_has_its_images_labels_and_its_own() -> None:
     image = store.find("busybox")
     labels = {"a": "1", "b": "2"}
-    store.save(image.changed(reference="labelled:latest", config={**image.config, "Labels": labels}))
+    store.save(replace(image, reference="labelled:latest", config={**image.config, "Labels": labels}))
     try:
         labkit("create", "--label", "b=3", "labelled", "true")
         assert labkit("ps", "-a", "--filter", "label=a=1", "--format", "{{.Labels}}").stdout == "a=1,b=3\n"

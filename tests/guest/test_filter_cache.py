@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from labkit.oci import default_seccomp, defaults, filtercache
-from labkit.oci.spec import seccomp
-from labkit.oci.spec.seccomp import Profile
+from labkit.runtime.oci import default_seccomp, defaults, filtercache
+from labkit.runtime.oci.spec import seccomp
+from labkit.runtime.oci.spec.seccomp import Profile
 
 pytestmark = pytest.mark.root
 
 
 @pytest.fixture
 def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
-    from labkit.document import Reader
-    from labkit.jsontext import dumps
+    from labkit.runtime.std.json import dumps
+    from labkit.runtime.text.document import Reader
 
     if not filtercache.has_library():
         pytest.skip("libseccomp is not installed")

@@ -12,7 +12,7 @@ import pytest
 from conftest import labkit, output
 from programs import LABKIT
 
-from labkit.oci import defaults
+from labkit.runtime.oci import defaults
 
 
 @pytest.fixture

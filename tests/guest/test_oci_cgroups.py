@@ -15,10 +15,10 @@ import pytest
 from conftest import wait_for
 from groups import GROUP, HERE, MEGABYTE, disk, do, has, needs, offered, on_v2, output, value
 
-from labkit.cgroups import devices, freezer, group, limits, oom, statistics
-from labkit.cgroups.detect import Hierarchies
 from labkit.errors import ConfigError, ConflictError, KernelError, LabkitError, NotFoundError
-from labkit.operations import Operation
+from labkit.runtime.cgroups import devices, freezer, group, limits, oom, statistics
+from labkit.runtime.cgroups.detect import Hierarchies
+from labkit.runtime.operations import Operation
 
 
 @pytest.fixture
@@ -386,7 +386,7 @@ def test_a_tree_that_cannot_be_written_is_an_error_in_words() -> None:
     points = sorted({HERE.v2, *HERE.v1.values()} - {""})
     lines = " && ".join(f"mount -o remount,bind,ro {point}" for point in points)
     script = (
-        "from labkit.cgroups import group; from labkit.cgroups.detect import detect\n"
+        "from labkit.runtime.cgroups import group; from labkit.runtime.cgroups.detect import detect\n"
         "from labkit.errors import LabkitError\n"
         f"try: [each.do() for each in group.plan({GROUP!r}, {{}}, detect())]\n"
         "except LabkitError as error: print(error.message, error.hint)"

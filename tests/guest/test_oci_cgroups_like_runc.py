@@ -14,8 +14,8 @@ from bundles import Bundle
 from conftest import wait_for
 from programs import LABKIT_OCI
 
-from labkit.cgroups import group, statistics
-from labkit.cgroups.detect import detect
+from labkit.runtime.cgroups import group, statistics
+from labkit.runtime.cgroups.detect import detect
 
 HERE = detect()
 MEGABYTE = 1 << 20

@@ -15,7 +15,7 @@ from conftest import wait_for
 from programs import LABKIT_OCI
 from runtime import Runtime
 
-from labkit.cgroups.detect import here
+from labkit.runtime.cgroups.detect import here
 
 ON_V1 = pytest.mark.skipif("freezer" not in here().v1, reason="this machine's freezer is v2's, where frozen ones die")
 

@@ -16,7 +16,7 @@ from clients import Client
 from conftest import on_a_terminal, wait_for
 from programs import LABKIT_OCI
 
-from labkit.cli import template
+from labkit.runtime.cli import template
 
 _NAMESPACE = "labkit-docker"
 

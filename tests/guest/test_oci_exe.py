@@ -14,7 +14,7 @@ from bundles import Bundle
 from conftest import labkit
 from programs import LABKIT_OCI
 
-from labkit.oci import defaults
+from labkit.runtime.oci import defaults
 
 #: What the kernel would run as ``python -c CODE SCRIPT`` if the interpreter were the runtime's own program.
 TRAP = "#!{interpreter} -cprint(open('/proc/self/exe','rb')and'reached')\n"

@@ -11,8 +11,8 @@ import pytest
 from conftest import wait_for
 from runtime import Runtime
 
-from labkit.cgroups import group
-from labkit.cgroups.detect import here
+from labkit.runtime.cgroups import group
+from labkit.runtime.cgroups.detect import here
 
 
 @pytest.fixture

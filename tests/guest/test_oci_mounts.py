@@ -12,7 +12,7 @@ import pytest
 from bundles import Bundle, mount_line
 from conftest import output
 
-from labkit.cgroups.detect import here
+from labkit.runtime.cgroups.detect import here
 
 TABLE = "cat /proc/self/mountinfo"
 
@@ -347,9 +347,9 @@ def test_a_root_file_system_behind_a_link(bundle: Bundle) -> None:
 
 _ONE_WAY = """
 import subprocess, sys
-from labkit.cgroups.detect import here
-from labkit.oci import plan, spec
-from labkit.oci.operations import PivotRoot
+from labkit.runtime.cgroups.detect import here
+from labkit.runtime.oci import plan, spec
+from labkit.runtime.oci.operations import PivotRoot
 operations = plan.make(spec.load(sys.argv[1]), here()).init
 operations = operations[: next(at for at, each in enumerate(operations) if isinstance(each, PivotRoot))]
 if sys.argv[2] == "by calls":

@@ -96,7 +96,7 @@ def test_a_pid_namespace_is_joined(bundle: Bundle, holder: int) -> None:
 
 def test_no_module_is_taken_from_a_mount_namespace_that_is_joined(bundle: Bundle, tmp_path: Path) -> None:
     """Where the host has labkit's own files, somebody else's root may have others."""
-    [directory] = PROGRAMS.parent.rglob("labkit/oci")
+    [directory] = PROGRAMS.parent.rglob("labkit/runtime/oci")
     trap, caught = tmp_path / "trap.py", tmp_path / "caught"
     trap.write_text(f"open({str(caught)!r}, 'w')")
     ready = tmp_path / "ready"

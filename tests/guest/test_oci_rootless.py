@@ -19,8 +19,8 @@ from bundles import Bundle
 from conftest import wait_for
 from programs import LABKIT_OCI
 
-from labkit.cgroups.detect import here
-from labkit.cli.oci import spec
+from labkit.runtime.cgroups.detect import here
+from labkit.runtime.cli.oci import spec
 
 pytestmark = [pytest.mark.root, pytest.mark.machine]
 

@@ -15,7 +15,7 @@ import pytest
 from bundles import Bundle
 from programs import LABKIT_OCI
 
-from labkit.oci import default_seccomp, defaults
+from labkit.runtime.oci import default_seccomp, defaults
 
 LIBRARIES = glob.glob("/usr/lib/*/libseccomp.so.2")
 needs_library = pytest.mark.skipif(not LIBRARIES, reason="there is no libseccomp.so.2 (Debian's libseccomp2)")

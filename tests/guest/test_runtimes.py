@@ -13,7 +13,7 @@ import properties
 import pytest
 from conftest import labkit
 
-from labkit.cgroups import limits
+from labkit.runtime.cgroups import limits
 
 pytestmark = pytest.mark.root
 

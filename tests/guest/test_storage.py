@@ -12,8 +12,8 @@ from conftest import labkit, picture
 from layered import loaded, tar
 
 from labkit.errors import KernelError
-from labkit.operations.files import MakeTree
-from labkit.storage import DRIVERS, aufs
+from labkit.runtime.operations.files import MakeTree
+from labkit.runtime.storage import DRIVERS, aufs
 
 LISTING = "cd /srv && find . | sort && cat $(find . -type f | sort)"
 

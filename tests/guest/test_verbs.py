@@ -11,7 +11,7 @@ import subprocess
 from conftest import labkit, wait_for
 from programs import LABKIT
 
-from labkit.network import definitions
+from labkit.runtime.network import definitions
 
 
 def test_port_and_diff() -> None:

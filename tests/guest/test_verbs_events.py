@@ -11,7 +11,7 @@ from pathlib import Path
 from conftest import labkit, wait_for
 from programs import LABKIT
 
-from labkit.engine import events
+from labkit.runtime.engine.record import events
 
 
 def told(since: float, *words: str) -> list[dict[str, object]]:

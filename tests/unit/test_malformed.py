@@ -11,22 +11,24 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from labkit.runtime.std.dataclasses import asdict
+
 if sys.platform == "win32":
     pytest.skip("the guest side is Linux's", allow_module_level=True)
 
-from labkit import textfile
-from labkit.cgroups.detect import Hierarchies
-from labkit.cli import runflags, verb_ps
-from labkit.cli.main import main
-from labkit.cli.oci import spec as oci_spec
-from labkit.cli.oci.main import GLOBAL
-from labkit.cli.options import Call, parse
-from labkit.document import Reader
-from labkit.engine import record
-from labkit.engine.options import Options
-from labkit.engine.record import Container, State
 from labkit.errors import LabkitError, one_line
-from labkit.oci import plan, spec, state
+from labkit.runtime.cgroups.detect import Hierarchies
+from labkit.runtime.cli import runflags, verb_ps
+from labkit.runtime.cli.main import main
+from labkit.runtime.cli.oci import spec as oci_spec
+from labkit.runtime.cli.oci.main import GLOBAL
+from labkit.runtime.cli.options import Call, parse
+from labkit.runtime.engine.record import record
+from labkit.runtime.engine.record.options import Options
+from labkit.runtime.engine.record.record import Container, State
+from labkit.runtime.oci import plan, spec, state
+from labkit.runtime.text import textfile
+from labkit.runtime.text.document import Reader
 
 
 def bounded(examples: int) -> settings:
@@ -150,9 +152,9 @@ CONTAINER = Container(
 
 
 @bounded(2500)
-@example({**CONTAINER.as_dict(), "created": float("nan")}, State("running", 1, 2).as_dict())
-@example({**CONTAINER.as_dict(), "created": 1e30}, State("running", 1, 2).as_dict())
-@given(damaged(CONTAINER.as_dict()), damaged(State("running", 1, 2).as_dict()))
+@example({**asdict(CONTAINER), "created": float("nan")}, asdict(State("running", 1, 2)))
+@example({**asdict(CONTAINER), "created": 1e30}, asdict(State("running", 1, 2)))
+@given(damaged(asdict(CONTAINER)), damaged(asdict(State("running", 1, 2))))
 def test_any_record_of_the_engine(tmp_path_factory: pytest.TempPathFactory, container: Any, written: Any) -> None:
     place = tmp_path_factory.getbasetemp()
     for name, value in (("container.json", container), ("state.json", written)):
@@ -169,7 +171,7 @@ OCI = state.Container("x", "/r", "/b", "/b/rootfs", "now", {}, "/x", True)
 
 
 @bounded(2500)
-@given(damaged(OCI.as_dict()))
+@given(damaged(asdict(OCI)))
 def test_any_state_of_the_low_level_runtime(tmp_path_factory: pytest.TempPathFactory, document: Any) -> None:
     root = tmp_path_factory.getbasetemp() / "root"
     (root / "x").mkdir(parents=True, exist_ok=True)

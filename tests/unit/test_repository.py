@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from labkit.host import linting
+from labkit.host.proof import linting
 
 ROOT = Path(__file__).resolve().parents[2]
 
-LONGEST_MODULE = 420
-LONGEST_FUNCTION = 64
-"""Lines. "About 400" and "about 60" of CONTRIBUTING.md, with a little grace: look for the second thing in it."""
+LONGEST_MODULE = 400
+LONGEST_FUNCTION = 60
+"""Lines. Where one grows beyond that, look for the second thing in it."""
 
 POSIX_ONLY = {"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}
 """Modules that Python has on Linux and macOS and not on Windows."""
 
-SENT_TO_THE_MACHINE = ("labkit/host/resources/", "labkit/host/receiver.py")
+SENT_TO_THE_MACHINE = ("labkit/host/image/resources/", "labkit/host/payload/receiver.py")
 """Files of the host side that the host only reads: they run in the machine."""
 
 GUEST_MAY_IMPORT = {*sys.stdlib_module_names, "pyroute2", "labkit"}
@@ -58,6 +58,11 @@ def python_files(*below: str, tests: bool = False) -> list[Path]:
 
 def guest_files() -> list[Path]:
     return [path for path in python_files("labkit/") if not name(path).startswith("labkit/host/")]
+
+
+def test_the_house_has_two_worlds_and_what_both_share() -> None:
+    there = {Path(name(path)).parts[1] for path in tracked() if name(path).startswith("labkit/")}
+    assert there == {"host", "runtime", "errors.py", "log.py", "__init__.py", "py.typed"}
 
 
 def tree(path: Path) -> ast.Module:
@@ -183,15 +188,6 @@ def is_import(node: ast.stmt) -> bool:
 def test_import_contracts() -> None:
     (result,) = linting.run(["imports"])
     assert result.ok, result.output
-
-
-def test_the_contracts_know_every_package() -> None:
-    """A new package of the guest side has a layer, or the contracts would not look at it."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    stack = next(c for c in settings["tool"]["importlinter"]["contracts"] if "stack" in c["name"])
-    layers = {each.strip(" ()") for layer in stack["layers"] for each in layer.split("|")}
-    packages = {f"labkit.{path.relative_to(ROOT / 'labkit').parts[0].removesuffix('.py')}" for path in guest_files()}
-    assert packages - layers - {"labkit.__init__"} == set()
 
 
 # What others run

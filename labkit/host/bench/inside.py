@@ -20,11 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from labkit import __version__
-from labkit.host import installation
 from labkit.host.bench import carried, result, rivals, setting
 from labkit.host.bench.measure import CommandFailedError, Times
 from labkit.host.bench.result import Report, Row
 from labkit.host.bench.setting import Bench, compared, ms, podman_of, say
+from labkit.host.payload import installation
 
 _FEW = 5
 """Fewer runs where one takes long."""

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from labkit.host import installation
 from labkit.host.bench import measure, rivals
 from labkit.host.bench.measure import CommandFailedError, Times
 from labkit.host.bench.result import Row
+from labkit.host.payload import installation
 
 
 class Bench:

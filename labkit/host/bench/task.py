@@ -13,8 +13,11 @@ from typing import IO
 
 from labkit import log
 from labkit.errors import InfrastructureError, MissingToolError, NotFoundError, UsageError
-from labkit.host import guestimage, listing, paths, testhost
 from labkit.host.bench import result
+from labkit.host.image import guestimage
+from labkit.host.lab import paths
+from labkit.host.proof import testhost
+from labkit.host.terminal import tables
 
 CASES = ("oci", "run", "port", "exec", "output", "cp", "redis", "crowd", "memory")
 """The names of inside.py's cases (a test compares the two): importing that takes what only Linux has."""
@@ -42,9 +45,9 @@ def bench(only: Sequence[str], runs: str, markdown: str | None, as_json: bool) -
     if markdown:
         Path(markdown).write_text(text, encoding="utf-8")
     if as_json:
-        listing.write_json(report.as_dict())
+        tables.write_json(report.as_dict())
     else:
-        listing.print_table(result.HEADS, [result.cells(row) for row in report.rows])
+        tables.print_table(result.HEADS, [result.cells(row) for row in report.rows])
         print(text.splitlines()[-1])
     if failure:
         raise failure

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 from labkit.errors import LabkitError
-from labkit.host import config, guestimage, kernels, paths
-from labkit.host.checks.finding import Finding, first_line, gib, nearest_existing
+from labkit.host.image import guestimage, kernels
+from labkit.host.lab import config, paths
+from labkit.host.lab.finding import Finding, first_line, gib, nearest_existing
 
 MIB = 2**20
 GIB = 2**30

@@ -10,9 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from labkit.host import config, guestimage, kernels, paths
-from labkit.host.checks.finding import Finding, first_line, gib, program
-from labkit.host.image import mmdebstrap
+from labkit.host.image import guestimage, kernels
+from labkit.host.image.building import mmdebstrap
+from labkit.host.lab import config, paths
+from labkit.host.lab.finding import Finding, first_line, gib, program
 
 BRING_IT = "Run `invoke up` once on an x86-64 Linux computer (or in WSL), and copy those directories of its cache here."
 

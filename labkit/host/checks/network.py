@@ -8,7 +8,7 @@ import sys
 import urllib.parse
 import urllib.request
 
-from labkit.host.checks.finding import Finding, first_line, program
+from labkit.host.lab.finding import Finding, first_line, program
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 5.0

@@ -7,8 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from labkit.host.checks.finding import Finding, first_line, program
-from labkit.host.config import VAGRANT_PROVIDERS
+from labkit.host.lab.config import VAGRANT_PROVIDERS
+from labkit.host.lab.finding import Finding, first_line, program
 from labkit.host.machines import providers
 
 PLUGINS = {"libvirt": "vagrant-libvirt", "vmware_desktop": "vagrant-vmware-desktop", "parallels": "vagrant-parallels"}

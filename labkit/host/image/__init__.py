@@ -1,5 +1,4 @@
-"""How the guest image and the kernels are made: what goes in, the runs of mmdebstrap, and what comes out.
+"""Where the guest image and the kernels come from: the cache, or else they are made here.
 
-``labkit.host.guestimage`` and ``labkit.host.kernels`` are the doors: they know what is there already, and whether it is
-whole.
+``guestimage`` and ``kernels`` are the doors: they know what is there already, and whether it is whole.
 """

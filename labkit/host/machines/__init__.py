@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Callable
 
 from labkit.errors import ConflictError, UsageError
-from labkit.host import paths
-from labkit.host.config import VAGRANT_PROVIDERS, MachineConfig
+from labkit.host.lab import paths
+from labkit.host.lab.config import VAGRANT_PROVIDERS, MachineConfig
+from labkit.host.lab.names import not_found
 from labkit.host.machines import common
 from labkit.host.machines.base import Machine, Status
 from labkit.host.machines.qemu import QemuMachine
 from labkit.host.machines.vagrant import VagrantMachine
-from labkit.host.names import not_found
 
 __all__ = ["BACKENDS", "Machine", "Status", "check_running", "open_machine", "provider_of"]
 

@@ -22,8 +22,8 @@ from typing import IO
 
 from labkit import log
 from labkit.errors import InfrastructureError, UsageError
-from labkit.host import paths
-from labkit.host.kernels import Kernel
+from labkit.host.image.kernels import Kernel
+from labkit.host.lab import paths
 from labkit.host.machines.qemuprogram import Qemu
 
 SOFTWARE = "tcg"

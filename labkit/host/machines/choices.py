@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from labkit.errors import ConfigError
-from labkit.host.config import MachineConfig
+from labkit.host.lab.config import MachineConfig
 
 if TYPE_CHECKING:
     import fabric
@@ -32,7 +32,9 @@ esac
 
 def check(connection: fabric.Connection, config: MachineConfig, kernel_release: str) -> None:
     """ConfigError where the machine is not what ``config`` says, InfrastructureError where it is lost."""
-    from labkit.host.deploy import execute  # paramiko comes with it, which a machine that runs already does not need
+    from labkit.host.wire.deploy import (
+        execute,  # paramiko comes with it, which a machine that runs already does not need
+    )
 
     _, found, _ = execute(connection, _LOOK)
     compare(found.decode().split(), config, kernel_release)

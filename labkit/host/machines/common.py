@@ -9,8 +9,8 @@ import filelock
 
 from labkit import log
 from labkit.errors import InfrastructureError, LabkitError
-from labkit.host import config as lab
-from labkit.host import paths
+from labkit.host.lab import config as lab
+from labkit.host.lab import paths
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from labkit.errors import InfrastructureError
-from labkit.host.checks.finding import program
+from labkit.host.lab.finding import program
 from labkit.host.machines import providers
 
 URI = "qemu:///session"

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from labkit.errors import MissingToolError
-from labkit.host.checks.finding import program
-from labkit.host.config import PROVIDERS, VAGRANT_PROVIDERS
+from labkit.host.lab.config import PROVIDERS, VAGRANT_PROVIDERS
+from labkit.host.lab.finding import program
 from labkit.host.machines import qemuprogram
 
 PROGRAMS = {

@@ -19,16 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 from labkit import log
 from labkit.errors import ConfigError, InfrastructureError
-from labkit.host import config as lab
-from labkit.host import consolelog, guestimage, kernels, paths
-from labkit.host.config import MachineConfig
-from labkit.host.guestimage import GuestImage
-from labkit.host.kernels import Kernel
-from labkit.host.machines import accelerator, choices, common, qemuprogram, qemurun, qmp, warmup
+from labkit.host.image import guestimage, kernels
+from labkit.host.image.guestimage import GuestImage
+from labkit.host.image.kernels import Kernel
+from labkit.host.lab import config as lab
+from labkit.host.lab import paths
+from labkit.host.lab.config import MachineConfig
+from labkit.host.machines import accelerator, choices, common, consolelog, qemuprogram, qemurun, qmp, warmup
 from labkit.host.machines.base import Status
-from labkit.host.machines.oneconnection import OneConnection
 from labkit.host.machines.qemuprogram import CONSOLE, DISK, OUTPUT, Qemu
 from labkit.host.machines.qemurun import Run
+from labkit.host.wire.oneconnection import OneConnection
 
 if TYPE_CHECKING:
     import fabric
@@ -187,7 +188,7 @@ class QemuMachine:
 
     def _boot(self, wanted: _Wanted) -> None:
         """A fresh disk, a boot, a deploy, a snapshot."""
-        from labkit.host.deploy import execute
+        from labkit.host.wire.deploy import execute
 
         self._make_disk(wanted)
         with log.step(f"Booting the machine {self.name}") as step:
@@ -257,7 +258,7 @@ class QemuMachine:
 
     def _wait_for_ssh(self, run: Run) -> None:
         """Return when sshd answers. InfrastructureError with the end of the console where it will not."""
-        from labkit.host import ssh
+        from labkit.host.wire import ssh
 
         def check() -> None:
             complaint = qemurun.console_complaint(self._directory)
@@ -274,7 +275,7 @@ class QemuMachine:
             raise InfrastructureError(error.message, hint) from error
 
     def _deploy(self) -> None:
-        from labkit.host.deploy import deploy
+        from labkit.host.wire.deploy import deploy
 
         deploy(self.connection())
 
@@ -297,7 +298,7 @@ class QemuMachine:
         return run if run is not None and run.ready and run.is_alive() else None
 
     def _answers(self, run: Run) -> bool:
-        from labkit.host import ssh
+        from labkit.host.wire import ssh
 
         # A guest that is busy answers late: three tries, the last one patient.
         return any(ssh.answers("127.0.0.1", run.ssh_port, timeout) for timeout in (2.0, 2.0, 8.0))

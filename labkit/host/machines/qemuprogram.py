@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.errors import ConfigError, MissingToolError
-from labkit.host.config import MachineConfig
-from labkit.host.kernels import Kernel
+from labkit.host.image.kernels import Kernel
+from labkit.host.lab.config import MachineConfig
 
 PROGRAM = "qemu-system-x86_64"
 

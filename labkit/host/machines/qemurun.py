@@ -16,10 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from labkit.errors import InfrastructureError
-from labkit.host import consolelog
-from labkit.host.machines import processes, qmp
+from labkit.host.machines import consolelog, processes, qmp
 from labkit.host.machines.qemuprogram import CONSOLE, OUTPUT
-from labkit.host.ssh import Endpoint
+from labkit.host.wire.ssh import Endpoint
 
 RECORD, PIDFILE, SOCKET = "run.json", "qemu.pid", "monitor"
 _SOCKET_DIRECTORY = "labkit-monitor-"

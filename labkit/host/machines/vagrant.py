@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from labkit import log
 from labkit.errors import ConfigError, InfrastructureError, LabkitError
-from labkit.host import config as lab
-from labkit.host import consolelog, kernels, paths
-from labkit.host.config import MachineConfig
+from labkit.host.image import kernels
+from labkit.host.lab import config as lab
+from labkit.host.lab import paths
+from labkit.host.lab.config import MachineConfig
 from labkit.host.machines import (
     accelerator,
     choices,
     common,
+    consolelog,
     providers,
     qemuprogram,
     qemurun,
@@ -32,15 +34,15 @@ from labkit.host.machines import (
     vagrantcommand,
 )
 from labkit.host.machines.base import Status
-from labkit.host.machines.oneconnection import OneConnection
 from labkit.host.machines.vagrantcommand import Vagrant
 from labkit.host.machines.vagranthypervisor import Hypervisor, hypervisor
-from labkit.host.ssh import Endpoint
+from labkit.host.wire.oneconnection import OneConnection
+from labkit.host.wire.ssh import Endpoint
 
 if TYPE_CHECKING:
     import fabric
 
-    from labkit.host.box import Box
+    from labkit.host.machines.vagrantbox import Box
 
 RECORD = "vagrant.json"
 
@@ -244,7 +246,7 @@ class VagrantMachine:
         """Our own box (made if need be; None where a stock box is wanted), and the fingerprint of such a machine."""
         box = None
         if self.provider == "libvirt" and not self._config.box:
-            from labkit.host import box as boxes
+            from labkit.host.machines import vagrantbox as boxes
 
             box = boxes.ensure(lab.load().kernel(self._config.kernel))
         described = dataclasses.asdict(self._config) | {"box": box.version if box else self._config.box}
@@ -325,7 +327,7 @@ class VagrantMachine:
         return Vagrant(self.name, self.provider, self._log, told)
 
     def _answers(self, record: Record) -> bool:
-        from labkit.host import ssh
+        from labkit.host.wire import ssh
 
         return any(ssh.answers(record.host, record.port, timeout) for timeout in (2.0, 2.0, 8.0))
 
@@ -335,7 +337,7 @@ class VagrantMachine:
         return self._connection.open(endpoint, limit, hint, is_fresh=is_fresh)
 
     def _deploy(self) -> None:
-        from labkit.host.deploy import deploy
+        from labkit.host.wire.deploy import deploy
 
         deploy(self.connection())
 

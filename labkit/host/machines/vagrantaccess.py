@@ -16,8 +16,8 @@ from pathlib import Path
 import paramiko
 
 from labkit.errors import InfrastructureError
-from labkit.host.image import keys
-from labkit.host.ssh import Endpoint
+from labkit.host.image.building import keys
+from labkit.host.wire.ssh import Endpoint
 
 CLIENT_KEY = "client_key"
 """In the machine's directory: the private key that root's ``authorized_keys`` knows."""

@@ -19,9 +19,9 @@ from typing import IO, Any
 
 from labkit import log
 from labkit.errors import InfrastructureError, LabkitError
-from labkit.host import paths
-from labkit.host.checks.finding import program
-from labkit.host.config import default_path
+from labkit.host.lab import paths
+from labkit.host.lab.config import default_path
+from labkit.host.lab.finding import program
 from labkit.host.machines import providers
 
 SHORT = 120.0

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from typing import Any, Protocol
 
-from labkit.host import paths
+from labkit.host.lab import paths
 from labkit.host.machines import libvirtsession, vagrantcommand
 from labkit.host.machines.vagrantcommand import Vagrant
 

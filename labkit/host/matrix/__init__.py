@@ -4,5 +4,5 @@
 was played, so that an interrupted run goes on, ``cell`` boots one machine and plays on it, ``run`` does that for all
 cells, ``display`` shows it meanwhile and ``report`` at the end.
 
-Nothing is imported here: ``labkit.host.config`` needs the section alone.
+Nothing is imported here: ``labkit.host.lab.config`` needs the section alone.
 """

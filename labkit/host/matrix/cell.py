@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labkit.errors import InfrastructureError, LabkitError
-from labkit.host import config, machines
+from labkit.host import machines
+from labkit.host.lab import config
+from labkit.host.lab.section import Cell, ExpectedLack
 from labkit.host.machines import Machine
 from labkit.host.matrix import child
 from labkit.host.matrix.record import Record
-from labkit.host.matrix.section import Cell, ExpectedLack
 from labkit.host.matrix.verdict import Result, infrastructure, judge
 from labkit.host.scenario import library
 

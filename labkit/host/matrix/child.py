@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from labkit.host import paths
+from labkit.host.lab import paths
 
 PATIENCE = 20.0
 """Seconds that a program is given to end by itself when it is told to."""

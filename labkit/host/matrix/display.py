@@ -13,12 +13,12 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from labkit.host.console import stderr_console
 from labkit.host.matrix import child
 from labkit.host.matrix.cell import CellRun
 from labkit.host.matrix.record import Record
 from labkit.host.matrix.report import minutes
 from labkit.host.matrix.verdict import Result, Verdict, short
+from labkit.host.terminal.console import stderr_console
 
 _COLOURS: dict[Verdict, str] = {
     "passed": "green",

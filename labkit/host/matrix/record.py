@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import InfrastructureError
-from labkit.host import paths
-from labkit.host.matrix.section import Cell
+from labkit.host.lab import paths
+from labkit.host.lab.section import Cell
 from labkit.host.matrix.verdict import Result
 
 RESULTS, ENDED = "results.jsonl", "ended"

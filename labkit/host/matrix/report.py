@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import ConfigError, UsageError
+from labkit.host.lab.section import Cell, Matrix
 from labkit.host.matrix.cell import CellRun
 from labkit.host.matrix.record import Record
-from labkit.host.matrix.section import Cell, Matrix
 from labkit.host.matrix.verdict import Result, Verdict, infrastructure, worst
 
 WORDS: dict[Verdict, str] = {

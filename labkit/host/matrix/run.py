@@ -20,14 +20,14 @@ from pathlib import Path
 
 import labkit
 from labkit.errors import UsageError
-from labkit.host import config, ownstate, paths
-from labkit.host.config import Lab
-from labkit.host.machines import qemuprogram
+from labkit.host.lab import config, paths
+from labkit.host.lab.config import Lab
+from labkit.host.lab.section import Cell
+from labkit.host.machines import ownstate, qemuprogram
 from labkit.host.matrix import display, report
 from labkit.host.matrix.cell import CellPlayer, CellRun
 from labkit.host.matrix.record import Record, digest
 from labkit.host.matrix.report import Summary
-from labkit.host.matrix.section import Cell
 from labkit.host.scenario import library
 from labkit.host.scenario.needs import NEEDS
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import UsageError
-from labkit.host import config, listing
-from labkit.host.config import Lab
+from labkit.host.lab import config
+from labkit.host.lab.config import Lab
+from labkit.host.lab.section import Cell
 from labkit.host.matrix import report, run
 from labkit.host.matrix.report import Summary
 from labkit.host.matrix.run import Played
-from labkit.host.matrix.section import Cell
 from labkit.host.matrix.verdict import exit_status
+from labkit.host.terminal import tables
 
 STDOUT = "-"
 MOST_JOBS = 64
@@ -50,7 +51,7 @@ class Outputs:
         """JSON and Markdown; the latter also on standard output, unless that is JSON's."""
         markdown = report.as_markdown(summary)
         if self.json == STDOUT:
-            listing.write_json(report.as_dict(summary))
+            tables.write_json(report.as_dict(summary))
         else:
             sys.stdout.write(markdown)
         if self.json and self.json != STDOUT:
@@ -119,7 +120,7 @@ def show(cells: Sequence[str], as_json: str | None, *, ci: bool = False) -> None
     if as_json:
         value = {"cells": [_described(cell, lab) for cell in chosen]}
         if as_json == STDOUT:
-            listing.write_json(value)
+            tables.write_json(value)
         else:
             Path(as_json).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         return
@@ -127,7 +128,7 @@ def show(cells: Sequence[str], as_json: str | None, *, ci: bool = False) -> None
         (str(cell), cell.machine, "yes" if cell in lab.matrix.ci else "", ", ".join(lab.matrix.expected(cell)))
         for cell in chosen
     ]
-    listing.print_table(("cell", "machine", "CI", "expected to be lacking"), rows)
+    tables.print_table(("cell", "machine", "CI", "expected to be lacking"), rows)
 
 
 def _described(cell: Cell, lab: Lab) -> dict[str, Any]:

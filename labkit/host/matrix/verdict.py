@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from labkit.errors import InfrastructureError
-from labkit.host.matrix.section import ExpectedLack
+from labkit.host.lab.section import ExpectedLack
 
 Verdict = Literal["passed", "failed", "lacking", "infrastructure"]
 

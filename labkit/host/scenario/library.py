@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from labkit.host.names import not_found
-from labkit.host.paths import checkout
+from labkit.host.lab.names import not_found
+from labkit.host.lab.paths import checkout
 from labkit.host.scenario import parser
 from labkit.host.scenario.model import Scenario
 from labkit.host.scenario.needs import NEEDS

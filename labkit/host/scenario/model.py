@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.host.names import not_found
+from labkit.host.lab.names import not_found
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,12 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from labkit.host.keyboard import forget_what_was_typed
 from labkit.host.scenario.compare import diff
 from labkit.host.scenario.model import Answer, Command, Prose, Scenario, Step
 from labkit.host.scenario.player import Audience, LessonLeftError, StepFailedError, directory
 from labkit.host.scenario.plugin import INFRASTRUCTURE, LACKING, NOT_RUN, StepItem
 from labkit.host.scenario.shell import Result
+from labkit.host.terminal.keyboard import forget_what_was_typed
 
 _WIDTH = 100
 """Prose in longer lines is hard to read. Output is never wrapped."""

@@ -34,10 +34,10 @@ from pathlib import Path
 import yaml
 
 from labkit.errors import ConfigError
-from labkit.host import yamlmarks
-from labkit.host.names import suggestion
+from labkit.host.lab import yamlmarks
+from labkit.host.lab.names import suggestion
+from labkit.host.lab.yamlmarks import Value
 from labkit.host.scenario.model import Answer, Command, Part, Prose, Scenario, Step
-from labkit.host.yamlmarks import Value
 
 _KEYS = ("title", "minutes", "needs", "claims")
 _FENCE = re.compile(r" {0,3}(?P<marks>`{3,}|~{3,})\s*(?P<info>[^`]*)$")

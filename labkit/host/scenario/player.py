@@ -11,8 +11,8 @@ from pathlib import Path
 from testinfra.host import Host
 
 from labkit.errors import InfrastructureError
-from labkit.host.consolelog import last_lines
 from labkit.host.machines import Machine
+from labkit.host.machines.consolelog import last_lines
 from labkit.host.scenario import backend, needs
 from labkit.host.scenario.compare import Mismatch, compare
 from labkit.host.scenario.model import Answer, Command, Prose, Scenario, Step

@@ -28,10 +28,10 @@ import pytest
 from testinfra.host import Host
 
 from labkit.errors import InfrastructureError, LabkitError
-from labkit.host import config as lab
 from labkit.host import machines
+from labkit.host.lab import config as lab
+from labkit.host.lab.names import suggestion
 from labkit.host.machines import Machine
-from labkit.host.names import suggestion
 from labkit.host.scenario import library
 from labkit.host.scenario.compare import diff
 from labkit.host.scenario.model import Scenario, Step

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import InfrastructureError
-from labkit.host import paths
+from labkit.host.lab import paths
+from labkit.host.lab.section import Cell
 from labkit.host.matrix.record import RESULTS, Record, digest
-from labkit.host.matrix.section import Cell
 from labkit.host.matrix.verdict import Result
 
 CELL, OTHER = Cell("6.1", "v2", "nft"), Cell("6.1", "v1", "nft")

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import ConfigError, UsageError
-from labkit.host import testreport
+from labkit.host.lab.section import Cell, Matrix
 from labkit.host.matrix import report
 from labkit.host.matrix.cell import CellRun
 from labkit.host.matrix.record import Record
 from labkit.host.matrix.report import Summary
-from labkit.host.matrix.section import Cell, Matrix
 from labkit.host.matrix.verdict import Result, infrastructure
+from labkit.host.proof import testreport
 
 V2, V1 = Cell("6.12", "v2", "nft"), Cell("6.12", "v1", "legacy")
 MATRIX = Matrix((V2, V1))

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import ConfigError, NotFoundError, UsageError
-from labkit.host import config
-from labkit.host.config import Lab, MachineConfig
-from labkit.host.matrix.section import Cell
+from labkit.host.lab import config
+from labkit.host.lab.config import Lab, MachineConfig
+from labkit.host.lab.section import Cell
 from labkit.host.scenario.needs import NEEDS
 
 KERNELS = "machines: {d: }\nkernels:\n  5.10: {suite: s, package: p}\n  6.1: {suite: t, package: q}\n"

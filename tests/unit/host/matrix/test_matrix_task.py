@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import ConfigError, NotFoundError, UsageError
-from labkit.host import config, paths
+from labkit.host.lab import config, paths
 
 LAB = """
 machines: {default: }

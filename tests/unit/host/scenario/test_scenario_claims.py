@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from labkit.host.paths import checkout
+from labkit.host.lab.paths import checkout
 from labkit.host.scenario import catalogue
 
 

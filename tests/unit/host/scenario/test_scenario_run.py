@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import ConfigError, InfrastructureError, UsageError
+from labkit.host.lab.paths import checkout
 from labkit.host.machines import Machine
-from labkit.host.paths import checkout
 from labkit.host.scenario import needs, player, run
 from labkit.host.scenario.plugin import Setting
 

@@ -1,0 +1,119 @@
+"""``invoke doctor``: what of this computer matters to the lab, and for each what is wrong and what to do.
+
+It changes nothing, sends nothing beyond this computer, and an examination that itself fails stops no other.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from labkit import log
+from labkit.errors import LabkitError, MissingToolError
+from labkit.host.checks import computer, files, imagebuild, network, vagrant, virtualisation
+from labkit.host.lab.finding import Finding, Verdict
+
+Examination = Callable[[], "Finding | list[Finding]"]
+
+EXAMINATIONS: dict[str, Examination] = {
+    "architecture": computer.architecture,
+    "python": computer.python,
+    "memory": computer.memory,
+    "disk": computer.disk,
+    "qemu": virtualisation.qemu,
+    "accelerator": virtualisation.accelerator,
+    "image": imagebuild.programs,
+    "build rights": imagebuild.rights,
+    "ports": network.ports,
+    "name resolution": network.names,
+    "proxies": network.proxies,
+    "lab.yaml": files.lab_file,
+    "line endings": files.line_endings,
+    "directory names": files.directory_names,
+    "terminal": computer.terminal,
+    "vagrant": vagrant.vagrant,
+}
+"""In the order in which they are shown."""
+
+_MARKS: dict[Verdict, str] = {
+    "ok": "[green]ok[/]",
+    "info": "[cyan]info[/]",
+    "warning": "[yellow]warning[/]",
+    "problem": "[bold red]problem[/]",
+}
+
+
+def examine() -> list[Finding]:
+    """Run every examination; each in a cage of its own."""
+    findings: list[Finding] = []
+    with log.step("Examining this computer") as step:
+        for name, examination in EXAMINATIONS.items():
+            step.note(name)
+            findings += _examine_one(name, examination)
+    return findings
+
+
+def _examine_one(name: str, examination: Examination) -> list[Finding]:
+    try:
+        found = examination()
+    except LabkitError as error:  # Such as a lab.yaml that does not parse, which several examinations need.
+        return [Finding(name, "warning", error.message, error.hint or "Mend that first.")]
+    except Exception as error:  # (whatever a strange computer makes it raise: the other findings matter more)
+        return [
+            Finding(
+                name,
+                "warning",
+                f"the examination itself failed: {type(error).__name__}: {error}",
+                "This is a bug of the lab's doctor, not of your computer: please report this line.",
+            )
+        ]
+    return found if isinstance(found, list) else [found]
+
+
+def show(findings: Sequence[Finding], as_json: bool = False) -> int:
+    """Print the findings on standard output; 6 (``MissingToolError``'s status) if there is a problem, else 0.
+
+    A table on a terminal; elsewhere two lines at most for each (grep finds ``problem`` at a line's start), or a JSON
+    list of objects with the keys ``name``, ``verdict``, ``what`` and ``remedy``.
+    """
+    if as_json:
+        print(json.dumps([finding.as_json() for finding in findings], indent=2, ensure_ascii=False))
+    elif sys.stdout.isatty():
+        _show_table(findings)
+    else:
+        _show_lines(findings)
+    return MissingToolError.exit_status if any(finding.verdict == "problem" for finding in findings) else 0
+
+
+def _show_table(findings: Sequence[Finding]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column("examined", no_wrap=True)
+    table.add_column("what was found")
+    for finding in findings:
+        what = escape(finding.what) + (f"\n[bold]→[/] {escape(finding.remedy)}" if finding.remedy else "")
+        table.add_row(_MARKS[finding.verdict], finding.name, what)
+    console = Console()
+    console.print(table)
+    console.print(f"\n{_summary(findings)}", highlight=False)
+
+
+def _show_lines(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        print(f"{finding.verdict:8} {finding.name}: {finding.what}")
+        if finding.remedy:
+            print(f"{'':8} -> {finding.remedy}")
+    print(_summary(findings))
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    problems, warnings = (sum(f.verdict == verdict for f in findings) for verdict in ("problem", "warning"))
+    if problems:
+        return f"{problems} of {len(findings)} findings must be mended before the lab works."
+    remarks = f", {warnings} with a remark" if warnings else ""
+    return f"The lab can work here ({len(findings)} findings{remarks})."

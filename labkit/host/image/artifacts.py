@@ -1,0 +1,196 @@
+"""What is built once and kept in the cache: found by the hash of what it is made from, verified before use.
+
+``cache_dir()/KIND/KEY/`` holds the files and ``manifest.json``, which has size and SHA-256 of each. A build works in a
+sibling directory that gets its final name by one rename when everything is in it: an artifact is there whole or not at
+all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from labkit import log
+from labkit.errors import BuildError, InfrastructureError
+from labkit.host.lab import paths
+
+MANIFEST = "manifest.json"
+
+_PARTIAL = ".partial"
+
+Build = Callable[[Path, Path], None]
+"""Makes the files of an artifact in a directory (the first argument), and writes its log to a file (the second)."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the artifacts of one directory of the cache have in common."""
+
+    title: str
+    """What a person calls one: ``guest image``."""
+    directory: str
+    """Below ``paths.cache_dir()``."""
+    files: tuple[str, ...]
+    """Their names."""
+    space: int
+    """Bytes of one, generously."""
+
+    @property
+    def place(self) -> Path:
+        """Where all of them are."""
+        return paths.cache_dir() / self.directory
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One that is whole."""
+
+    directory: Path
+    key: str
+    digests: dict[str, str]
+    """File -> SHA-256. A second build from the same inputs has others: other keys, perhaps newer packages."""
+
+    def facts(self) -> dict[str, Any]:
+        """What its build said about it, in ``facts.json``."""
+        facts: dict[str, Any] = json.loads((self.directory / "facts.json").read_text(encoding="utf-8"))
+        return facts
+
+
+def find(kind: Kind, key: str) -> Artifact | None:
+    """The artifact of that key if it is there and whole, else None. Changes nothing but remembered file times."""
+    directory = kind.place / key
+    manifest = _read_manifest(directory / MANIFEST, kind)
+    if manifest is None or not _is_whole(directory, manifest):
+        return None
+    return Artifact(directory, key, {name: entry["sha256"] for name, entry in manifest["files"].items()})
+
+
+def ensure(kind: Kind, key: str, build: Build) -> Artifact:
+    """The artifact of that key, built if it is not in the cache or not whole.
+
+    Raises BuildError where there is no space or what ``build`` raises; what was begun is deleted then, and by the next
+    call where that was not possible.
+    """
+    found = find(kind, key)
+    if found is not None:
+        return found
+    try:
+        kind.place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"Cannot make the directory {kind.place}: {error.strerror}"
+        raise BuildError(reason, "LABKIT_CACHE chooses another.") from error
+    with _build_lock(kind, key):
+        found = find(kind, key)  # another process may have built it while we waited
+        if found is None:
+            _delete_what_is_not_whole(kind, key)
+            _build(kind, key, build)
+            found = find(kind, key)
+    if found is None:
+        raise InfrastructureError(f"The {kind.title} changed right after it was built.", "Is the disk all right?")
+    return found
+
+
+def _build(kind: Kind, key: str, build: Build) -> None:
+    """Build in a sibling directory, write the manifest, rename."""
+    free = shutil.disk_usage(kind.place).free
+    if free < kind.space:
+        raise BuildError(
+            f"A {kind.title} needs {kind.space / 1e6:.0f} MB in {kind.place}, and {free / 1e6:.0f} MB are free.",
+            "Free some space, or choose a directory on another disk with LABKIT_CACHE.",
+        )
+    partial = Path(tempfile.mkdtemp(prefix=f"{key}-", suffix=_PARTIAL, dir=kind.place))
+    try:
+        build(partial, kind.place / f"{key}.log")
+        files = {name: _describe(partial / name) for name in kind.files}
+        (partial / MANIFEST).write_text(json.dumps({"key": key, "files": files}, indent=1), encoding="utf-8")
+        partial.rename(kind.place / key)
+    except OSError as error:
+        raise BuildError(f"The {kind.title} could not be written: {error}", "Is the disk full?") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _build_lock(kind: Kind, key: str) -> Iterator[None]:
+    """One build of an artifact at a time; who waits says so."""
+    lock = filelock.FileLock(kind.place / f"{key}.lock")
+    try:
+        lock.acquire(timeout=0.2)
+    except filelock.Timeout:
+        with log.step(f"Waiting for another labkit that builds the {kind.title}"):
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _delete_what_is_not_whole(kind: Kind, key: str) -> None:
+    """Remains of interrupted builds of this artifact (we hold its lock, so nobody works on them), and a corrupt one."""
+    for remains in [*kind.place.glob(f"{key}-*{_PARTIAL}"), kind.place / key]:
+        if remains.exists():
+            log.emit("artifact-discarded", path=str(remains))
+            shutil.rmtree(remains, ignore_errors=True)
+    if (kind.place / key).exists():
+        raise BuildError(f"The corrupt {kind.title} {kind.place / key} cannot be deleted.", "Delete it by hand.")
+
+
+def _read_manifest(path: Path, kind: Kind) -> dict[str, Any] | None:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) and set(manifest.get("files", {})) == set(kind.files) else None
+
+
+def _is_whole(directory: Path, manifest: dict[str, Any]) -> bool:
+    """Every file has the size and the contents that were recorded.
+
+    Reading all of a disk takes 0.4 s, so a file that was not touched since it was last read is taken as read.
+    """
+    touched = False
+    for name, recorded in manifest["files"].items():
+        try:
+            found = (directory / name).stat()
+        except OSError:
+            return False
+        if found.st_size != recorded["size"]:
+            return False
+        if found.st_mtime_ns != recorded["mtime_ns"]:
+            if _digest(directory / name) != recorded["sha256"]:
+                return False
+            recorded["mtime_ns"] = found.st_mtime_ns
+            touched = True
+    if touched:  # a copied artifact: the next look is quick again
+        _replace(directory / MANIFEST, json.dumps(manifest, indent=1))
+    return True
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file at once. Where the cache is read-only (a shared one) nothing is remembered."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    found = path.stat()
+    return {"size": found.st_size, "sha256": _digest(path), "mtime_ns": found.st_mtime_ns}
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

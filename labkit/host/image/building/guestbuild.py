@@ -1,0 +1,83 @@
+"""Building the guest image: one run of mmdebstrap with hooks."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import shlex
+import tarfile
+from pathlib import Path
+
+from labkit.host.image.building import inputs, keys, mmdebstrap
+from labkit.host.image.building.guestfiles import guest_files
+from labkit.host.image.building.inputs import Inputs
+from labkit.host.image.building.sources import sources
+from labkit.host.payload import payload
+
+PHASES = (
+    (r"I: running apt-get update", "reading the lists of packages"),
+    (r"Get:\d+ (?!.*Packages \[)(?!.*InRelease)", "downloading packages"),
+    (r"I: (extracting archives|installing essential)", "unpacking the essential packages"),
+    (r"I: installing remaining", "installing the other packages"),
+    (r"I: running .*finish_guest", "compiling, making the base images"),
+    (r"I: running .*Make the disk", "making the disk"),
+    (r"I: removing tempdir", "cleaning up"),
+)
+
+
+def build(wanted: Inputs, directory: Path, log_file: Path) -> None:
+    """Make the files of ``guestimage.KIND`` in ``directory``.
+
+    The directory exists and is the caller's to delete if this raises: MissingToolError, BuildError (with the last lines
+    of ``log_file``), KeyboardInterrupt (mmdebstrap was ended first and has cleaned up).
+    """
+    mmdebstrap.check_tools()
+    client, host = keys.generate(), keys.generate()
+    _write_private(directory / "client_key", client.private)
+    (directory / "host_key.pub").write_text(host.public + "\n", encoding="utf-8")
+    configuration = guest_files(client.public, host.private, host.public, secrets.token_hex(16))
+    configuration |= {f"{payload.PREFIX}/{path}": contents for path, contents in wanted.payload.items()}
+    configuration |= {f"/labkit-build/{name}": text.encode() for name, text in wanted.scripts.items()}
+    _write_private(directory / "guest.tar", _tar(configuration))
+    mmdebstrap.run(command(directory, wanted), {}, log_file, "Building the guest image", PHASES)
+    (directory / "guest.tar").unlink()
+
+
+def command(directory: Path, wanted: Inputs) -> list[str]:
+    """The command line; its results go to ``directory``."""
+    images = "/usr/share/labkit/images"
+    return [
+        *mmdebstrap.command("essential"),
+        f"--include={','.join(inputs.PACKAGES)}",
+        "--dpkgopt=force-unsafe-io",
+        *[f"--dpkgopt=path-exclude={pattern}" for pattern in inputs.EXCLUDED],
+        f"--customize-hook=tar-in {shlex.quote(str(directory / 'guest.tar'))} /",
+        '--customize-hook=chroot "$1" python3 /labkit-build/finish_guest.py',
+        mmdebstrap.download("/labkit-out/facts.json", directory / "facts.json"),
+        mmdebstrap.download("/bin/busybox", directory / "busybox"),
+        *[mmdebstrap.download(f"{images}/{name}", directory / name) for name in ("busybox.tar", "redis.tar")],
+        '--customize-hook=rm -r "$1/labkit-out"',
+        f"--customize-hook={wanted.scripts['make_disk.sh']}",
+        mmdebstrap.download("/labkit-out/disk.qcow2", directory / "disk.qcow2"),
+        inputs.SUITE,
+        "-",
+        *sources(inputs.SUITE),
+    ]
+
+
+def _write_private(path: Path, contents: bytes) -> None:
+    """A file that no other user can read, not even for a moment."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(contents)
+
+
+def _tar(files: dict[str, bytes]) -> bytes:
+    """An archive of files that belong to root. Directories above them come first and are as everywhere: 0755."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for path, contents in files.items():
+            member = tarfile.TarInfo(path.lstrip("/"))
+            member.mode, member.size = 0o644, len(contents)
+            tar.addfile(member, io.BytesIO(contents))
+    return buffer.getvalue()

@@ -1,0 +1,238 @@
+"""Running mmdebstrap: the tools it needs, a directory to work in, its progress, an interruption, its failures.
+
+Nothing that is built needs root's rights or loop devices: mmdebstrap makes a root filesystem in a directory, as root or
+in a user namespace of an ordinary user, ``mke2fs -d`` makes a disk of a directory, and special hooks bring the results
+out of that namespace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from labkit import log
+from labkit.errors import BuildError, MissingToolError
+from labkit.host.image.building import inputs
+from labkit.host.image.building.sources import apt_settings, keyring
+
+TOOLS = {
+    "mmdebstrap": "mmdebstrap",
+    "mke2fs": "e2fsprogs",
+    "qemu-img": "qemu-utils",
+    "depmod": "kmod",
+}
+"""Program -> Debian's package."""
+
+SPACE_NEEDED = 2_500_000_000
+"""Bytes in the temporary directory at the height of a build: root filesystem, disk, compressed disk."""
+
+_SCRATCH_PREFIX = "labkit-build-"
+
+Phases = Sequence[tuple[str, str]]
+"""(how the line begins that starts a phase, as a regular expression; what to call the phase), in their order."""
+
+
+def command(variant: str) -> list[str]:
+    """The beginning of every command line: into a directory that is thrown away, with this computer's way to the
+    archive. ``variant`` is mmdebstrap's: ``essential``, or ``custom`` for nothing but apt's configuration.
+    """
+    return [
+        "mmdebstrap",
+        "--verbose",
+        f"--mode={'root' if _user_id() == 0 else 'unshare'}",
+        f"--architectures={inputs.ARCHITECTURE}",
+        f"--variant={variant}",
+        "--format=null",
+        "--skip=cleanup",  # all of it is deleted, and the guest's own clean-up comes before its disk is made
+        f"--keyring={keyring()}",
+        *[f"--aptopt={setting}" for setting in apt_settings()],
+        '--aptopt=Acquire::Languages "none"',
+    ]
+
+
+def download(source: str, target: Path) -> str:
+    """A hook that brings a file of the new root out. (Special hooks are split as a shell would.)"""
+    return f"--customize-hook=download {source} {shlex.quote(str(target))}"
+
+
+def bring_tree(source: str, target: Path) -> str:
+    """A hook that brings what is below a directory out, as a tar archive."""
+    return f"--customize-hook=tar-out {source} {shlex.quote(str(target))}"
+
+
+def run(command_line: Sequence[str], settings: dict[str, str], log_file: Path, title: str, phases: Phases) -> None:
+    """Run mmdebstrap with ``settings`` in its environment, its output in ``log_file`` and its phases as notes.
+
+    BuildError with the last lines of the log; KeyboardInterrupt when mmdebstrap was ended first and has cleaned up.
+    """
+    with scratch_directory() as scratch:
+        environment = {**os.environ, **settings, "TMPDIR": str(scratch), "PATH": _search_path()}
+        _run(command_line, environment, log_file, title, phases)
+
+
+def check_tools() -> None:
+    """MissingToolError where nothing can be built on this computer."""
+    if not sys.platform.startswith("linux"):
+        raise MissingToolError(
+            "The guest image can only be built on Linux, and there is none in the cache.",
+            "Run `invoke up` on a Linux computer (or in WSL) and copy its cache here; `invoke doctor` names both.",
+        )
+    needed = TOOLS if _user_id() == 0 else {**TOOLS, "newuidmap": "uidmap"}
+    missing = [package for program, package in needed.items() if not shutil.which(program, path=_search_path())]
+    if missing:
+        raise MissingToolError(
+            f"The guest image cannot be built without {', '.join(missing)}.",
+            f"Run `python3 bootstrap.py`, or install them: `sudo apt-get install {' '.join(missing)}`.",
+        )
+    machine = os.uname().machine
+    if machine != "x86_64":
+        raise MissingToolError(
+            f"The guest image is for x86-64 and cannot be built on {machine}.",
+            "Build it on another computer and copy its cache to this one; `invoke doctor` names both.",
+        )
+
+
+def _search_path() -> str:
+    """An ordinary user's PATH on Debian has no /sbin, where mke2fs is."""
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
+
+def _user_id() -> int:
+    """0 is root. (Nothing is built on Windows, which has no such numbers, but the module is checked there.)"""
+    if sys.platform == "win32":
+        return -1
+    return os.getuid()
+
+
+@contextlib.contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """A directory for mmdebstrap, with room; deleted at the end, and so is one that a killed build left.
+
+    mmdebstrap's namespace must be able to write to it and to search all directories above, so it cannot be in a home
+    directory. Files in it belong to the namespace's users, whom only another such namespace can delete.
+    """
+    # /var/tmp goes before /tmp, which is in memory on many systems.
+    places = (os.environ.get("TMPDIR"), "/var/tmp", tempfile.gettempdir())  # noqa: S108 - a new directory is made in it
+    candidates = [Path(place) for place in places if place]
+    free = {path: shutil.disk_usage(path).free for path in candidates if path.is_dir() and os.access(path, os.W_OK)}
+    base = next((path for path in free if free[path] >= SPACE_NEEDED), None)
+    if base is None:
+        where = ", ".join(f"{path} has {size / 1e9:.1f} GB" for path, size in free.items()) or "there is none"
+        raise BuildError(
+            f"A build takes {SPACE_NEEDED / 1e9:.1f} GB in a temporary directory ({where}).",
+            "Free some space, or name a directory on another disk in TMPDIR.",
+        )
+    for candidate in free:
+        _delete_left_behind(candidate)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{_user_id()}-{os.getpid()}-", dir=base))
+    scratch.chmod(0o1777)
+    try:
+        yield scratch
+    finally:
+        _delete(scratch)
+
+
+def _delete_left_behind(base: Path) -> None:
+    """Scratch directories of this user's builds whose process is gone."""
+    for path in base.glob(f"{_SCRATCH_PREFIX}{_user_id()}-*"):
+        pid = path.name.removeprefix(_SCRATCH_PREFIX).split("-")[1]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            _delete(path)
+
+
+def _delete(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists() and _user_id() != 0:
+        subprocess.run(["mmdebstrap", "--unshare-helper", "rm", "-rf", str(path)], check=False, capture_output=True)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _run(command_line: Sequence[str], environment: dict[str, str], log_file: Path, title: str, phases: Phases) -> None:
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    with log.step(title) as step, open(log_file, "wb") as logged:
+        # A session of its own: Ctrl-C reaches us alone, and we pass it on once, so that it can delete in peace.
+        process = subprocess.Popen(
+            command_line,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            assert process.stdout is not None
+            _follow(process.stdout, logged, step, Progress(phases))
+            status = process.wait()
+        except BaseException:
+            _end(process)
+            raise
+    if status != 0:
+        raise _failure(log_file, title)
+
+
+def _follow(output: IO[bytes], logged: IO[bytes], step: log.Step, progress: Progress) -> None:
+    """Copy the output to the log, and note each new phase."""
+    for line in output:
+        logged.write(line)
+        logged.flush()
+        note = progress.note(line.decode(errors="replace"))
+        if note:
+            step.note(note)
+
+
+class Progress:
+    """The lines of mmdebstrap, apt and dpkg -> notes, of which there shall be few: one per phase, never back."""
+
+    def __init__(self, phases: Phases) -> None:
+        self._phases = phases
+        self._next = 0
+
+    def note(self, line: str) -> str | None:
+        """The phase that begins with this line, or None."""
+        for number, (pattern, text) in enumerate(self._phases[self._next :], self._next):
+            if re.match(pattern, line):
+                self._next = number + 1
+                return text
+        return None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt mmdebstrap, which then unmounts and deletes, and wait; not for ever."""
+    if sys.platform == "win32":
+        return
+    for number, seconds in ((signal.SIGINT, 30), (signal.SIGTERM, 10), (signal.SIGKILL, 10)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        try:
+            process.wait(seconds)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _failure(log_file: Path, title: str) -> BuildError:
+    """The error that shows what mmdebstrap, or a program that it started, said last."""
+    lines = log_file.read_text(errors="replace").splitlines()
+    whole = f"The whole log: {log_file}"
+    if any("No space left on device" in line for line in lines):
+        return BuildError(
+            f"{title} failed: there was no space left (it takes {SPACE_NEEDED / 1e9:.1f} GB).",
+            f"Free some space, or name a directory on another disk in TMPDIR. {whole}",
+        )
+    # mmdebstrap repeats whole scripts when one fails; what matters are the lines in which somebody complains.
+    complaints = [
+        line for line in lines if re.match(r"E: |Err:|W: |[a-z0-9-]+: (error|cannot)|mke2fs: |qemu-img: ", line)
+    ]
+    summary = next((line[3:] for line in complaints if line.startswith("E: ")), "mmdebstrap failed.")
+    last = "\n".join((complaints or lines)[-8:])
+    return BuildError(f"{title} failed: {summary}", f"{whole}\nIts complaints end with\n{last}")

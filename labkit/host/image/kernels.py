@@ -1,0 +1,80 @@
+"""A kernel of lab.yaml, ready to boot: the kernel itself, an initrd, and a disk with its modules.
+
+All kernels boot the same userland (guestimage.py); the initrd mounts the modules' disk in it on /lib/modules. So
+another kernel costs a download and some 40 MB, and not another image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.host.image import artifacts
+from labkit.host.image.building import inputs
+from labkit.host.image.guestimage import GuestImage
+from labkit.host.lab.config import KernelConfig
+
+_BOOTED = ("vmlinuz", "initrd", "modules.qcow2")
+
+KIND = artifacts.Kind(
+    title="kernel",
+    directory="kernels",
+    files=(*_BOOTED, "facts.json"),
+    space=150_000_000,
+)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel in the cache."""
+
+    directory: Path
+    vmlinuz: Path
+    initrd: Path
+    modules: Path
+    """A compressed qcow2 with one ext4 file system, labelled ``labkit-modules``: the directory /lib/modules."""
+    release: str
+    """As ``uname -r`` prints it."""
+    key_hash: str
+    digest: str
+    """SHA-256 over those of the three files: a snapshot fits this very kernel."""
+
+
+def current_key(config: KernelConfig) -> str:
+    """The key of that kernel in this checkout. Its name does not count, nor which version the suite has just now."""
+    return inputs.gather_kernel(config).key
+
+
+def find(config: KernelConfig) -> Kernel | None:
+    """The kernel if it is in the cache and whole, else None."""
+    artifact = artifacts.find(KIND, current_key(config))
+    return _kernel(artifact) if artifact else None
+
+
+def ensure(config: KernelConfig, image: GuestImage) -> Kernel:
+    """The kernel, fetched if it is not in the cache or not whole; its initrd takes busybox from ``image``.
+
+    Raises as ``guestimage.ensure``.
+    """
+    wanted = inputs.gather_kernel(config)
+
+    def build(directory: Path, log_file: Path) -> None:
+        from labkit.host.image.building import kernelbuild  # as in guestimage.py
+
+        kernelbuild.build(wanted, image.busybox, directory, log_file)
+
+    return _kernel(artifacts.ensure(KIND, wanted.key, build))
+
+
+def _kernel(artifact: artifacts.Artifact) -> Kernel:
+    directory = artifact.directory
+    return Kernel(
+        directory=directory,
+        vmlinuz=directory / "vmlinuz",
+        initrd=directory / "initrd",
+        modules=directory / "modules.qcow2",
+        release=str(artifact.facts()["release"]),
+        key_hash=artifact.key,
+        digest=hashlib.sha256("".join(artifact.digests[name] for name in _BOOTED).encode()).hexdigest(),
+    )

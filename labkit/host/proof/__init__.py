@@ -1,0 +1,1 @@
+"""``invoke test`` and ``invoke lint``: every stage, where it runs, and what came of it."""

@@ -1,0 +1,141 @@
+"""The guest's tests (``tests/guest``), carried into the machine and run there.
+
+On a Linux computer they also run in a test host (``labkit.host.proof.testhost``), which is quicker; what its kernel
+does not have (modules, control group v2) is tested in the machine only. pytest goes there over the one SSH connection,
+as a tar: it is pure Python, and the machine has no network.
+"""
+
+from __future__ import annotations
+
+import codecs
+import importlib.metadata
+import io
+import shlex
+import sys
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import fabric
+import paramiko
+
+from labkit.errors import InfrastructureError, MissingToolError
+from labkit.host.lab import paths
+from labkit.host.payload import payload
+
+TESTS = "tests/guest"
+
+DIRECTORY_IN_MACHINE = "/opt/labkit-tests"
+
+CARRIED = ("pytest", "pluggy", "iniconfig", "packaging", "pygments", "pytest-timeout")
+"""pytest and what it needs on Python 3.11 (its metadata names them); tests/unit/host/test_guesttests.py starts it."""
+
+LEXERS = ("__init__.py", "_mapping.py", "diff.py", "python.py")
+"""Of pygments' 250 lexers pytest uses two; the others are three quarters of all that would be carried."""
+
+LONGEST_SILENCE = 900.0
+"""Seconds in which the machine's pytest says nothing. A single test has a limit too: pyproject.toml's ``timeout``."""
+
+
+def archive() -> bytes:
+    """A tar (gzip) of the guest's tests, pytest's settings and pytest itself, to unpack in ``DIRECTORY_IN_MACHINE``."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=6) as tar:
+        for name, path in [*_tests(paths.checkout()), *_packages()]:
+            contents = path.read_bytes()
+            if b"\0" not in contents:
+                contents = contents.replace(b"\r\n", b"\n")  # A checkout on Windows.
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(contents), 0o755 if contents.startswith(b"#!") else 0o644
+            tar.addfile(member, io.BytesIO(contents))
+    return buffer.getvalue()
+
+
+def _tests(root: Path) -> Iterator[tuple[str, Path]]:
+    """The test files and the settings: name in the archive, path here."""
+    yield "pyproject.toml", root / "pyproject.toml"
+    if (root / "tests/conftest.py").is_file():
+        yield "tests/conftest.py", root / "tests/conftest.py"
+    for path in sorted((root / TESTS).rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path.relative_to(root).as_posix(), path
+
+
+def _packages() -> Iterator[tuple[str, Path]]:
+    """The modules of ``CARRIED``, and the metadata by which pytest finds its plugins."""
+    for name in CARRIED:
+        try:
+            files = importlib.metadata.files(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            raise MissingToolError(
+                f"{name}, which the machine's tests need, is not in this Python environment.",
+                "Install the development tools: `.venv/bin/pip install -e .[host,dev]`.",
+            ) from None
+        for file in files:
+            inside = PurePosixPath(file.as_posix())
+            is_metadata = inside.parent.suffix == ".dist-info" and inside.name in ("METADATA", "entry_points.txt")
+            is_needed = inside.suffix == ".py" and not (
+                inside.parts[:2] == ("pygments", "lexers") and inside.name not in LEXERS
+            )
+            if is_metadata or (is_needed and ".." not in inside.parts):
+                yield f"site/{inside}", Path(str(file.locate()))
+
+
+def send(connection: fabric.Connection) -> None:
+    """Unpack the archive in the machine, in place of an earlier one."""
+    where = DIRECTORY_IN_MACHINE
+    status, said = _remotely(connection, f"rm -rf {where} && mkdir -p {where} && tar -xzf - -C {where}", archive())
+    if status != 0:
+        reason = said.decode(errors="replace").strip()
+        raise InfrastructureError(
+            f"The tests could not be carried into the machine (status {status}): {reason}",
+            "Look whether its disk is full: `invoke ssh -c 'df -h'`.",
+        )
+
+
+def run_in_machine(connection: fabric.Connection, pytest_arguments: Sequence[str]) -> tuple[int, bytes]:
+    """Run the tests that ``send`` put there: pytest's exit status, and its JUnit report (empty if it wrote none).
+
+    What pytest says is passed on to standard output as it comes.
+    """
+    where = DIRECTORY_IN_MACHINE
+    environment = f"PYTHONPATH={where}/site:{payload.PREFIX}/lib"
+    arguments = shlex.join(["-p", "no:cacheprovider", "--junitxml=report.xml", *pytest_arguments, TESTS])
+    command = f"cd {where} && rm -f report.xml && {environment} python3 -m pytest {arguments}"
+    status, _ = _remotely(connection, command, show=True)
+    missing, report = _remotely(connection, f"cat {where}/report.xml")
+    return status, b"" if missing else report
+
+
+def _remotely(
+    connection: fabric.Connection, command: str, given: bytes = b"", *, show: bool = False
+) -> tuple[int, bytes]:
+    """Run ``command`` in the machine: its exit status, and what it said on standard output and error.
+
+    ``given`` is its standard input, which ends then. Through a channel of its own, since fabric's ``run`` takes text
+    only and leaves standard input open.
+    """
+    heard = bytearray()
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")  # A chunk may end within a character.
+    try:
+        connection.open()
+        with connection.transport.open_session(timeout=60) as channel:
+            channel.settimeout(LONGEST_SILENCE)
+            channel.set_combine_stderr(True)
+            channel.exec_command(command)
+            channel.sendall(given)
+            channel.shutdown_write()
+            while chunk := channel.recv(65536):
+                heard += chunk
+                if show:
+                    sys.stdout.write(decoder.decode(chunk))
+                    sys.stdout.flush()
+            status = channel.recv_exit_status()
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        raise InfrastructureError(
+            f"The connection to the machine ended while `{command.split()[0]} …` ran: {error or type(error).__name__}.",
+            "Look at its console: `invoke logs`.",
+        ) from error
+    if status < 0:  # paramiko's way to say that none came
+        raise InfrastructureError("The machine was lost while its tests ran.", "Look at its console: `invoke logs`.")
+    return status, bytes(heard)

@@ -1,0 +1,101 @@
+"""``invoke clean``: what labkit keeps on this computer, how large it is, and its removal.
+
+Only what labkit itself made is removed, by name: LABKIT_CACHE or LABKIT_STATE may name a directory that holds
+something else as well.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit import log
+from labkit.errors import ConflictError, UsageError
+from labkit.host.lab import config, paths
+from labkit.host.machines import open_machine, ownstate
+from labkit.host.machines import vagrantbox as box
+from labkit.host.proof import teststages
+
+STATE = ("machines", "vagrant", "reports", "tests", "matrix", "locks", "tests.lock", "tests.json", "matrix.lock")
+CACHE = ("images", "kernels", "boxes", "accelerators.json")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One directory or file that can be removed, and its size on disk in bytes."""
+
+    path: Path
+    size: int
+
+
+def kept() -> list[Kept]:
+    """What there is now."""
+    places = [paths.state_dir() / name for name in STATE] + [paths.cache_dir() / name for name in CACHE]
+    # What Vagrant has unpacked of our own boxes is among all other boxes of this user's.
+    places += [box.vagrant_home() / "boxes" / box.name_for(kernel) for kernel in config.load().kernels.values()]
+    return [Kept(path, _size(path)) for path in places if path.exists()]
+
+
+def clean(ask: bool) -> int:
+    """Remove everything: machines first (they may run), then files. With ``ask`` only after a yes."""
+    found = kept()
+    if not found:
+        print("There is nothing to remove.")
+        return 0
+    for item in found:
+        print(f"{item.size / 2**20:8.0f} MiB  {item.path}")
+    if ask and not _agreed():
+        print("Nothing was removed.")
+        return 0
+    _destroy_machines()
+    for item in found:
+        with log.step(f"Removing {item.path}"):
+            _remove(item.path)
+    return 0
+
+
+def _agreed() -> bool:
+    """Whether the user says yes. Who cannot be asked must have said ``--yes``."""
+    if not sys.stdin.isatty():
+        raise UsageError("Nobody is there to ask whether to remove all this.", "`invoke clean --yes` does not ask.")
+    answer = input("Remove all of it? The guest image takes a few minutes to build again. [y/N] ")
+    return answer.strip().lower() in {"y", "yes"}
+
+
+def _destroy_machines() -> None:
+    """Destroy all machines, also those that lab.yaml no longer names: their process may still run."""
+    lab = config.load()
+    directory = paths.machine_dir("any").parent
+    left = {path.name for path in directory.iterdir() if path.is_dir()} if directory.is_dir() else set()
+    for name in sorted(left):
+        open_machine(lab.machines.get(name) or config.MachineConfig(name)).destroy()
+    if (paths.state_dir() / "tests").exists():
+        # The tests' own machines: of a run that was killed they may still be there. ConflictError while one goes on.
+        with teststages.machine_of_the_tests():
+            pass
+    if (paths.state_dir() / "matrix").exists():
+        with ownstate.machines_in(paths.state_dir() / "matrix", "the matrix"):
+            pass
+
+
+def _size(path: Path) -> int:
+    """Bytes on disk of a file, or of all files below a directory. Sparse files count what they hold."""
+    total = 0
+    for file in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        try:
+            status = file.lstat()
+        except FileNotFoundError:  # A running machine's files come and go.
+            continue
+        total += getattr(status, "st_blocks", status.st_size // 512) * 512
+    return total
+
+
+def _remove(path: Path) -> None:
+    try:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    except FileNotFoundError:
+        pass
+    except PermissionError as error:  # On Windows: somebody has the file open.
+        raise ConflictError(f"{error.filename} is in use.", "End what uses it, then `invoke clean` again.") from None

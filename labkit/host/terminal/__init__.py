@@ -1,0 +1,1 @@
+"""The participant's terminal: progress, tables, keys."""

@@ -1,0 +1,245 @@
+"""Puts labkit into a running machine: compares manifests, sends what changed, over the one SSH connection.
+
+An SSH command costs 0.2 s in an emulated machine and a Python start 0.5 s, so there is one command to ask what is
+there, and at most one more, which receives (``receiver.py``), compiles and loads the base images. The machine needs no
+network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import time
+from dataclasses import dataclass
+
+import fabric
+import paramiko
+
+from labkit import log
+from labkit.errors import BuildError, InfrastructureError
+from labkit.host.payload import payload
+
+TIMEOUT = 120.0
+"""Seconds without a byte from the machine after which it counts as lost. All of pyroute2 is compiled in 12."""
+
+LOADERS = ("lib/labkit/runtime/images/", "lib/labkit/runtime/storage/")
+"""After a change below these the base images are loaded again."""
+
+_ATTEMPTS = 3
+
+# Statuses that the one command ends with: receiver.py's, and one that it, Python and the shell do not use.
+NOT_COMPILED, OVERTAKEN, LOADING_FAILED = 65, 75, 100
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where things are in the machine. Tests have another."""
+
+    prefix: str = payload.PREFIX
+    bin: str = payload.BIN
+    """Gets a link to each program."""
+    helper: str = payload.HELPER
+    """Where mount(8) looks for its helpers. A file that is there already (aufs-tools has one) stays."""
+    archives: tuple[str, ...] = ("/usr/share/labkit/images/busybox.tar", "/usr/share/labkit/images/redis.tar")
+    """The base images, as the guest image's build made them."""
+
+    @property
+    def manifest(self) -> str:
+        """What is deployed."""
+        return f"{self.prefix}/manifest.json"
+
+    @property
+    def loaded(self) -> str:
+        """Holds a digest of the code by which the base images were loaded last (``_loader``)."""
+        return f"{self.prefix}/images-loaded"
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What a deploy did."""
+
+    sent: int
+    """Files that were new or changed."""
+    deleted: int
+    loaded: bool
+    """Whether ``labkit load`` was run."""
+    seconds: float
+
+    def __str__(self) -> str:
+        if not (self.sent or self.deleted):
+            return f"Nothing to send ({self.seconds:.1f} s)."
+        gone = f", {self.deleted} deleted" if self.deleted else ""
+        return f"{self.sent} file{'' if self.sent == 1 else 's'} sent{gone} ({self.seconds:.1f} s)."
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is in the machine now."""
+
+    manifest: bytes
+    loaded_by: str
+    archives: list[str]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Path -> digest."""
+        return payload.read_manifest(self.manifest)
+
+    @property
+    def base(self) -> str:
+        """The digest by which the receiver recognises it."""
+        return hashlib.sha256(self.manifest).hexdigest() if self.manifest else ""
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """What has to be done, and what it leads to."""
+
+    send: dict[str, bytes]
+    delete: list[str]
+    load: list[str]
+    """Archives."""
+    wanted: dict[str, str]
+    """The manifest afterwards."""
+
+
+def deploy(connection: fabric.Connection, target: Target | None = None) -> Deployed:
+    """Make the machine's labkit the same as this checkout's, and its base images loaded.
+
+    BuildError where the machine's Python cannot compile a file, InfrastructureError where the machine does not answer;
+    in both cases what was there works as before.
+    """
+    target = target or Target()
+    started = time.monotonic()
+    files = payload.everything()
+    for _ in range(_ATTEMPTS):
+        found = _ask(connection, target)
+        difference = _compare(files, found)
+        if _apply(connection, target, found, difference):
+            seconds = time.monotonic() - started
+            return Deployed(len(difference.send), len(difference.delete), bool(difference.load), seconds)
+    raise InfrastructureError("Somebody else deploys to this machine all the time.", "Try again when they have ended.")
+
+
+def _ask(connection: fabric.Connection, target: Target) -> _Found:
+    """One command: the manifest, by which code the images were loaded, and which archives there are."""
+    archives = shlex.join(target.archives) or "/dev/null/none"
+    command = (
+        f"cat {shlex.quote(target.manifest)} 2>/dev/null; printf '\\0'; "
+        f"cat {shlex.quote(target.loaded)} 2>/dev/null; printf '\\0'; ls -d {archives} 2>/dev/null; true"
+    )
+    status, stdout, stderr = execute(connection, command)
+    parts = stdout.split(b"\0")
+    if status != 0 or len(parts) != 3:
+        raise InfrastructureError(
+            f"The machine did not say what is deployed there (status {status}): {_last_line(stderr)}",
+            "`invoke reset` gives back a fresh machine.",
+        )
+    return _Found(parts[0], parts[1].decode().strip(), parts[2].decode().splitlines())
+
+
+def _compare(files: dict[str, bytes], found: _Found) -> _Difference:
+    """What is missing or different there, and what is there and should not be."""
+    wanted = payload.manifest(files)
+    return _Difference(
+        send={path: files[path] for path, digest in wanted.items() if found.files.get(path) != digest},
+        delete=sorted(set(found.files) - set(wanted)),
+        load=found.archives if found.loaded_by != _loader(wanted) else [],
+        wanted=wanted,
+    )
+
+
+def _apply(connection: fabric.Connection, target: Target, found: _Found, difference: _Difference) -> bool:
+    """At most one command. False where another deploy was quicker, so that the comparison is no longer true."""
+    commands, message = [], b""
+    if difference.send or difference.delete:
+        commands.append(f"python3 -IS -c {shlex.quote(payload.RECEIVER.read_text(encoding='utf-8'))}")
+        message = _message(target, found, difference)
+    if difference.load:
+        commands.append(_load_command(target, difference))
+    if not commands:
+        return True
+    with log.step("Deploying labkit" if message else "Loading the base images") as step:
+        if message:
+            step.note(f"{len(difference.send)} files to send, {len(difference.delete)} to delete")
+        status, _, stderr = execute(connection, " && ".join(commands), message)
+        if status not in (0, OVERTAKEN):
+            raise _failure(status, stderr)
+    return status == 0
+
+
+def _message(target: Target, found: _Found, difference: _Difference) -> bytes:
+    """The receiver's standard input."""
+    return payload.receiver_input(
+        target.prefix, target.bin, found.base, difference.send, difference.delete, difference.wanted, target.helper
+    )
+
+
+def _load_command(target: Target, difference: _Difference) -> str:
+    """``labkit load`` (which skips what it has already), and the note by which code that was done."""
+    load = [f"{target.prefix}/bin/labkit", "load", "-q"]
+    for archive in difference.load:
+        load += ["-i", archive]
+    note = f"echo {_loader(difference.wanted)} > {shlex.quote(target.loaded)}"
+    return f"{{ {shlex.join(load)} </dev/null || exit {LOADING_FAILED}; {note}; }}"
+
+
+def _failure(status: int, stderr: bytes) -> BuildError | InfrastructureError:
+    """What a status other than 0 means."""
+    last = _last_line(stderr)
+    if status == NOT_COMPILED:
+        return BuildError(
+            f"The machine's Python cannot compile what was to be deployed: {last}",
+            "Nothing was changed there. Mend the file, then `invoke deploy`.",
+        )
+    if status == LOADING_FAILED:
+        return InfrastructureError(
+            f"labkit is deployed, but cannot load the base images: {last}",
+            "`invoke ssh -c 'labkit images'` shows what is there; `invoke reset` gives back a fresh machine.",
+        )
+    return InfrastructureError(
+        f"Deploying failed in the machine (status {status}): {last}",
+        "Nothing may be left there to work with: `invoke reset` gives back a fresh machine.",
+    )
+
+
+def execute(
+    connection: fabric.Connection, command: str, stdin: bytes = b"", timeout: float = TIMEOUT
+) -> tuple[int, bytes, bytes]:
+    """Run ``command`` with ``stdin``; its exit status, standard output and standard error, all as bytes.
+
+    fabric's own ``run`` decodes what passes; here a tar does. InfrastructureError where the machine goes silent for
+    ``timeout`` seconds.
+    """
+    try:
+        connection.open()
+        channel = connection.transport.open_session(timeout=timeout)
+        channel.settimeout(timeout)
+        with channel:
+            channel.exec_command(command)
+            channel.sendall(stdin)
+            channel.shutdown_write()
+            stdout, stderr = channel.makefile("rb").read(), channel.makefile_stderr("rb").read()
+            if not channel.status_event.wait(timeout) or channel.recv_exit_status() < 0:
+                # paramiko reports a connection that broke as an end of both streams and a status of -1.
+                raise EOFError("it ended before the command did")
+            return channel.recv_exit_status(), stdout, stderr
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        raise InfrastructureError(
+            f"The connection to the machine was lost: {error or type(error).__name__}.",
+            "`invoke status` says whether it runs; `invoke reset` gives back a fresh one.",
+        ) from error
+
+
+def _loader(manifest: dict[str, str]) -> str:
+    """A digest of the code that decides how images are kept.
+
+    Loading takes two seconds in an emulated machine, also where there is nothing to load, and most edits are elsewhere.
+    """
+    code = {path: digest for path, digest in manifest.items() if path.startswith(LOADERS)}
+    return hashlib.sha256(payload.encode_manifest(code)).hexdigest()
+
+
+def _last_line(stderr: bytes) -> str:
+    lines = stderr.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing."

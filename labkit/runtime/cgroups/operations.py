@@ -1,0 +1,315 @@
+"""Operations on the cgroup trees: a group is a directory, a limit is a line in a file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from labkit.errors import KernelError, NotFoundError
+from labkit.runtime.cgroups.limits import Setting
+from labkit.runtime.operations import Operation
+from labkit.runtime.operations.files import write_kernel_file
+from labkit.runtime.std.contextlib import suppress
+from labkit.runtime.std.dataclasses import dataclass
+from labkit.runtime.std.shlex import quote
+from labkit.runtime.text import textfile
+
+
+@dataclass(frozen=True)
+class MakeGroup(Operation):
+    """``mkdir`` under a controller makes a group; its files appear by themselves."""
+
+    path: str
+    parents: tuple[str, ...] = ()
+    """Those above it, the lowest first, that go when they are empty: our own, which all containers share (who comes
+    first makes it, who goes last removes it), and those that were missing."""
+
+    def describe(self) -> str:
+        """As mkdir(1)."""
+        return f"mkdir -p {quote(self.path)}"
+
+    def describe_undo(self) -> str:
+        """As rmdir(1)."""
+        parents = [f"; rmdir --ignore-fail-on-non-empty {quote(parent)}" for parent in self.parents]
+        return f"rmdir {quote(self.path)}{''.join(parents)}"
+
+    def do(self) -> None:
+        """mkdir(2), a bounded number of times: the end of another container may remove the shared parent just now."""
+        for _ in range(50):
+            try:
+                os.makedirs(self.path, exist_ok=True)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise KernelError(
+                    f"the cgroup {self.path} cannot be made: {error.strerror}", _WHY_NOT, error.errno or 0
+                ) from error
+            return
+        raise KernelError(f"mkdir({self.path}): another process removes its parent again and again", errno=errno.ENOENT)
+
+    def undo(self) -> None:
+        """rmdir(2), the groups that the container made below it first; then those parents that are empty by now."""
+        remove_groups(self.path)
+        with suppress(OSError):  # refused as long as another container's group is in it
+            for parent in self.parents:
+                os.rmdir(parent)
+
+
+_WHY_NOT = "labkit must be root, and the cgroup file system mounted for writing and handed to us (mount | grep cgroup)"
+
+
+def remove_groups(path: str) -> None:
+    """Remove a group and those below it, which must be empty of processes. KernelError where they are not."""
+    for place, _, _ in os.walk(path, topdown=False):
+        _remove_group(place)
+
+
+def _remove_group(place: str, seconds: float = 5.0) -> None:
+    # A process that has just died keeps its group busy for a moment.
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            os.rmdir(place)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise KernelError(
+                    f"the cgroup {place} cannot be removed: {error.strerror}",
+                    "a process still runs in it",
+                    error.errno or 0,
+                ) from error
+            time.sleep(0.01)
+        else:
+            return
+
+
+@dataclass(frozen=True)
+class EnableControllers(Operation):
+    """v2: hand controllers to the groups below ``path`` (cgroup.subtree_control). They stay on: others may use them,
+    too.
+    """
+
+    path: str
+    controllers: tuple[str, ...]
+    required: tuple[str, ...] = ()
+    """Those that a limit needs; the others are handed on where that can be done."""
+
+    def describe(self) -> str:
+        """As a shell writes it."""
+        words = " ".join(f"+{name}" for name in self.controllers)
+        return f"echo {quote(words)} > {quote(self.path + '/cgroup.subtree_control')}"
+
+    def do(self) -> None:
+        """One write, in which a controller that is on already is no error; one write each where that is refused."""
+        try:
+            self._enable(" ".join(f"+{name}" for name in self.controllers))
+        except KernelError:
+            for name in self.controllers:
+                self._enable_one(name)
+
+    def _enable(self, words: str) -> None:
+        write_kernel_file(f"{self.path}/cgroup.subtree_control", words)
+
+    def _enable_one(self, name: str) -> None:
+        try:
+            self._enable(f"+{name}")
+        except KernelError as error:
+            if name not in self.required:
+                return
+            if error.errno == errno.EBUSY:
+                error.hint = "a group with processes of its own hands nothing on (cgroup-v2.rst, 'No Internal Process')"
+            elif error.errno == errno.ENOENT:
+                error.hint = "the group above does not hand it on"
+            raise
+
+    def undo(self) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class InheritCpuset(Operation):
+    """v1: a new cpuset group has neither processors nor memory nodes and takes no process; it gets its parent's."""
+
+    path: str
+    levels: int = 2
+    """How many groups lie below the top of the tree, this one included."""
+
+    def describe(self) -> str:
+        """As a shell writes it, from the top of the tree down."""
+        copies = [
+            f"cat {quote(os.path.dirname(place))}/{name} > {quote(place)}/{name}"
+            for place in self._places()
+            for name in ("cpuset.cpus", "cpuset.mems")
+        ]
+        return " && ".join(copies)
+
+    def _places(self) -> list[str]:
+        places = [self.path]
+        for _ in range(self.levels - 1):
+            places.insert(0, os.path.dirname(places[0]))
+        return places
+
+    def do(self) -> None:
+        """Copy where nothing is set yet."""
+        for place in self._places():
+            for name in ("cpuset.cpus", "cpuset.mems"):
+                if not textfile.read(f"{place}/{name}").strip():
+                    write_kernel_file(f"{place}/{name}", textfile.read(f"{os.path.dirname(place)}/{name}"))
+
+    def undo(self) -> None:
+        """Nothing: the values go with the group."""
+
+
+@dataclass(frozen=True)
+class SetLimit(Operation):
+    """A value into one of the group's files."""
+
+    path: str
+    name: str
+    value: str
+    asked: str = ""
+    """The specification's word for it."""
+    optional: bool = False
+    """A missing file is no error."""
+
+    def describe(self) -> str:
+        """As a shell writes it."""
+        place = f"{quote(self.path)}/{self.name}"
+        test = f"[ ! -e {place} ] || " if self.optional else ""
+        return f"{test}echo {quote(self.value)} > {place}"
+
+    def do(self) -> None:
+        """One write. NotFoundError without such a file, KernelError where the value is refused; both name it."""
+        try:
+            write_kernel_file(f"{self.path}/{self.name}", self.value or "\n")
+        except FileNotFoundError:
+            if not self.optional:
+                raise self._missing() from None
+        except KernelError as error:
+            if self.asked:
+                error.message = f"{_named(self.asked)} cannot be set: {error.message}"
+                error.args = (error.message,)
+            error.hint = error.hint or self._advice(error.errno)
+            raise
+
+    def _missing(self) -> NotFoundError:
+        controller = self.name.partition(".")[0]
+        if self.asked.startswith("unified"):
+            return NotFoundError(
+                f"{self.asked} can't be set: there is no {self.path}/{self.name}",
+                "the file names are those of Documentation/admin-guide/cgroup-v2.rst",
+            )
+        what = _named(self.asked) + " cannot be set" if self.asked else "that limit cannot be set"
+        return NotFoundError(
+            f"this machine's cgroups have no {self.name}, so {what}",
+            f"the controller {controller} is not in this kernel, or not handed down (cgroup.subtree_control)",
+        )
+
+    def _advice(self, number: int) -> str:
+        if number == errno.EBUSY and self.name.startswith("memory."):
+            return "the group uses more than that, and the kernel could not take it back"
+        if number == errno.EINVAL:
+            return (
+                "the kernel does not take this value here: is it in the file's range, and in that of the group above?"
+            )
+        if number == errno.ENODEV:
+            return "there is no such device, or its driver has no such limit"
+        return ""
+
+    def undo(self) -> None:
+        """Nothing: the value goes with the group."""
+
+
+def _named(what: str) -> str:
+    return what if what.startswith("unified") else f"linux.resources.{what}"
+
+
+@dataclass(frozen=True)
+class SetEither(SetLimit):
+    """A value into one of two files, whichever this kernel has: the first if both."""
+
+    other_name: str = ""
+    other_value: str = ""
+
+    def describe(self) -> str:
+        """As a shell writes it."""
+        first, second = f"{quote(self.path)}/{self.name}", f"{quote(self.path)}/{self.other_name}"
+        return (
+            f"if [ -e {first} ]; then echo {quote(self.value)} > {first}; "
+            f"else echo {quote(self.other_value)} > {second}; fi"
+        )
+
+    def do(self) -> None:
+        """One write."""
+        if os.path.exists(f"{self.path}/{self.name}"):
+            super().do()
+        else:
+            SetLimit(self.path, self.other_name, self.other_value, self.asked, self.optional).do()
+
+
+@dataclass(frozen=True)
+class ChangeSetting(SetLimit):
+    """Another value in a file of a group that is in use. ``before`` is what was read when this was planned."""
+
+    before: str = ""
+
+    def undo(self) -> None:
+        """Write what was there, if the group is still there."""
+        with suppress(FileNotFoundError):
+            write_kernel_file(f"{self.path}/{self.name}", self.before or "\n")
+
+
+def setting_operation(path: str, setting: Setting) -> SetLimit:
+    """What writes a setting into a new group."""
+    if setting.other:
+        return SetEither(
+            path, setting.name, setting.value, setting.asked, setting.optional, setting.other[0], setting.other[1]
+        )
+    return SetLimit(path, setting.name, setting.value, setting.asked, setting.optional)
+
+
+def changes(path: str, settings: list[Setting]) -> list[ChangeSetting]:
+    """What writes those settings that differ into a group that is in use, with the way back.
+
+    A controller that is handed on only now begins with what its files say then; nothing in them is a limit.
+    """
+    found = []
+    for setting in settings:
+        name, value = setting.name, setting.value
+        if setting.other and not os.path.exists(f"{path}/{name}"):
+            name, value = setting.other
+        try:
+            before = current(path, name)
+        except FileNotFoundError:
+            if setting.optional:
+                continue
+            before = ""
+        if _is_line_of_many(value):
+            from labkit.runtime.cgroups import rarelimits  # local: few limits are for a single device
+
+            before = rarelimits.before(name, value, before)
+        if value != before:
+            found.append(ChangeSetting(path, name, value, setting.asked, setting.optional, before))
+    return found
+
+
+def _is_line_of_many(value: str) -> bool:
+    # cpu.max is two words, too: 50000 100000.
+    return " " in value and not value.partition(" ")[0].isdigit() and not value.startswith("max ")
+
+
+def current(directory: str, name: str) -> str:
+    """What a group's file says now. FileNotFoundError where it is not there."""
+    return textfile.read(f"{directory}/{name}").strip()
+
+
+def missing(controller: str, version: str, what: str) -> NotFoundError:
+    """The error for something that needs a controller that this machine has not; ``what`` is what cannot be done."""
+    return NotFoundError(
+        f"this machine has no {controller} controller on cgroup {version}, so {what}",
+        "see the list in /proc/cgroups; from kernel 6.12 on Debian builds v1 without memory and cpuset"
+        if version == "v1"
+        else "see /sys/fs/cgroup/cgroup.controllers; 'cgroup_disable=' on the kernel's command line may have taken it",
+    )

@@ -1,0 +1,109 @@
+"""Show what a container uses, as JSON: at intervals until it stops, or once with --stats. An object a line."""
+
+from __future__ import annotations
+
+import time
+
+from labkit.errors import ConflictError, NotFoundError, UsageError
+from labkit.runtime.cgroups import oom, statistics
+from labkit.runtime.cgroups.detect import here
+from labkit.runtime.cli.oci import answer
+from labkit.runtime.cli.options import Command, Option
+from labkit.runtime.oci import state
+from labkit.runtime.std.collections.abc import Iterator
+from labkit.runtime.std.typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from labkit.runtime.cli.oci.main import Call
+    from labkit.runtime.oci.state import Container
+
+#: Seconds between two looks at whether the container has stopped.
+_LOOK = 0.2
+
+COMMAND = Command(
+    "CONTAINER",
+    (
+        Option(("stats",), "once"),
+        Option(("interval",), "how often, as 5s, 500ms or 1m (default: 5s)", "TIME", "5s"),
+    ),
+    examples=("events --stats redis", "events --interval 1s redis"),
+)
+
+
+def main(call: Call) -> int:
+    """Show it."""
+    interval = seconds(call.options.interval)
+    container = state.load(call.root, call.arguments[0])
+    if container.status() == "stopped":
+        raise ConflictError(f"container with id {container.id} is not running", "see 'labkit-oci state'")
+    if call.options.stats:
+        _print(container, "stats", statistics.read(container.own_group(), here()))
+        return 0
+    due = time.monotonic()
+    for killed in _killed_for_memory(container):
+        if killed:
+            _print(container, "oom")
+        if not container.is_alive():
+            break
+        if time.monotonic() >= due:
+            _print(container, "stats", statistics.read(container.own_group(), here()))
+            due = time.monotonic() + interval
+    return 0
+
+
+def _killed_for_memory(container: Container) -> Iterator[int]:
+    """As oom.watch; a machine that does not count it has 0 at every look."""
+    yield 0
+    try:
+        yield from oom.watch(container.own_group(), here(), _LOOK)
+    except NotFoundError:
+        while container.is_alive():
+            time.sleep(_LOOK)
+            yield 0
+
+
+def _print(container: Container, kind: str, data: dict[str, Any] | None = None) -> None:
+    event: dict[str, Any] = {"type": kind, "id": container.id}
+    answer.show(event if data is None else {**event, "data": spelt(data)})
+
+
+#: What runc writes even where it is 0; everything else that is 0 or empty it leaves out (its types/events.go).
+_ALWAYS = frozenset(("kernel", "user", "limit", "failcnt"))
+
+
+def spelt(data: dict[str, Any]) -> dict[str, Any]:
+    """What a group has used (cgroups/statistics.py) in runc's order, and without what is 0; it counts neither caches of
+    the processor's nor the network, and says so.
+    """
+    lists = {name: value for name, value in data["cpuset"].items() if value or name not in ("cpus", "mems")}
+    memory = {**data["memory"], "raw": {}}
+    return {
+        "cpu": _without_zeros(data["cpu"]),
+        "cpuset": lists,
+        "memory": {**_without_zeros(memory), "raw": dict(sorted(data["memory"]["raw"].items()))},
+        **{name: _without_zeros(data[name]) for name in ("pids", "blkio")},
+        "hugetlb": {size: _without_zeros(data["hugetlb"][size]) for size in sorted(data["hugetlb"])},
+        "intel_rdt": {},
+        "network_interfaces": None,
+    }
+
+
+def _without_zeros(found: Any) -> Any:
+    if isinstance(found, list):
+        return [_without_zeros(item) for item in found]
+    if not isinstance(found, dict):
+        return found
+    kept = {name: value for name, value in found.items() if name in _ALWAYS or value not in (0, "", [])}
+    return {name: _without_zeros(value) for name, value in kept.items()}
+
+
+def seconds(text: str) -> float:
+    """``1m30s``, ``500ms`` or ``2h`` in seconds, as Go reads a duration. UsageError where it is none, or nothing."""
+    import re  # local: only here
+
+    parts = re.findall(r"(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)", text)
+    units = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+    total = sum(float(number) * units[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or total <= 0:
+        raise UsageError(f"invalid duration interval: {text}", "as 5s, 500ms or 1m30s, and more than nothing")
+    return total

@@ -1,0 +1,203 @@
+"""labkit-oci: read the global options, call the command, answer for its errors.
+
+A command is a module with ``COMMAND``, which describes its command line, and ``main(call) -> int``. Only the module of
+the command that was called is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from labkit import log
+from labkit.errors import LabkitError, UsageError
+from labkit.runtime.cli import descriptors
+from labkit.runtime.cli.oci.report import Report
+from labkit.runtime.cli.options import Command, Option, Options, check_count, help_of, parse
+from labkit.runtime.kernel import process
+from labkit.runtime.std import importlib
+from labkit.runtime.std.dataclasses import dataclass
+from labkit.runtime.std.types import ModuleType
+
+PROGRAM = "labkit-oci"
+
+#: Command -> (module, what it does), in the order of the help.
+COMMANDS = {
+    "create": ("create", "create a container"),
+    "start": ("start", "execute the program of a created container"),
+    "run": ("run", "create and run a container"),
+    "state": ("state", "output the state of a container"),
+    "kill": ("kill", "send a signal (default: SIGTERM) to the container's first process"),
+    "delete": ("delete", "delete a container and all that it holds"),
+    "exec": ("exec", "run a program in a running container"),
+    "list": ("list", "list containers"),
+    "ps": ("ps", "show a container's processes"),
+    "pause": ("pause", "stop all processes of a container where they are"),
+    "resume": ("resume", "let a paused container go on"),
+    "update": ("update", "change a running container's limits"),
+    "events": ("events", "show what a container uses"),
+    "spec": ("spec", "write a config.json to begin with"),
+    "features": ("features", "print what this runtime can do, as JSON"),
+}
+
+#: runc's commands that are refused by their names, and why.
+REFUSED = {
+    "checkpoint": ("refused: save a running container", "it would need criu, which labkit does not drive"),
+    "restore": ("refused: restore a container from a checkpoint", "it would need criu, which labkit does not drive"),
+}
+
+GLOBAL = (
+    Option(("root",), "directory of the containers' state; /run/labkit-oci is root's", "DIRECTORY", ""),
+    Option(("log",), "write errors and warnings to this file, too", "FILE", ""),
+    Option(("log-format",), "text (default) or json", "FORMAT", "text"),
+    Option(("debug",), "log each operation"),
+    Option(("systemd-cgroup",), "refused: labkit writes the cgroup tree itself"),
+    Option(("cgroup-manager",), "cgroupfs is the only one", "NAME", "cgroupfs"),
+    Option(("rootless",), "accepted as runc's; rights are found out by trying", "WHEN", "auto"),
+    Option(("criu",), "accepted and not used", "PATH", ""),
+    Option(("version", "v"), "print the version"),
+    Option(("help", "h"), "show this"),
+)
+_HELP = Option(("help", "h"), "show this")
+
+
+class NoCommandError(UsageError):
+    """There is no such command."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a command."""
+
+    options: Options
+    arguments: list[str]
+    root: str
+    report: Report
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line (``sys.argv`` by default); the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    report = Report()
+    descriptors.have_three()
+    try:
+        options, rest = parse(GLOBAL, words, stop_at_first=True)
+        report = Report(options.log, options.log_format, options.debug)
+        if options.version:
+            print(_version())
+            return 0
+        if options.help or not rest or rest[0] in ("help", "h"):
+            return _print_help(rest[1:])
+        if rest[0] not in {**COMMANDS, **REFUSED}:
+            raise NoCommandError(f"No help topic for '{rest[0]}'", f"see '{PROGRAM} --help'")
+        status = _run(rest[0], rest[1:], options, report)
+        sys.stdout.flush()
+        return status
+    except LabkitError as error:
+        report.error(error.message, error.hint)
+        return 3 if isinstance(error, NoCommandError) else 1  # runc's status, and its words
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        for number in (1, 2):  # whoever read our output has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        return 141  # 128 + SIGPIPE
+    except Exception as bug:
+        return _own_bug(report, bug)
+
+
+def _usual_root() -> str:
+    """Root's, or the user's own: XDG_RUNTIME_DIR is his, and ends with his session (pam_systemd(8))."""
+    own = os.environ.get("XDG_RUNTIME_DIR", "")
+    return "/run/labkit-oci" if not own or process.is_root() else f"{own}/labkit-oci"
+
+
+def _run(name: str, words: list[str], above: Options, report: Report) -> int:
+    """One command; ``above`` are the global options."""
+    if name in REFUSED:
+        if {"-h", "--help", "-help"} & set(words):
+            return _print_help([name])
+        raise UsageError(f"labkit-oci does not support {name}: {REFUSED[name][1]}", f"see '{PROGRAM} {name} --help'")
+    module, command = _load(name)
+    options, arguments = parse((*command.options, _HELP), words, command.takes_program)
+    if options.help:
+        return _print_help([name])
+    _check_cgroup_manager(above)
+    check_count(PROGRAM, name, command, arguments)
+    root = os.path.abspath(above.root or _usual_root())
+    report.debug(" ".join((PROGRAM, name, *arguments)))
+    log.listen(lambda event: _listen(report, event))
+    status: int = module.main(Call(options, arguments, root, report))
+    return status
+
+
+def _listen(report: Report, event: log.Event) -> None:
+    if event["event"] == "warning":
+        report.warning(event["message"])
+        return
+    command = str(event.get("command", event["event"]))
+    if command:  # what goes with something else is undone by no command of its own
+        report.debug(command)
+
+
+def _load(name: str) -> tuple[ModuleType, Command]:
+    module = importlib.import_module(f"labkit.runtime.cli.oci.{COMMANDS[name][0]}")
+    return module, module.COMMAND
+
+
+def _check_cgroup_manager(options: Options) -> None:
+    if options.systemd_cgroup or options.cgroup_manager == "systemd":
+        raise UsageError(
+            "labkit-oci cannot use systemd's cgroup driver: it writes the cgroup tree itself",
+            "configure cgroupfs: podman --cgroup-manager cgroupfs, containerd SystemdCgroup = false",
+        )
+    if options.cgroup_manager != "cgroupfs":
+        raise UsageError(f"there is no cgroup manager '{options.cgroup_manager}'", "cgroupfs is the only one")
+
+
+def _version() -> str:
+    from labkit import __version__
+    from labkit.runtime.oci.state import OCI_VERSION
+
+    return f"{PROGRAM} version {__version__}\nspec: {OCI_VERSION}"
+
+
+def _print_help(names: list[str]) -> int:
+    """In runc's arrangement: whoever looks for a part of it finds it."""
+    if not names:
+        rows = [f"   {name:<11} {words}" for name, (_, words) in COMMANDS.items()]
+        rows += [f"   {name:<11} {words}" for name, (words, _) in REFUSED.items()]
+        print(f"NAME:\n   {PROGRAM} - a runtime of the Open Container Initiative: one container of a bundle, as runc\n")
+        print(f"USAGE:\n   {PROGRAM} [global options] COMMAND [command options] CONTAINER\n")
+        print(f"VERSION:\n   {_indented(_version()).strip()}\n")
+        print("\n".join(["COMMANDS:", *rows, "   help, h     show this, or a command's help\n"]))
+        print(f"GLOBAL OPTIONS:\n{_indented(help_of(GLOBAL))}\n")
+        print(f"{PROGRAM} COMMAND --help tells more of each, with examples.")
+        return 0
+    if names[0] in REFUSED:
+        words, why = REFUSED[names[0]]
+        print(f"NAME:\n   {PROGRAM} {names[0]} - {words}\n\nDESCRIPTION:\n   It is refused: {why}.")
+        return 0
+    if names[0] not in COMMANDS:
+        raise NoCommandError(f"No help topic for '{names[0]}'", f"see '{PROGRAM} --help'")
+    module, command = _load(names[0])
+    print(f"NAME:\n   {PROGRAM} {names[0]} - {COMMANDS[names[0]][1]}\n")
+    print(f"USAGE:\n   {PROGRAM} {names[0]} [command options] {command.usage}".rstrip() + "\n")
+    print(f"DESCRIPTION:\n{_indented(str(module.__doc__).strip())}\n")
+    if command.examples:
+        print("\n".join(["EXAMPLES:", *[f"   {PROGRAM} {example}" for example in command.examples], ""]))
+    print(f"OPTIONS:\n{_indented(help_of((*command.options, _HELP)))}")
+    return 0
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"   {line.strip()}".rstrip() for line in text.splitlines())
+
+
+def _own_bug(report: Report, bug: Exception) -> int:
+    """A traceback for us on standard error, a sentence for the log."""
+    import traceback
+
+    traceback.print_exc()
+    report.error(f"this is a bug of labkit-oci: {bug!r}", "please report it with the lines above")
+    return 1

@@ -1,0 +1,18 @@
+"""Stop all of a container's processes where they are; they notice nothing."""
+
+from __future__ import annotations
+
+from labkit.runtime.cli.options import Command
+from labkit.runtime.oci import lifecycle, state
+from labkit.runtime.std.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labkit.runtime.cli.oci.main import Call
+
+COMMAND = Command("CONTAINER", examples=("pause redis",))
+
+
+def main(call: Call) -> int:
+    """Stop them."""
+    lifecycle.pause(state.load(call.root, call.arguments[0]))
+    return 0

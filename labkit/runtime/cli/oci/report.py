@@ -1,0 +1,86 @@
+"""Errors and warnings in the form of runc's log, which podman and containerd read.
+
+A line of text on standard error, or in ``--log FILE``; with ``--log-format json`` an object a line.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from labkit.errors import UsageError, one_line
+from labkit.runtime.std.contextlib import suppress
+from labkit.runtime.text import gojson
+
+
+class Report:
+    """Where messages go."""
+
+    def __init__(self, path: str = "", form: str = "text", debug: bool = False) -> None:
+        if form not in ("text", "json"):
+            raise UsageError(f"invalid log-format: {form}", "it is text or json")
+        self.path = path
+        self.form = form
+        self.debugging = debug
+        if path:
+            try:
+                # A dead reader of a fifo or a directory must show now, and not when there is something to say.
+                with open(path, "ab"):
+                    pass
+            except OSError as error:
+                raise UsageError(f"the log {path} cannot be written: {error.strerror}") from None
+
+    def error(self, message: str, hint: str = "") -> None:
+        """What the command failed with. A person who reads standard error gets the hint, too."""
+        self._write("error", message)
+        if self.path:
+            _to_standard_error(f"{one_line(message)}\n")
+        if hint:
+            _to_standard_error(f"hint: {one_line(hint)}\n")
+
+    def warning(self, message: str) -> None:
+        """What went wrong, and does not stop the command."""
+        self._write("warning", message)
+
+    def debug(self, message: str) -> None:
+        """What is going on; with ``--debug``."""
+        if self.debugging:
+            self._write("debug", message)
+
+    def _write(self, level: str, message: str) -> None:
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        if self.form == "json":
+            line = gojson.dumps({"level": level, "msg": message, "time": when})
+        else:
+            line = f'time="{when}" level={level} msg={_quoted(message)}'
+        if not self.path:
+            _to_standard_error(f"{line}\n")
+            return
+        with suppress(OSError):
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                os.write(descriptor, f"{line}\n".encode("utf-8", "surrogateescape"))
+            finally:
+                os.close(descriptor)
+
+
+#: A value of these alone stands as it is (logrus, the library that writes runc's log).
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/@^+")
+
+
+def _quoted(message: str) -> str:
+    if _PLAIN.issuperset(message):
+        return message
+    escaped = message.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(_escaped(character) for character in escaped) + '"'
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+
+def _to_standard_error(text: str) -> None:
+    with suppress(OSError, AttributeError, ValueError):  # it may be closed
+        sys.stderr.write(text)
+        sys.stderr.flush()

@@ -1,0 +1,18 @@
+"""Let a paused container go on."""
+
+from __future__ import annotations
+
+from labkit.runtime.cli.options import Command
+from labkit.runtime.oci import lifecycle, state
+from labkit.runtime.std.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labkit.runtime.cli.oci.main import Call
+
+COMMAND = Command("CONTAINER", examples=("resume redis",))
+
+
+def main(call: Call) -> int:
+    """Let it go on."""
+    lifecycle.resume(state.load(call.root, call.arguments[0]))
+    return 0

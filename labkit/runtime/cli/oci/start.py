@@ -1,0 +1,24 @@
+"""Execute the program of a created container."""
+
+from __future__ import annotations
+
+from labkit.runtime.cli.oci import making
+from labkit.runtime.cli.options import Command
+from labkit.runtime.oci import lifecycle, state
+from labkit.runtime.std.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labkit.runtime.cli.oci.main import Call
+
+COMMAND = Command("CONTAINER", examples=("start redis",))
+
+
+def main(call: Call) -> int:
+    """Start it."""
+    container = state.load(call.root, call.arguments[0])
+    # Otherwise it is refused below, and the socket that may be there is that of another command, which listens.
+    listener = making.listener(container) if container.status() == "created" else None
+    lifecycle.start(container, call.report.warning)
+    if listener:
+        listener.pass_on(container.pid, container.is_alive, leaving=True)
+    return 0

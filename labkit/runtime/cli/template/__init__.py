@@ -1,0 +1,53 @@
+r"""``--format``: the part of Go's templates (text/template) that docker's users type, and what docker adds to it.
+
+Fields as ``{{.State.Status}}``, ``{{if}}``, ``{{with}}``, ``{{range}}``, variables, pipelines, the functions of
+functions.py; ``\t`` and ``\n`` in the text between them. A template is read as a tree (parse.py), and the tree is
+followed for each entry (execute.py). ``json`` alone is ``{{json .}}``; for a list, ``table …`` is columns with a
+heading.
+"""
+
+from __future__ import annotations
+
+from labkit.runtime.cli import gotypes, table
+from labkit.runtime.cli.template import execute, functions, parse
+from labkit.runtime.std.typing import Any
+
+#: How docker spells the headings of fields that are not simply their own words.
+_HEADINGS = {"ID": "CONTAINER ID", "RunningFor": "CREATED", "CreatedSince": "CREATED"}
+
+
+def render(template: str, entries: list[dict[str, Any]]) -> list[str]:
+    """A line for each entry. UsageError for a template that cannot be read, or that names what an entry has not."""
+    if template == "json":
+        template = "{{json .}}"
+    tree = parse.parse(template)
+    return [execute.execute(template, tree, entry, functions.TABLE) for entry in entries]
+
+
+def inspection(template: str, entries: list[dict[str, Any]]) -> list[str]:
+    """The same for what ``inspect`` has found: ``json`` alone is one list, as docker's is."""
+    return [gotypes.json_text(entries)] if template == "json" else render(template, entries)
+
+
+def listing(template: str, entries: list[dict[str, Any]], fields: tuple[str, ...], **headings: str) -> list[str]:
+    """The same for a list of things with these ``fields``; a heading of one's own wins over docker's usual one.
+
+    The heading is made as docker makes it: by the template itself, with the fields' headings in their places.
+    """
+    if not template.startswith("table "):
+        return render(template, entries)
+    template = template[len("table ") :]
+    heading = {name: headings.get(name) or _HEADINGS.get(name) or _apart(name) for name in fields}
+    tree = parse.parse(template)
+    head = execute.execute(template, tree, {**heading, "Label": lambda name: name}, functions.FOR_HEADINGS).split("\t")
+    rows = [row.split("\t") for row in render(template, entries)]
+    return table.render(head, [row + [""] * (len(head) - len(row)) for row in rows]).split("\n")
+
+
+def _apart(name: str) -> str:
+    """``CREATED AT`` for CreatedAt."""
+    spaced = "".join(
+        f" {letter}" if letter.isupper() and place and name[place - 1].islower() else letter
+        for place, letter in enumerate(name)
+    )
+    return spaced.upper()

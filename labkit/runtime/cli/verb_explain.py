@@ -1,0 +1,106 @@
+"""Show what a container was made by, command for command, and what the kernel says of it now.
+
+Examples:
+  labkit explain redis
+  labkit explain --json redis
+
+Every line of the first part can be typed into a shell as it stands; 'host' was done out here, 'init' by the
+container's first process in its new namespaces. The second part is read from the kernel at this moment; each heading
+names a command that shows the same.
+"""
+
+from __future__ import annotations
+
+from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.engine.record import record
+from labkit.runtime.engine.show import explanation
+from labkit.runtime.std import json
+from labkit.runtime.std.collections.abc import Iterator
+from labkit.runtime.std.typing import Any
+
+COMMAND = Command("CONTAINER", (Option(("json",), "a JSON object"),))
+
+_WHEN = {
+    "create": "What outlives its runs (labkit create; taken back by labkit rm)",
+    "start": "What this run consists of (labkit start; taken back at its end)",
+}
+
+
+def main(call: Call) -> int:
+    """Print it."""
+    found = explanation.explain(record.find(call.arguments[0]))
+    if call.options.json:
+        print(json.dumps(found, indent=1))
+    else:
+        head, *rest = _text(found)
+        print(f"{head}\nID={found['id']}")
+        print("\n".join(rest).replace(found["id"], "$ID"))
+    return 0
+
+
+def _text(found: dict[str, Any]) -> Iterator[str]:
+    runs = f", process {found['pid']} out here" if found["pid"] else ""
+    yield f"# {found['name']} is {found['status']}{runs}"
+    for when, title in _WHEN.items():
+        rows = [row for row in found["operations"] if row["when"] == when]
+        if rows:
+            yield f"\n# {title}"
+        for row in rows:
+            yield from _command(row["who"], row["command"])
+    if "process" not in found:
+        yield "\n# It does not run: nothing of a run is there, and the kernel knows nothing of it."
+        return
+    for heading, lines in _sections(found):
+        if lines:
+            yield f"\n# {heading}"
+            yield from (f"  {line}" for line in lines)
+
+
+def _command(who: str, command: str) -> Iterator[str]:
+    first, *rest = command.splitlines()
+    yield f"{who:<4}  {first}"
+    yield from (f"      {line}" for line in rest)
+
+
+def _sections(found: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    pid, process = found["pid"], found["process"]
+    numbers = " = ".join(map(str, process["pids"]))
+    rights = process["capabilities"]
+    yield (
+        f"Its first process (cat /proc/{pid}/status)",
+        [
+            f"its number, from the outside in: {numbers}",
+            f"user {process['uid']}, group {process['gid']}",
+            *[f"{name}: {_list(names)}" for name, names in rights.items() if names or name == "CapEff"],
+            f"no_new_privs: {'yes' if process['no_new_privileges'] else 'no'}, seccomp: {process['seccomp']}",
+        ],
+    )
+    yield f"Its namespaces (ls -l /proc/{pid}/ns)", [_namespace(row) for row in found.get("namespaces", [])]
+    yield (
+        "Its control group (cat FILE)",
+        [f"{row['file']} = {row['value']}" for row in found.get("cgroup", [])],
+    )
+    root = found.get("root", {})
+    yield f"Its root file system (grep {root.get('target', '')} /proc/self/mountinfo)", _root(root)
+    network = found.get("network", {})
+    yield (
+        f"Its network inside (nsenter --target {pid} --net ip address)",
+        [*network.get("inside", []), *network.get("routes", [])],
+    )
+    yield "Our end of its cable (ip link)", network.get("outside", [])
+    yield "Rules that name its address, [packets:bytes] (iptables-save -c)", found.get("rules", [])
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(name[4:].lower() for name in names) or "none"
+
+
+def _namespace(row: dict[str, Any]) -> str:
+    words = f"its own; the host's is {row['host']}" if row["own"] else "the host's"
+    return f"{row['kind']:<7} {row['inode']}  {words}"
+
+
+def _root(root: dict[str, Any]) -> list[str]:
+    lines = [f"{root['kind']} on {root['target']}"] if root.get("kind") else []
+    lines += [f"lower {directory}" for directory in root.get("lower", [])]
+    return lines + [f"{name} {root[name]}" for name in ("upper", "work") if root.get(name)]

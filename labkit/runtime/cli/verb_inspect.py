@@ -1,0 +1,103 @@
+"""Show all that is known of containers or images, as a JSON list.
+
+Examples:
+  labkit inspect redis
+  labkit inspect busybox:latest
+  labkit inspect -f '{{.State.Status}} {{.NetworkSettings.IPAddress}}' redis
+
+docker's names come first, all in capitals at their beginning, with docker's values; labkit's own follow, in small
+letters. Templates are Go's, as docker's: {{.Name}}, {{json .Mounts}}, {{len .Mounts}}, {{join .Config.Cmd " "}},
+{{index .Config.Labels "key"}}, {{range $port, $places := .NetworkSettings.Ports}}{{$port}} {{end}},
+{{if .State.Running}}yes{{else}}no{{end}}.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from labkit.errors import NotFoundError, UsageError
+from labkit.runtime.cli import gotypes
+from labkit.runtime.cli.dockernames import container as docker_container
+from labkit.runtime.cli.dockernames import image as docker_image
+from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.engine.life import lifecycle
+from labkit.runtime.engine.net import networking
+from labkit.runtime.engine.record import record
+from labkit.runtime.engine.record.record import Container
+from labkit.runtime.images import store
+from labkit.runtime.images.store import Image
+from labkit.runtime.std import json
+from labkit.runtime.std.dataclasses import asdict
+from labkit.runtime.std.typing import Any
+from labkit.runtime.text.document import Reader
+
+COMMAND = Command(
+    "NAME …",
+    (
+        Option(("format", "f"), "a template, as {{.State.Status}}, or json", "TEMPLATE", ""),
+        Option(("size", "s"), "how much containers have written, too"),
+        Option(("type",), "container or image, where both have that name", "TYPE", ""),
+    ),
+    most=-1,
+)
+
+
+def main(call: Call) -> int:
+    """Print them."""
+    options = call.options
+    if options.type not in ("", "container", "image"):
+        raise UsageError(f"--type {options.type} is not possible", "it is container or image")
+    found = [_inspect(name, options.type, options.size) for name in call.arguments]
+    if options.format:
+        from labkit.runtime.cli import template  # local: most calls do without
+
+        print("\n".join(template.inspection(options.format, found)))
+    else:
+        print(json.dumps(gotypes.plain(found), indent=4))
+    return 0
+
+
+def _inspect(name: str, kind: str, size: bool) -> dict[str, Any]:
+    if kind != "image":
+        try:
+            return _container(record.find(name), size)
+        except NotFoundError:
+            if kind:
+                raise
+    try:
+        image = store.find(name)
+    except NotFoundError:
+        if kind:
+            raise
+        raise NotFoundError(
+            f"there is no container and no image '{name}'", "see 'labkit ps -a' and 'labkit images'"
+        ) from None
+    return {**docker_image.of(image), **asdict(image), "layer_directories": image.lowers()}
+
+
+def _container(container: Container, size: bool) -> dict[str, Any]:
+    path = Path(container.directory, "config.json")
+    specification = Reader.parse(path.read_bytes(), str(path)).object if path.exists() else None
+    state, image = container.state(), store.find(container.image)
+    return {
+        **docker_container.of(container, state, specification, image),
+        **(_sizes(container, image) if size else {}),
+        **container.shown(),
+        "state": asdict(state),
+        "processes": lifecycle.processes(container),
+        "network_namespace": networking.shown_namespace(container),
+        "rootfs": container.rootfs,
+        "upper": f"{container.directory}/upper",
+        "layers": image.lowers(),
+        "cgroup": container.cgroups_path,
+        "log": container.log_path,
+        "specification": specification,
+    }
+
+
+def _sizes(container: Container, image: Image) -> dict[str, int]:
+    """Bytes: what it has written, and all that it sees."""
+    from labkit.runtime.engine.life.prune import size_of  # local: few want to know
+
+    written = size_of(f"{container.directory}/upper")
+    return {"SizeRw": written, "SizeRootFs": written + image.size}

@@ -1,0 +1,168 @@
+r"""List containers: those that run (or are paused), or all with -a.
+
+Examples:
+  labkit ps
+  labkit ps -a --json
+  labkit ps -a --filter status=exited --filter name=redis
+  labkit ps --format 'table {{.Names}}\t{{.Status}}'
+  labkit rm $(labkit ps -aq)
+
+--filter takes id, name, label, ancestor, network, volume, publish, status, exited, and before and since with another
+container. The fields of --format are docker's: ID, Names, Image, Command, CreatedAt, RunningFor, State, Status, Ports,
+Networks, Labels, Label "NAME", Mounts, LocalVolumes and Size; and Address. Templates are as with 'labkit inspect'.
+"""
+
+from __future__ import annotations
+
+import time
+
+from labkit.errors import LabkitError
+from labkit.runtime.cli import table
+from labkit.runtime.cli.dockernames import settings
+from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.engine.life import gc
+from labkit.runtime.engine.record import record
+from labkit.runtime.engine.record.record import Container, State
+from labkit.runtime.engine.show import filters
+from labkit.runtime.images import store
+from labkit.runtime.images.store import Image
+from labkit.runtime.std import json
+from labkit.runtime.std.dataclasses import asdict
+from labkit.runtime.std.typing import Any
+
+RUNNING = ("running", "paused", "restarting")
+FIELDS = (
+    *("ID", "Names", "Image", "Command", "CreatedAt", "RunningFor", "State", "Status", "Ports", "Address", "Networks"),
+    *("Labels", "Mounts", "LocalVolumes", "Size"),
+)
+
+#: Those that were looked up, by their names.
+_images: dict[str, Image | None] = {}
+
+COMMAND = Command(
+    "",
+    (
+        Option(("all", "a"), "those that have ended, too"),
+        Option(("quiet", "q"), "ids only"),
+        Option(("last", "n"), "the last N that were made, running or not", "N", -1),
+        Option(("latest", "l"), "the last one that was made, running or not"),
+        Option(("filter", "f"), "only those that fit, may be repeated", "KEY=VALUE", many=True),
+        Option(("size", "s"), "how much each has written"),
+        Option(("no-trunc",), "whole ids and commands"),
+        Option(("format",), "a template, or json", "TEMPLATE", ""),
+        Option(("json",), "a JSON list of objects"),
+    ),
+    least=0,
+    most=0,
+)
+
+
+def main(call: Call) -> int:
+    """Print them."""
+    options = call.options
+    gc.collect_quietly()
+    shown = _chosen(call)
+    if options.json:
+        print(json.dumps([{**container.shown(), "state": asdict(state)} for container, state in shown], indent=1))
+        return 0
+    if options.format:
+        from labkit.runtime.cli import template  # local, as below: most calls do without
+
+        size = options.size or "Size" in options.format or "json" in options.format
+        entries = [_fields(container, state, options.no_trunc, size) for container, state in shown]
+        for line in template.listing(options.format, entries, FIELDS):
+            print(line)
+        return 0
+    if options.quiet:
+        for container, _ in shown:
+            print(container.id if options.no_trunc else container.short_id)
+        return 0
+    head = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "ADDRESS", "PORTS", "NAMES"]
+    head += ["SIZE"] if options.size else []
+    rows = [_row(_fields(container, state, options.no_trunc, options.size)) for container, state in shown]
+    print(table.render(head, rows))
+    return 0
+
+
+def _chosen(call: Call) -> list[tuple[Container, State]]:
+    options = call.options
+    count = 1 if options.latest else options.last
+    wanted = {}
+    containers = record.everything()
+    if options.filter:
+        wanted = filters.parse(options.filter)
+        containers = [container for container in containers if filters.fits(wanted, container)]
+    if count >= 0:
+        containers = containers[len(containers) - count :] if count < len(containers) else containers
+    everybody = options.all or count >= 0 or "status" in wanted or "exited" in wanted
+    found = [(container, container.state()) for container in containers]
+    if wanted:
+        found = [(container, state) for container, state in found if filters.state_fits(wanted, state)]
+    return [(container, state) for container, state in found if everybody or state.status in RUNNING]
+
+
+def _fields(container: Container, state: State, whole: bool, size: bool) -> dict[str, Any]:
+    """docker's names for them, as far as labkit knows it; and the address."""
+    runs = state.status in RUNNING
+    image = _image(container) if runs or size else None
+    mounts = filters.sources(container)
+    labels = container.options.labels
+    command = " ".join(f"'{word}'" if " " in word else word for word in container.command)
+    fields = {
+        "ID": container.id if whole else container.short_id,
+        "Names": container.name,
+        "Image": container.options.image,
+        # A program's arguments may hold anything; a table takes only what can be printed in a line.
+        "Command": table.in_a_line(json.dumps(command if whole else table.shortened(command, 20), ensure_ascii=False)),
+        "CreatedAt": table.moment(container.created),
+        "RunningFor": table.ago(container.created),
+        "State": state.status,
+        "Status": _status(state),
+        "Ports": _ports(container, image) if runs else "",
+        "Address": container.address if runs else "",
+        "Networks": ",".join(settings.names(container)),
+        "Labels": ",".join(f"{name}={value}" for name, value in labels.items()),
+        "Label": lambda name: labels.get(name, ""),
+        "Mounts": ",".join(mounts if whole else [table.shortened(name, 15) for name in mounts]),
+        "LocalVolumes": str(sum(mount["type"] == "volume" for mount in container.options.mounts)),
+    }
+    if size:
+        from labkit.runtime.engine.life.prune import size_of
+
+        written = size_of(f"{container.directory}/upper")
+        fields["Size"] = f"{table.size(written)} (virtual {table.size(written + (image.size if image else 0))})"
+    return fields
+
+
+def _image(container: Container) -> Image | None:
+    """None where there is none of that name any more, or it cannot be read."""
+    name = container.image
+    if name not in _images:
+        try:
+            _images[name] = store.find(name)
+        except LabkitError:
+            _images[name] = None
+    return _images[name]
+
+
+def _ports(container: Container, image: Image | None) -> str:
+    """Those published, and those that are only exposed."""
+    published = {text.partition("->")[2] for text in container.ports}
+    exposed = settings.exposed(container, image) if image else []
+    return ", ".join([*container.ports, *(port for port in exposed if port not in published)])
+
+
+def _status(state: State) -> str:
+    """In docker's words."""
+    if state.status in ("running", "paused"):
+        paused = " (Paused)" if state.status == "paused" else ""
+        return f"Up {table.duration(time.time() - state.started_at)}{paused}"
+    if state.status == "created":
+        return "Created"
+    ago = f" {table.ago(state.finished_at)}" if state.finished_at else ""
+    return f"{state.status.capitalize()} ({state.exit_code}){ago}"
+
+
+def _row(fields: dict[str, Any]) -> list[str]:
+    names = ("ID", "Image", "Command", "RunningFor", "Status", "Address", "Ports", "Names")
+    return [fields[name] for name in names] + ([fields["Size"]] if "Size" in fields else [])

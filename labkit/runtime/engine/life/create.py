@@ -1,0 +1,100 @@
+"""``labkit create``: a container that is there and does not run."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from labkit.errors import InfrastructureError, LabkitError
+from labkit.runtime import storage
+from labkit.runtime.engine.record import events, record
+from labkit.runtime.engine.record.lease import Lease, take_new
+from labkit.runtime.engine.record.options import Options
+from labkit.runtime.engine.record.record import Container, State
+from labkit.runtime.engine.spec import bundle, plan
+from labkit.runtime.images import store
+from labkit.runtime.images.store import Image
+from labkit.runtime.kernel import namespaces
+from labkit.runtime.std.contextlib import suppress
+from labkit.runtime.std.dataclasses import replace
+from labkit.runtime.std.typing import Any
+
+_ADJECTIVES = "brave calm clever eager gentle happy keen lucky merry quiet quick shy sunny swift tidy witty".split()
+_ANIMALS = "ant bear crab crow deer duck finch fox frog gull hare heron lynx mole newt otter owl seal swan wren".split()
+
+
+def new_container(options: Options, image: Image) -> Container:
+    """Its record, not yet written anywhere. The id is 256 random bits, as docker's is."""
+    random = os.urandom(32)  # the kernel's, as secrets.token_hex would take it, without the import of 14 modules
+    container_id = random.hex()
+    words = _ADJECTIVES[random[-1] % len(_ADJECTIVES)], _ANIMALS[random[-2] % len(_ANIMALS)]
+    name = options.name or f"{'_'.join(words)}_{container_id[:4]}"
+    changes: dict[str, Any] = {"runtime": _runtime(options.runtime)}
+    if options.mounts or image.config.get("Volumes"):
+        from labkit.runtime.engine.volume import volumes  # local: most containers have none
+
+        changes["mounts"] = volumes.named(options, image.config.get("Volumes"), container_id)
+    if not options.stop_signal and image.config.get("StopSignal"):
+        changes["stop_signal"] = image.config["StopSignal"]
+    if image.config.get("Labels"):
+        changes["labels"] = {**{name: str(text) for name, text in image.config["Labels"].items()}, **options.labels}
+    return Container(
+        id=container_id,
+        name=record.check_name(name),
+        image=image.reference,
+        image_id=image.id,
+        command=bundle.command_of(image, options),
+        created=time.time(),
+        options=replace(options, **changes),
+        storage_driver=storage.choose(options.storage_driver),
+    )
+
+
+def _runtime(name: str) -> str:
+    if name in ("", record.OWN_RUNTIME):
+        return record.OWN_RUNTIME
+    from labkit.runtime.engine.spec import (
+        runtimes,  # local: our own is loaded by the shim, while we make mounts and networks
+    )
+
+    return runtimes.check(name)
+
+
+def refuse_chroot() -> None:
+    """InfrastructureError in a chroot."""
+    if namespaces.is_chrooted():
+        raise InfrastructureError(
+            "labkit does not run in a chroot: pivot_root would leave the real root within the container's reach",
+            "start it outside, or enter that root by pivot_root (unshare, systemd-nspawn)",
+        )
+
+
+def create(options: Options) -> Container:
+    """Make the container. Whatever fails: nothing is left of it."""
+    container = new_container(options, store.find(options.image))
+    refuse_chroot()
+    lease = take_new(container.id)
+    try:
+        make(container)
+        container.save_state(State())
+        lease.release()
+    except BaseException:
+        take_back(container, lease)
+        raise
+    return container
+
+
+def make(container: Container) -> None:
+    """What outlives its runs: name, directory, record. It is complete when a state is written, too."""
+    record.creation_journal(container.id).run(plan.creation(container))
+    container.save()
+    events.note("create", container)
+
+
+def take_back(container: Container, lease: Lease) -> None:
+    """Undo ``make``."""
+    with suppress(LabkitError):
+        container.forget_state()
+        record.creation_journal(container.id).undo()
+        events.note("destroy", container)
+        lease.release()

@@ -1,0 +1,163 @@
+"""Taking back what the dead left: the processes, mounts, links, rules, groups and files of containers without a
+keeper.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from labkit import log
+from labkit.errors import LabkitError
+from labkit.runtime.cgroups import group
+from labkit.runtime.cgroups.detect import here
+from labkit.runtime.engine.record import events, lease, record
+from labkit.runtime.engine.record.record import DATA, RUN, UPDATES, Container
+from labkit.runtime.images.store import LAYERS
+from labkit.runtime.std.contextlib import suppress
+from labkit.runtime.std.dataclasses import replace
+
+
+def collect(only: str = "") -> list[str]:
+    """Clean up after every container that nobody is responsible for (or after ``only``); the ids of those that needed
+    it. Those that were running and have a restart policy are started again.
+
+    What cannot be undone now stays in its journal; the first such error is raised when all others are cleaned up.
+    """
+    cleaned = []
+    to_restart: list[Container] = []
+    first_error: LabkitError | None = None
+    for container_id in sorted(_candidates() & {only} if only else _candidates()):
+        taken = lease.take(container_id)
+        if taken is None:
+            continue
+        try:
+            ended = _clean(container_id)
+            taken.release()
+            cleaned.append(container_id)
+            if ended and _is_to_run(ended):
+                to_restart.append(ended)
+        except LabkitError as error:
+            taken.let_go()
+            first_error = first_error or error
+    _networks()
+    _half_unpacked_layers()
+    _half_made_volumes()
+    _updates()
+    for container in to_restart:
+        try:
+            _restart(container)
+        except LabkitError as error:
+            first_error = first_error or error
+    if first_error:
+        raise first_error
+    return cleaned
+
+
+def collect_quietly() -> None:
+    """For the beginning of other commands: nothing where nobody died, and no error that is not their own."""
+    if _names(UPDATES) or any(not lease.is_held(container_id) for container_id in _candidates()):
+        with suppress(LabkitError):
+            collect()
+
+
+def _candidates() -> set[str]:
+    """Containers that are or were running, and those whose making or removal was not finished."""
+    found = set(lease.everything()) | set(_names(f"{RUN}/journals"))
+    for container_id in _names(f"{DATA}/journals"):
+        if container_id not in found and _is_unfinished(container_id):
+            found.add(container_id)
+    return found
+
+
+def _is_unfinished(container_id: str) -> bool:
+    """Whether its making or removal was cut short, or the machine while it ran. Its record is not read for that: every
+    command that lists containers asks this of all of them.
+    """
+    try:
+        state = record.state_of(container_id)
+    except FileNotFoundError:
+        return True
+    # "running" in the file, and no lease: that was before the last boot.
+    return state.status in ("running", "restarting") or not record.is_known(container_id)
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return [name.partition(".")[0] for name in os.listdir(directory)]
+    except FileNotFoundError:
+        return []
+
+
+def _clean(container_id: str) -> Container | None:
+    """Take back what it has left; the container, if it was running when its shim died or the machine was cut off."""
+    group.kill(f"/labkit/{container_id}", here())
+    record.undo_run(container_id)
+    container = record.load(container_id)
+    if container is None or not container.is_complete():
+        # It never ran, or its removal was cut short: nothing of it stays.
+        record.creation_journal(container_id).undo()
+        return None
+    state = container.written_state()
+    was_running = state.status in ("running", "restarting")
+    if was_running:
+        container.save_state(replace(state, status="exited", pid=0, exit_code=137, finished_at=time.time()))
+        events.note("die", container, exit_code=137)
+    if container.options.auto_remove:
+        container.forget_state()
+        record.creation_journal(container_id).undo()
+        events.note("destroy", container)
+        return None
+    return container if was_running else None
+
+
+def _is_to_run(container: Container) -> bool:
+    from labkit.runtime.engine.record import restart  # local, as below: only after a death
+
+    policy = restart.parse(container.options.restart)
+    return restart.is_wanted(policy.name, 137, record.is_stopped_by_hand(container))
+
+
+def _restart(container: Container) -> None:
+    from labkit.runtime.engine.life import start
+
+    log.emit("restart", container=container.id, name=container.name)
+    start.again(container).let_go()
+
+
+def _networks() -> None:
+    from labkit.runtime.network import store  # local: only needed where there are networks
+
+    with suppress(FileNotFoundError):
+        for entry in os.scandir(store.RUN_DIRECTORY):
+            if entry.is_dir() and entry.name != "ports":
+                with store.locked(entry.name):
+                    store.forget_dead(entry.name, _is_someones)
+
+
+def _is_someones(container_id: str) -> bool:
+    return lease.is_held(container_id) or os.path.exists(record.run_journal(container_id).path)
+
+
+def _half_unpacked_layers() -> None:
+    with suppress(FileNotFoundError):
+        for name in os.listdir(LAYERS):
+            pid = name.rpartition(".")[2]
+            if name.startswith(".") and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+                import shutil  # local, as above: it takes 3 ms, and every command of ours begins here
+
+                shutil.rmtree(f"{LAYERS}/{name}", ignore_errors=True)
+
+
+def _half_made_volumes() -> None:
+    if os.path.isdir(f"{DATA}/volumes"):
+        from labkit.runtime.engine.volume import volumes  # local: only needed where there are any
+
+        volumes.clean_up()
+
+
+def _updates() -> None:
+    if _names(UPDATES):
+        from labkit.runtime.engine.life import update  # local: only needed where one was killed half-way
+
+        update.recover_all()

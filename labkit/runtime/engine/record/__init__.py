@@ -1,0 +1,1 @@
+"""What is written down of a container, and who is responsible for it. Nothing here changes the kernel's state."""

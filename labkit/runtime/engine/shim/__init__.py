@@ -1,0 +1,1 @@
+"""The small processes that stay: a container's parent, and the parent of each program that exec runs."""

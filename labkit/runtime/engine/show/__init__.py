@@ -1,0 +1,1 @@
+"""What is shown of containers. Nothing here changes one."""

@@ -1,0 +1,186 @@
+"""``labkit explain``: what a container was made by, and what the kernel says of it now.
+
+The operations are those of its journals, and those of its first process as its config.json plans them again. What is
+read back is read from the kernel's own files and tables, each with the command that shows it to anybody.
+"""
+
+from __future__ import annotations
+
+import os
+
+from labkit.runtime.cgroups import group
+from labkit.runtime.cgroups.detect import here
+from labkit.runtime.cgroups.operations import SetEither, SetLimit
+from labkit.runtime.engine.record import record
+from labkit.runtime.engine.record.record import Container
+from labkit.runtime.engine.spec import runtimes
+from labkit.runtime.kernel import namespaces
+from labkit.runtime.oci import plan, spec
+from labkit.runtime.std.contextlib import suppress
+from labkit.runtime.std.typing import TYPE_CHECKING, Any
+from labkit.runtime.text import textfile
+
+if TYPE_CHECKING:
+    from labkit.runtime.operations import Journal, Operation
+
+#: What a group says of its use, where its controllers are there: v2's words, then v1's.
+_USAGE = ("cgroup.procs", "pids.current", "memory.current", "memory.usage_in_bytes", "cpuacct.usage")
+_MODES = {"0": "none", "1": "strict", "2": "a filter"}
+_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+
+
+def explain(container: Container) -> dict[str, Any]:
+    """All of it as JSON can hold it: ``operations`` (each with ``who``, ``when``, ``command`` and ``undo``), and, while
+    it runs, ``process``, ``namespaces``, ``cgroup``, ``root``, ``network`` and ``rules``. It changes nothing.
+
+    ConfigError where a journal or config.json cannot be read.
+    """
+    state = container.state()
+    found: dict[str, Any] = {
+        "id": container.id,
+        "name": container.name,
+        "status": state.status,
+        "pid": state.pid,
+        "operations": _operations(container, state.pid > 0),
+    }
+    if state.status not in ("running", "paused"):
+        return found
+    # It may end while we look: whatever has gone is left out.
+    with suppress(FileNotFoundError, ProcessLookupError):
+        found["process"] = process(state.pid)
+        found["namespaces"] = kinds_of_namespaces(state.pid)
+        found["cgroup"] = _groups(container)
+        found["root"] = _root(container)
+        found["network"] = _network(container, state.pid)
+        found["rules"] = _rules(container)
+    return found
+
+
+def _operations(container: Container, runs: bool) -> list[dict[str, str]]:
+    rows = _rows(record.creation_journal(container.id), "create")
+    rows += _rows(record.run_journal(container.id), "start")
+    rows += _rows(record.runtime_journal(container.id), "start")
+    if runs and container.runtime == runtimes.OWN:
+        inside = plan.inside(spec.load(container.directory), here())
+        rows += [_row(operation, "init", "start") for operation in inside]
+    return rows
+
+
+def _rows(journal: Journal, when: str) -> list[dict[str, str]]:
+    return [_row(operation, "host", when) for operation in journal.operations()]
+
+
+def _row(operation: Operation, who: str, when: str) -> dict[str, str]:
+    undo = operation.describe_undo() if who == "host" else ""
+    return {"who": who, "when": when, "command": operation.describe(), "undo": undo}
+
+
+def process(pid: int) -> dict[str, Any]:
+    """Its numbers, users, rights and filter, as /proc/PID/status has them. FileNotFoundError if it is gone."""
+    pairs = [line.partition(":\t") for line in textfile.read(f"/proc/{pid}/status").splitlines()]
+    status = {name: value.strip() for name, _, value in pairs}
+    return {
+        "pids": [int(word) for word in status.get("NSpid", str(pid)).split()],
+        "uid": int(status["Uid"].split()[0]),
+        "gid": int(status["Gid"].split()[0]),
+        "capabilities": {name: _names(status[name]) for name in _SETS if name in status},
+        "no_new_privileges": status.get("NoNewPrivs") == "1",
+        "seccomp": _MODES.get(status.get("Seccomp", "0"), status.get("Seccomp", "")),
+    }
+
+
+def _names(mask: str) -> list[str]:
+    from labkit.runtime.kernel.capabilities import NAMES
+
+    number = int(mask, 16)
+    return [f"CAP_{NAMES[bit]}" for bit in range(len(NAMES)) if number >> bit & 1]
+
+
+def kinds_of_namespaces(pid: int) -> list[dict[str, Any]]:
+    """Kind, its own number, ours, and whether it is another one. FileNotFoundError if the process is gone."""
+    rows = []
+    for kind in sorted(namespaces.FLAGS):
+        if not os.path.exists(f"/proc/self/ns/{kind}"):  # an old kernel
+            continue
+        own, ours = namespaces.inode(pid, kind), namespaces.inode("self", kind)
+        rows.append({"kind": kind, "inode": own, "host": ours, "own": own != ours})
+    return rows
+
+
+def _groups(container: Container) -> list[dict[str, str]]:
+    """File and value: first what was set, then what the group has used."""
+    files = []
+    for operation in record.runtime_journal(container.id).operations():
+        if isinstance(operation, SetLimit):
+            name = operation.name
+            if isinstance(operation, SetEither) and not os.path.exists(f"{operation.path}/{name}"):
+                name = operation.other_name
+            files.append(f"{operation.path}/{name}")
+    places = group.directories(container.cgroups_path, here())
+    files += [f"{place}/{name}" for name in _USAGE for place in places]
+    rows = []
+    counted = set()
+    for file in dict.fromkeys(files):
+        name = os.path.basename(file)
+        with suppress(OSError):  # not of this controller, or it can only be written
+            value = " ".join(textfile.read(file).split())
+            if name not in counted or name not in _USAGE:  # on v1 every tree lists the same processes
+                rows.append({"file": file, "value": value})
+            counted.add(name)
+    return rows
+
+
+def _root(container: Container) -> dict[str, Any]:
+    """What is mounted as its root file system: ``kind``, and the directories of an overlay, the topmost lower first."""
+    found: dict[str, Any] = {"target": container.rootfs, "kind": "", "lower": [], "upper": "", "work": ""}
+    for line in textfile.read("/proc/self/mountinfo").splitlines():
+        fields, _, rest = line.partition(" - ")
+        if fields.split(" ")[4] != container.rootfs:
+            continue
+        kind, _, options = rest.split(" ", 2)
+        words = dict(word.partition("=")[::2] for word in options.split(","))
+        found.update(kind=kind, upper=words.get("upperdir", ""), work=words.get("workdir", ""))
+        found["lower"] = words["lowerdir"].split(":") if "lowerdir" in words else []
+    return found
+
+
+def _network(container: Container, pid: int) -> dict[str, Any]:
+    """Its links' addresses and its routes, and our ends of its cables, as ip(8) says them."""
+    if container.network == "host":
+        return {"mode": "host", "inside": [], "routes": [], "outside": []}
+    inside = ["nsenter", "--target", str(pid), "--net"]
+    links = [str(known.get("link", "")) for known in container.endpoints.values()]
+    return {
+        "mode": container.network,
+        "inside": _lines([*inside, "ip", "-o", "-br", "address"]),
+        "routes": _lines([*inside, "ip", "route"]),
+        "outside": [line for link in links if link for line in _lines(["ip", "-o", "link", "show", link])],
+    }
+
+
+def _rules(container: Container) -> list[str]:
+    """The rules that name its addresses, with their counters (packets:bytes), as iptables-save(8) says them."""
+    addresses = {str(known.get("address", "")) for known in container.endpoints.values()} - {""}
+    if not addresses:
+        return []
+    from labkit.runtime.network import backend  # local: a container without a network has no rules
+
+    rows = []
+    table = ""
+    for line in _lines([f"{backend.choose()}-save", "-c"]):
+        table = line[1:] if line.startswith("*") else table
+        words = line.replace("/", " ").replace(":", " ").split()
+        if line.startswith("[") and not addresses.isdisjoint(words):
+            rows.append(f"{table}: {line}")
+    return rows
+
+
+def _lines(command: list[str]) -> list[str]:
+    """What a program says; nothing where it is not installed or fails."""
+    import subprocess  # local: inspect reads only what is above
+
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [" ".join(line.replace("\\", " ").split()) for line in done.stdout.splitlines()]

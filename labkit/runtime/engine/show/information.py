@@ -1,0 +1,82 @@
+"""``labkit info`` and ``labkit version``: what this machine is and can do, as far as containers are concerned."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+from labkit import __version__
+from labkit.errors import MissingToolError
+from labkit.runtime.cgroups.detect import here
+from labkit.runtime.engine.record import record
+from labkit.runtime.engine.shim import logoptions
+from labkit.runtime.engine.spec import runtimes
+from labkit.runtime.images import store
+from labkit.runtime.kernel import seccomp
+from labkit.runtime.network import backend, definitions
+from labkit.runtime.oci.state import OCI_VERSION
+from labkit.runtime.std.typing import Any
+from labkit.runtime.storage import DRIVERS
+from labkit.runtime.text import textfile
+
+
+def version() -> dict[str, Any]:
+    """labkit's and its neighbours' versions."""
+    return {
+        "labkit": __version__,
+        "oci_specification": OCI_VERSION,
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+    }
+
+
+def information() -> dict[str, Any]:
+    """All that ``labkit info`` shows. It changes nothing."""
+    states = [container.state().status for container in record.everything()]
+    kinds = ("running", "paused", "restarting", "created", "exited")
+    return {
+        **version(),
+        "containers": {kind: states.count(kind) for kind in kinds},
+        "images": len(store.everything()),
+        "networks": [network.name for network in definitions.everything()],
+        "storage_drivers": [name for name in DRIVERS if DRIVERS[name].available()],
+        "logs": logoptions.shown(),
+        "cgroups": {"version": here().mode, "controllers": _controllers()},
+        "namespaces": sorted(name for name in os.listdir("/proc/self/ns") if not name.endswith("_for_children")),
+        "runtimes": {name: _path(name) for name in (runtimes.OWN, *runtimes.OTHERS)},
+        "seccomp": seccomp.has_flag(seccomp.FLAG_LOG),
+        "iptables": _iptables(),
+        "processors": os.cpu_count(),
+        "memory_bytes": _memory(),
+        "data": record.DATA,
+    }
+
+
+def _controllers() -> list[str]:
+    found = {name for name in here().v1 if "=" not in name}
+    if here().v2:
+        found |= set(textfile.read(f"{here().v2}/cgroup.controllers").split())
+    return sorted(found)
+
+
+def _path(runtime: str) -> str:
+    """Where it is; empty where it is not installed."""
+    if runtime == runtimes.OWN:
+        return "built in"
+    try:
+        return runtimes.path_of(runtime)
+    except MissingToolError:
+        return ""
+
+
+def _iptables() -> str:
+    try:
+        return backend.choose()
+    except MissingToolError:
+        return ""
+
+
+def _memory() -> int:
+    lines = textfile.read("/proc/meminfo").splitlines()
+    return int(next(line for line in lines if line.startswith("MemTotal:")).split()[1]) * 1024

@@ -1,0 +1,109 @@
+"""What the start of a container consists of: operations that outlive its run, and those that end with it."""
+
+from __future__ import annotations
+
+import os
+
+from labkit.errors import ConflictError
+from labkit.runtime.engine.record.record import NAMES, Container
+from labkit.runtime.engine.spec import filesystems
+from labkit.runtime.images.store import Image
+from labkit.runtime.operations import Operation
+from labkit.runtime.operations.files import MakeDirectory, MakeTree
+from labkit.runtime.std.contextlib import suppress
+from labkit.runtime.std.dataclasses import dataclass
+from labkit.runtime.std.shlex import quote
+from labkit.runtime.storage import DRIVERS
+from labkit.runtime.text import textfile
+
+
+@dataclass(frozen=True)
+class WriteId(Operation):
+    """``--cidfile``: a container's id in a file for other programs, which must not be there yet."""
+
+    path: str
+    owner: str
+
+    def describe(self) -> str:
+        """As printf(1) in a shell."""
+        return f"printf %s {self.owner} > {quote(self.path)}"
+
+    def describe_undo(self) -> str:
+        """As rm(1)."""
+        return f"rm -f {quote(self.path)}"
+
+    def do(self) -> None:
+        """ConflictError if it is there."""
+        try:
+            with open(self.path, "x", encoding="utf-8") as file:
+                file.write(self.owner)
+        except FileExistsError:
+            raise ConflictError(f"the file {self.path} for --cidfile is there already", "remove it") from None
+        except OSError as error:
+            raise ConflictError(f"{self.path} of --cidfile cannot be written: {error.strerror}", "") from error
+
+    def undo(self) -> None:
+        """Remove it, if it is ours."""
+        with suppress(OSError, UnicodeDecodeError):
+            if textfile.read(self.path) == self.owner:
+                os.unlink(self.path)
+
+
+@dataclass(frozen=True)
+class ReserveName(Operation):
+    """A container's name, as a link to its id: symlink(2) fails where there is one, so that two can never have it."""
+
+    name: str
+    owner: str
+
+    def describe(self) -> str:
+        """As ln(1)."""
+        return f"mkdir -p {quote(NAMES)} && ln -s {self.owner} {quote(f'{NAMES}/{self.name}')}"
+
+    def describe_undo(self) -> str:
+        """As rm(1)."""
+        return f"rm -f {quote(f'{NAMES}/{self.name}')}"
+
+    def do(self) -> None:
+        """ConflictError if another has it."""
+        os.makedirs(NAMES, exist_ok=True)
+        try:
+            os.symlink(self.owner, f"{NAMES}/{self.name}")
+        except FileExistsError:
+            raise ConflictError(
+                f"the name {self.name} is taken by another container",
+                f"remove that one ('labkit rm -f {self.name}') or choose another name",
+            ) from None
+
+    def undo(self) -> None:
+        """Free it, if it is ours."""
+        with suppress(FileNotFoundError):
+            if os.readlink(f"{NAMES}/{self.name}") == self.owner:
+                os.unlink(f"{NAMES}/{self.name}")
+
+
+def creation(container: Container) -> list[Operation]:
+    """The name and the writable layer, whose work directory overlay wants on the same file system; its volumes."""
+    options = container.options
+    made: list[Operation] = [
+        ReserveName(container.name, container.id),
+        MakeTree(container.directory, 0o711),
+        MakeDirectory(f"{container.directory}/upper"),
+        MakeDirectory(f"{container.directory}/work"),
+    ]
+    if options.cidfile:
+        made.append(WriteId(options.cidfile, container.id))
+    if options.mounts:
+        from labkit.runtime.engine.volume import volumes  # local: most containers have none
+
+        made += volumes.making(container)
+    return made
+
+
+def root_filesystem(container: Container, image: Image) -> list[Operation]:
+    """The union of the image's layers and the container's own."""
+    driver = DRIVERS[container.storage_driver]
+    upper, work = f"{container.directory}/upper", f"{container.directory}/work"
+    made: list[Operation] = [MakeTree(container.run_directory, 0o711)]
+    made += driver.operations(container.rootfs, image.lowers(driver.LAYER_FORM), upper, work)
+    return made + filesystems.operations(container)

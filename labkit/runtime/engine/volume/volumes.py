@@ -1,0 +1,282 @@
+"""Volumes: directories that outlive the containers that use them.
+
+/var/lib/labkit/volumes/NAME/_data         what a container sees
+/var/lib/labkit/volumes/NAME/volume.json   name, labels, when it was made
+/var/lib/labkit/volumes/NAME/unfilled      until its first use: then it begins with what the image has at its place
+
+A volume without a name has one made of its container's id, by which its owner is known.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import time
+
+from labkit.errors import KernelError
+from labkit.runtime.engine.record.options import Options
+from labkit.runtime.engine.record.record import DATA, Container
+from labkit.runtime.kernel import inroot, mounts, rootdir
+from labkit.runtime.operations import Operation
+from labkit.runtime.operations.files import MakeTree
+from labkit.runtime.std import json
+from labkit.runtime.std.collections.abc import Iterator
+from labkit.runtime.std.contextlib import contextmanager, suppress
+from labkit.runtime.std.dataclasses import dataclass
+from labkit.runtime.std.shlex import quote
+from labkit.runtime.std.typing import Any
+from labkit.runtime.text import textfile
+
+ROOT = f"{DATA}/volumes"
+#: Directories that are being made or removed; whoever holds the lock finds only those of the dead.
+_NEW, _GONE = f"{ROOT}/.new", f"{ROOT}/.gone"
+#: Digits of the container's id in the name of a volume without one.
+_OWNER = 56
+#: In a container's directory: its volumes without names stay when it goes.
+_STAY = "volumes-stay"
+
+
+def data(name: str) -> str:
+    """Where its files are."""
+    return f"{ROOT}/{name}/_data"
+
+
+def named(options: Options, volumes_of_image: dict[str, Any] | None, container_id: str) -> list[dict[str, Any]]:
+    """The mounts of a new container: those asked for, and the image's volumes; each volume with a name."""
+    found = list(options.mounts)
+    places = {mount["target"] for mount in found}
+    for place in volumes_of_image or {}:
+        target = os.path.normpath("/" + place.lstrip("/"))
+        if target not in places and target != "/":
+            mount = {"type": "volume", "source": "", "target": target, "options": [], "make": False, "fill": True}
+            found.append(mount)
+    return [
+        {**mount, "source": f"{container_id[:_OWNER]}{index:08x}", "anonymous": True}
+        if mount["type"] == "volume" and not mount["source"]
+        else mount
+        for index, mount in enumerate(found)
+    ]
+
+
+def of(container: Container) -> list[dict[str, Any]]:
+    """Those of its mounts that are volumes."""
+    return [mount for mount in container.options.mounts if mount["type"] == "volume"]
+
+
+@dataclass(frozen=True)
+class MakeVolume(Operation):
+    """A volume, if it is not there."""
+
+    name: str
+    owner: str = ""
+    """The id of the container that wants it; empty for ``labkit volume create``."""
+    labels: tuple[str, ...] = ()
+    """NAME=VALUE."""
+
+    def describe(self) -> str:
+        """As mkdir(1)."""
+        return f"mkdir -p {quote(data(self.name))}"
+
+    def do(self) -> None:
+        """Make it beside, whole, and rename it. KernelError where the disk is full."""
+        with _locked():
+            if os.path.isdir(f"{ROOT}/{self.name}"):
+                return
+            about = {"name": self.name, "created": time.time(), "labels": list(self.labels)}
+            try:
+                os.mkdir(_NEW, 0o711)
+                os.mkdir(f"{_NEW}/_data", 0o755)
+                os.chmod(f"{_NEW}/_data", 0o755)  # noqa: S103 - whatever the umask; as docker's
+                textfile.write(f"{_NEW}/volume.json", json.dumps(about))
+                textfile.write(f"{_NEW}/unfilled", self.owner)
+                os.rename(_NEW, f"{ROOT}/{self.name}")
+            except OSError as error:
+                raise KernelError(
+                    f"the volume {self.name} cannot be made: {error.strerror}", errno=error.errno or 0
+                ) from error
+
+    def undo(self) -> None:
+        """Remove it as long as nobody has used it: its container never came to be."""
+        with suppress(OSError):
+            if self.owner and textfile.read(f"{ROOT}/{self.name}/unfilled") == self.owner:
+                remove(self.name)
+
+
+@dataclass(frozen=True)
+class OwnVolumes(Operation):
+    """A container's volumes without names go with it, unless it was said that they stay (``keep``)."""
+
+    owner: str
+    directory: str
+    """The container's."""
+
+    def describe(self) -> str:
+        """Nothing that a shell would do."""
+        return ": volumes without names belong to the container, and go with it"
+
+    def describe_undo(self) -> str:
+        """As rm(1)."""
+        stay = quote(f"{self.directory}/{_STAY}")
+        return f"[ -e {stay} ] || rm -rf --one-file-system {quote(ROOT)}/{self.owner[:_OWNER]}????????"
+
+    def do(self) -> None:
+        """Nothing."""
+
+    def undo(self) -> None:
+        """Remove them."""
+        if len(self.owner) != 64 or os.path.exists(f"{self.directory}/{_STAY}"):
+            return
+        for name in names():
+            if is_owned(name, self.owner):
+                remove(name)
+
+
+@dataclass(frozen=True)
+class FillVolume(Operation):
+    """At its first use an empty volume begins with what the root file system has at its place."""
+
+    name: str
+    rootfs: str
+    place: str
+    from_image: bool = True
+
+    def describe(self) -> str:
+        """As cp(1)."""
+        source, target = quote(inroot.resolve(self.rootfs, self.place)), quote(data(self.name))
+        if not self.from_image:
+            return f"test -d {target}"
+        return f'[ -n "$(ls -A {target})" ] || [ ! -d {source} ] || cp -a {source}/. {target}/'
+
+    def do(self) -> None:
+        """Copy beside, and rename; whoever uses it at the same time waits."""
+        base = f"{ROOT}/{self.name}"
+        with _holding(base):
+            if not os.path.exists(f"{base}/unfilled"):
+                return
+            if self.from_image and not os.listdir(f"{base}/_data"):
+                self._copy(base)
+            os.unlink(f"{base}/unfilled")
+
+    def _copy(self, base: str) -> None:
+        from labkit.runtime.oci import copyup  # local: only the first use of a volume copies
+
+        try:
+            source = rootdir.find(self.rootfs, self.place)
+        except KernelError:
+            return  # the image has nothing there
+        try:
+            about = os.fstat(source)
+            if not stat.S_ISDIR(about.st_mode):
+                return
+            MakeTree(f"{base}/.filling").undo()  # of somebody who died
+            os.mkdir(f"{base}/.filling", 0o700)
+            target = os.open(f"{base}/.filling", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                copyup.copy(source, target, self.place)
+                os.fchown(target, about.st_uid, about.st_gid)
+                os.fchmod(target, stat.S_IMODE(about.st_mode))
+            finally:
+                os.close(target)
+            os.rename(f"{base}/.filling", f"{base}/_data")
+        finally:
+            os.close(source)
+
+    def undo(self) -> None:
+        """Nothing: what it holds is the volume's from now on."""
+
+
+def making(container: Container) -> list[Operation]:
+    """For the creation of a container: its volumes, and that some go with it."""
+    volumes = of(container)
+    made: list[Operation] = [MakeVolume(mount["source"], container.id) for mount in volumes]
+    if any(mount.get("anonymous") for mount in volumes):
+        made.append(OwnVolumes(container.id, container.directory))
+    return made
+
+
+def filling(container: Container) -> list[Operation]:
+    """For the start of a container, when its root file system is mounted."""
+    return [
+        FillVolume(mount["source"], container.rootfs, mount["target"], bool(mount["fill"])) for mount in of(container)
+    ]
+
+
+def keep(container: Container, only_named: bool) -> None:
+    """Before ``labkit rm``: volumes with names stay, and without ``-v`` those without, too."""
+    for mount in of(container):
+        unfilled = f"{ROOT}/{mount['source']}/unfilled"
+        if not mount.get("anonymous") and os.path.exists(unfilled):
+            textfile.write(unfilled, "")  # it is nobody's any more: ``MakeVolume.undo`` lets it be
+    if not only_named and any(mount.get("anonymous") for mount in of(container)):
+        textfile.write(stay_mark(container), "")
+
+
+def stay_mark(container: Container) -> str:
+    """The file that says it."""
+    return f"{container.directory}/{_STAY}"
+
+
+def is_owned(name: str, container_id: str) -> bool:
+    """Whether it is a volume without a name of that container."""
+    return len(name) == 64 and name[:_OWNER] == container_id[:_OWNER]
+
+
+def names() -> list[str]:
+    """All volumes, in order."""
+    try:
+        return sorted(name for name in os.listdir(ROOT) if not name.startswith("."))
+    except FileNotFoundError:
+        return []
+
+
+def is_there(name: str) -> bool:
+    """Whether there is one of that name."""
+    return os.path.isdir(data(name))
+
+
+def remove(name: str) -> None:
+    """Take it away with its files; no error where there is none. KernelError where something is mounted in it."""
+    path = f"{ROOT}/{name}"
+    with _locked():
+        if not os.path.isdir(path):
+            return
+        below = [point for point, _ in mounts.mount_points() if point.startswith(f"{path}/")]
+        if below:
+            raise KernelError(f"{below[0]} is a mount point, so the volume is not removed", f"umount {quote(below[0])}")
+        os.rename(path, _GONE)
+        MakeTree(_GONE).undo()
+
+
+def clean_up() -> None:
+    """What was being made or removed by somebody who died. For ``labkit gc``."""
+    if os.path.isdir(_NEW) or os.path.isdir(_GONE):
+        with _locked():
+            pass
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """Nobody else makes or removes a volume; what the dead were at is taken away first."""
+    os.makedirs(ROOT, mode=0o711, exist_ok=True)
+    with _holding(ROOT):
+        for left in (_NEW, _GONE):
+            if os.path.isdir(left):
+                MakeTree(left).undo()
+        yield
+
+
+@contextmanager
+def _holding(directory: str) -> Iterator[None]:
+    """A lock that goes with us (flock(2)), on a directory. KernelError where that is not there."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise KernelError(
+            f"{directory} cannot be opened: {error.strerror}", "was the volume just removed?", error.errno or 0
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

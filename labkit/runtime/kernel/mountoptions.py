@@ -1,0 +1,187 @@
+"""mount(8)'s words as the kernel takes them: flags of mount(2), propagation, attributes, the file system's own.
+
+The words are those that runc knows (`runc features`), and mount(8) documents them.
+"""
+
+from __future__ import annotations
+
+from labkit.runtime.kernel.mounts import (
+    MS_BIND,
+    MS_NOATIME,
+    MS_NODEV,
+    MS_NODIRATIME,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_RDONLY,
+    MS_REC,
+    MS_RELATIME,
+    MS_REMOUNT,
+    MS_SHARED,
+    MS_SLAVE,
+    MS_STRICTATIME,
+    MS_UNBINDABLE,
+)
+from labkit.runtime.std.dataclasses import dataclass, field
+
+_MS_SYNCHRONOUS = 0x10
+_MS_MANDLOCK = 0x40
+_MS_DIRSYNC = 0x80
+_MS_NOSYMFOLLOW = 0x100
+_MS_SILENT = 0x8000
+_MS_POSIXACL = 0x10000
+_MS_I_VERSION = 0x800000
+_MS_LAZYTIME = 0x2000000
+
+#: word -> flag that it sets.
+_SETS = {
+    "acl": _MS_POSIXACL,
+    "bind": MS_BIND,
+    "defaults": 0,
+    "dirsync": _MS_DIRSYNC,
+    "iversion": _MS_I_VERSION,
+    "lazytime": _MS_LAZYTIME,
+    "mand": _MS_MANDLOCK,
+    "noatime": MS_NOATIME,
+    "nodev": MS_NODEV,
+    "nodiratime": MS_NODIRATIME,
+    "noexec": MS_NOEXEC,
+    "nosuid": MS_NOSUID,
+    "nosymfollow": _MS_NOSYMFOLLOW,
+    "rbind": MS_BIND | MS_REC,
+    "relatime": MS_RELATIME,
+    "remount": MS_REMOUNT,
+    "ro": MS_RDONLY,
+    "silent": _MS_SILENT,
+    "strictatime": MS_STRICTATIME,
+    "sync": _MS_SYNCHRONOUS,
+}
+
+#: word -> flag that it takes back.
+_CLEARS = {
+    "async": _MS_SYNCHRONOUS,
+    "atime": MS_NOATIME,
+    "dev": MS_NODEV,
+    "diratime": MS_NODIRATIME,
+    "exec": MS_NOEXEC,
+    "loud": _MS_SILENT,
+    "noacl": _MS_POSIXACL,
+    "noiversion": _MS_I_VERSION,
+    "nolazytime": _MS_LAZYTIME,
+    "nomand": _MS_MANDLOCK,
+    "norelatime": MS_RELATIME,
+    "nostrictatime": MS_STRICTATIME,
+    "rw": MS_RDONLY,
+    "suid": MS_NOSUID,
+    "symfollow": _MS_NOSYMFOLLOW,
+}
+
+#: How later mounts travel (mount_namespaces(7)): each is a call of mount(2) of its own.
+PROPAGATION = {
+    "private": MS_PRIVATE,
+    "rprivate": MS_PRIVATE | MS_REC,
+    "shared": MS_SHARED,
+    "rshared": MS_SHARED | MS_REC,
+    "slave": MS_SLAVE,
+    "rslave": MS_SLAVE | MS_REC,
+    "unbindable": MS_UNBINDABLE,
+    "runbindable": MS_UNBINDABLE | MS_REC,
+}
+
+# MOUNT_ATTR_… of mount_setattr(2). Access times are a field of three values, of which RELATIME is 0.
+_ATTR_ATIME = 0x70
+_ATTR_NOATIME = 0x10
+_ATTR_STRICTATIME = 0x20
+_ATTR_NODIRATIME = 0x80
+_ATTR_NOSYMFOLLOW = 0x200000
+
+#: word -> (attributes to set, attributes to clear), for a mount and all that are below it.
+_RECURSIVE = {
+    "rro": (MS_RDONLY, 0),
+    "rrw": (0, MS_RDONLY),
+    "rnosuid": (MS_NOSUID, 0),
+    "rsuid": (0, MS_NOSUID),
+    "rnodev": (MS_NODEV, 0),
+    "rdev": (0, MS_NODEV),
+    "rnoexec": (MS_NOEXEC, 0),
+    "rexec": (0, MS_NOEXEC),
+    "rnodiratime": (_ATTR_NODIRATIME, 0),
+    "rdiratime": (0, _ATTR_NODIRATIME),
+    "rrelatime": (0, _ATTR_ATIME),
+    "rnorelatime": (_ATTR_STRICTATIME, _ATTR_ATIME),
+    "rnoatime": (_ATTR_NOATIME, _ATTR_ATIME),
+    "ratime": (0, _ATTR_ATIME),
+    "rstrictatime": (_ATTR_STRICTATIME, _ATTR_ATIME),
+    "rnostrictatime": (0, _ATTR_ATIME),
+    "rnosymfollow": (_ATTR_NOSYMFOLLOW, 0),
+    "rsymfollow": (0, _ATTR_NOSYMFOLLOW),
+}
+
+COPY_UP = "tmpcopyup"
+ID_MAPS = ("idmap", "ridmap")
+#: The specification's words, of which neither the kernel nor mount(8) knows.
+CALLERS = (COPY_UP, *ID_MAPS)
+#: Every word that is not the file system's own.
+WORDS = frozenset((*_SETS, *_CLEARS, *PROPAGATION, *_RECURSIVE, *CALLERS))
+
+
+@dataclass(frozen=True)
+class MountOptions:
+    """A mount's options, sorted by who takes them."""
+
+    flags: int = 0
+    """MS_… of mount(2)."""
+    cleared: int = 0
+    """MS_… that were named in order to be off."""
+    data: str = ""
+    """What is the file system's own, comma-separated."""
+    propagation: list[str] = field(default_factory=list)
+    recursive: list[str] = field(default_factory=list)
+    copies_up: bool = False
+    id_map: str = ""
+    """``idmap``, ``ridmap`` (for all mounts below it, too), or nothing."""
+
+    @property
+    def is_bind(self) -> bool:
+        """Whether it is a directory or file at a second place."""
+        return bool(self.flags & MS_BIND)
+
+    @property
+    def own_flags(self) -> int:
+        """Those of one mount point: without how it is made."""
+        return self.flags & ~(MS_BIND | MS_REC | MS_REMOUNT)
+
+
+def parse(words: list[str] | tuple[str, ...]) -> MountOptions:
+    """Of two words that contradict each other the later one counts."""
+    flags = cleared = 0
+    id_map = ""
+    data, propagation, recursive = [], [], []
+    for word in words:
+        if word in _SETS:
+            flags |= _SETS[word]
+            cleared &= ~_SETS[word]
+        elif word in _CLEARS:
+            flags &= ~_CLEARS[word]
+            cleared |= _CLEARS[word]
+        elif word in PROPAGATION:
+            propagation.append(word)
+        elif word in _RECURSIVE:
+            recursive.append(word)
+        elif word in ID_MAPS:
+            id_map = word
+        elif word != COPY_UP:
+            data.append(word)
+    return MountOptions(flags, cleared, ",".join(data), propagation, recursive, COPY_UP in words, id_map)
+
+
+def recursive_attributes(words: list[str]) -> tuple[int, int]:
+    """The words together as mount_setattr(2) takes them: attributes to set, and to clear."""
+    to_set = to_clear = 0
+    for word in words:
+        sets, clears = _RECURSIVE[word]
+        to_set = to_set & ~clears | sets
+        to_clear = to_clear & ~sets | clears
+    if to_clear & _ATTR_ATIME or to_set & _ATTR_ATIME:
+        to_clear |= _ATTR_ATIME  # the field is written as a whole
+    return to_set, to_clear

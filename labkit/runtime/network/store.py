@@ -1,0 +1,249 @@
+"""Which addresses and ports are taken: one small file for each, under /run/labkit/networks/NAME, changed under a lock.
+
+A network is brought up by its first endpoint and taken down with its last, so that a machine without containers is as
+it was before.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from labkit.errors import ConflictError
+from labkit.runtime.network import ipam, portmap
+from labkit.runtime.network.model import Network
+from labkit.runtime.network.portmap import PortMapping
+from labkit.runtime.operations import Journal, Operation
+from labkit.runtime.std.collections.abc import Callable, Iterator
+from labkit.runtime.std.contextlib import contextmanager, suppress
+from labkit.runtime.std.dataclasses import dataclass, replace
+from labkit.runtime.std.shlex import quote
+from labkit.runtime.text import textfile
+
+RUN_DIRECTORY = "/run/labkit/networks"
+#: How many connections the kernel remembers in this network namespace.
+_REMEMBERED = "/proc/sys/net/netfilter/nf_conntrack_count"
+
+
+def _directory(name: str) -> str:
+    return f"{RUN_DIRECTORY}/{name}"
+
+
+def journal(name: str) -> Journal:
+    """What brought the network up."""
+    return Journal(f"{_directory(name)}/journal")
+
+
+_held: set[str] = set()
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """One process at a time; the kernel frees the lock of a dead one (flock(2)). The holder may ask for it again.
+
+    The lock file lies beside the network's directory, which comes and goes.
+    """
+    if name in _held:
+        yield
+        return
+    os.makedirs(RUN_DIRECTORY, exist_ok=True)
+    with open(f"{RUN_DIRECTORY}/{name}.lock", "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        _held.add(name)
+        try:
+            yield
+        finally:
+            _held.discard(name)
+
+
+def addresses(name: str) -> dict[str, str]:
+    """Address -> container id, of all that are reserved."""
+    return _read(f"{_directory(name)}/addresses")
+
+
+def ports() -> dict[str, str]:
+    """``tcp 6379 ADDRESS`` -> container id, of all networks: they share the host's ports."""
+    return _read(f"{RUN_DIRECTORY}/ports")
+
+
+def _read(directory: str) -> dict[str, str]:
+    try:
+        return {name: textfile.read(f"{directory}/{name}") for name in os.listdir(directory)}
+    except FileNotFoundError:
+        return {}
+
+
+@dataclass(frozen=True)
+class Reserve(Operation):
+    """A name in a directory that holds its owner's id. ``network`` is the one that goes with its last address."""
+
+    path: str
+    owner: str
+    network: str
+
+    def describe(self) -> str:
+        """As a shell does it."""
+        return f"mkdir -p {quote(os.path.dirname(self.path))} && echo -n {quote(self.owner)} > {quote(self.path)}"
+
+    def describe_undo(self) -> str:
+        """As rm(1)."""
+        return f"rm -f {quote(self.path)}"
+
+    def do(self) -> None:
+        """Write it; the caller holds the lock."""
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        textfile.write(self.path, self.owner)
+
+    def undo(self) -> None:
+        """Give it back, if it is ours; the last one takes the network down."""
+        if self._is_ours():
+            self._let_go()  # which may take long, and while it is ours nobody else gets it: so without the locks
+        with locked(self.network), locked(".ports"):
+            if self._is_ours():
+                os.unlink(self.path)
+            with suppress(OSError):
+                os.rmdir(os.path.dirname(self.path))
+            take_down_if_unused(self.network)
+
+    def _is_ours(self) -> bool:
+        try:
+            return textfile.read(self.path) == self.owner
+        except FileNotFoundError:
+            return False
+
+    def _let_go(self) -> None:
+        """What is to be done while it is still ours."""
+
+
+class ReserveAddress(Reserve):
+    """One of a network's addresses. Whoever has it next is another one, of whose connections the kernel knows none."""
+
+    @property
+    def address(self) -> str:
+        """The name of its file."""
+        return os.path.basename(self.path)
+
+    def describe_undo(self) -> str:
+        """As conntrack(8), and rm(1)."""
+        from labkit.runtime.network import forgetting  # local, as below: a start needs none of it
+
+        return f"{forgetting.describe_address(self.address)}\n{super().describe_undo()}"
+
+    def _let_go(self) -> None:
+        with suppress(FileNotFoundError):  # nothing in this kernel remembers connections
+            if textfile.read(_REMEMBERED).strip() == "0":
+                return
+            from labkit.runtime.network import forgetting
+
+            forgetting.forget_address(self.address)
+
+
+def reservation(name: str, address: str, owner: str) -> ReserveAddress:
+    """An address in a network, for a container's id."""
+    return ReserveAddress(f"{_directory(name)}/addresses/{address}", owner, name)
+
+
+def is_up(name: str) -> bool:
+    """Whether the network was brought up to the end: the mark is made after the last of its operations."""
+    return os.path.exists(f"{_directory(name)}/up")
+
+
+def program(name: str) -> str:
+    """The iptables that its rules were added with; the one to choose now where it is not up."""
+    try:
+        return textfile.read(f"{_directory(name)}/up")
+    except FileNotFoundError:
+        from labkit.runtime.network import backend  # local: only the first container of a network needs it
+
+        return backend.choose()
+
+
+def bring_up(network: Network) -> None:
+    """Do the network's operations, unless it is up; what a dead process began is undone first. The caller holds the
+    lock.
+    """
+    if not is_up(network.name):
+        journal(network.name).undo()
+        chosen = program(network.name)
+        journal(network.name).run(network.operations(chosen))
+        textfile.write(f"{_directory(network.name)}/up", chosen)
+
+
+def take_down_if_unused(name: str) -> None:
+    """Undo the network's operations when nobody has an address in it; the caller holds the lock."""
+    if not addresses(name):
+        textfile.remove(f"{_directory(name)}/up")
+        journal(name).undo()
+        for directory in (f"{_directory(name)}/names", _directory(name)):
+            with suppress(OSError):
+                os.rmdir(directory)
+
+
+def forget_dead(name: str, is_alive: Callable[[str], bool]) -> None:
+    """Give back what is noted for containers that are no more, and take the network down if that were all.
+
+    Their journals do it as a rule. What a ``labkit network connect`` has begun that was killed just when its container
+    ended may be in none any more. The caller holds the lock.
+    """
+    for address, owner in addresses(name).items():
+        if not is_alive(owner):
+            reservation(name, address, owner).undo()
+    for owner in _read(f"{_directory(name)}/names"):
+        if not is_alive(owner):
+            textfile.remove(f"{_directory(name)}/names/{owner}")
+    take_down_if_unused(name)
+
+
+def reservations(
+    network: Network, owner: str, mappings: list[PortMapping], wish: str = ""
+) -> tuple[str, list[PortMapping], list[Operation]]:
+    """An address, the ports with those chosen that were left open, and the operations that reserve them.
+
+    It only looks; ``join`` does it under the locks. Raises ConflictError where one is taken.
+    """
+    taken = [*addresses(network.name), *([network.gateway] if network.gateway else [])]
+    address = ipam.allocate(network.subnet, taken, wish)
+    reserved: list[Operation] = [reservation(network.name, address, owner)]
+    known = ports() if mappings else {}
+    chosen: list[PortMapping] = []
+    for wanted in mappings:
+        mapping = _with_port(wanted, known)
+        name = f"{mapping.protocol} {mapping.host_port} {mapping.host_address or 'any'}"
+        known[name] = owner
+        chosen.append(mapping)
+        reserved.append(Reserve(f"{RUN_DIRECTORY}/ports/{name}", owner, network.name))
+    return address, chosen, reserved
+
+
+def join(
+    network: Network, owner: str, mappings: list[PortMapping], do: Callable[[list[Operation]], None], wish: str = ""
+) -> tuple[str, list[PortMapping]]:
+    """Bring the network up if it is not, and reserve an address and the ports, by ``do`` (a container's journal)."""
+    with locked(network.name), locked(".ports") if mappings else suppress():  # all networks share the ports
+        address, chosen, reserved = reservations(network, owner, mappings, wish)
+        bring_up(network)
+        do(reserved)
+    return address, chosen
+
+
+def _with_port(mapping: PortMapping, known: dict[str, str]) -> PortMapping:
+    """The mapping, if its port is free; with the first free one, if it names none."""
+    if mapping.host_port:
+        _check_port(mapping, known)
+        return mapping
+    for port in portmap.FREE_PORTS:
+        with suppress(ConflictError):
+            _check_port(replace(mapping, host_port=port), known)
+            return replace(mapping, host_port=port)
+    raise ConflictError("no port of this machine is free to be published", "stop a container")
+
+
+def _check_port(mapping: PortMapping, known: dict[str, str]) -> None:
+    for taken, owner in known.items():
+        protocol, port, address = taken.split(" ")
+        if portmap.overlap(mapping, protocol, int(port), "" if address == "any" else address):
+            raise ConflictError(
+                f"port {port}/{protocol} is published by the container {owner[:12]} already",
+                f"stop that container ('labkit stop {owner[:12]}') or publish another port",
+            )
+    portmap.check_free(mapping)

@@ -1,0 +1,241 @@
+"""What the container's first process does, from its first breath in the new namespaces to execve(2)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from labkit import log
+from labkit.errors import LabkitError
+from labkit.runtime.cgroups import group
+from labkit.runtime.kernel import libc, namespaces
+from labkit.runtime.oci import become, entry
+from labkit.runtime.oci.mounting import COPIES
+from labkit.runtime.operations.journal import perform
+from labkit.runtime.std import json, signal, socket
+from labkit.runtime.std.contextlib import suppress
+from labkit.runtime.std.typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from labkit.runtime.kernel.seccomp import Filter
+    from labkit.runtime.oci.launch import Extras
+    from labkit.runtime.oci.plan import Plan
+    from labkit.runtime.oci.spec import Spec
+    from labkit.runtime.operations import Operation
+
+_PR_SET_NAME = 15
+_KEYCTL_JOIN_SESSION_KEYRING = 1
+
+
+def main(
+    spec: Spec,
+    plan: Plan,
+    channel: socket.socket,
+    stdio: tuple[int, int, int],
+    extras: Extras,
+    seccomp: Filter | None,
+    links: dict[str, int],
+    doors: list[int],
+) -> NoReturn:
+    """Run the plan's part inside, then the program. It ends in another program or in _exit: it is a copy of the
+    parent. ``links`` are the namespaces to join (entry.py), ``doors`` those of the groups to enter (cgroups/group.py).
+    """
+    tell = Teller(channel)
+    log.listen_no_more()  # the parent's own: here their files would be the container's
+    if extras.explained:
+        log.listen(lambda event: tell(**event))
+    try:
+        wait_for(channel, "go")
+        group.enter(doors)
+        become.protect(spec.process, by_scout=entry.is_needed(spec))
+        os.setsid()
+        place_stdio(stdio, extras.preserve_fds)
+        if extras.gate:
+            close_others({channel.fileno(), *_descriptors(extras), *links.values(), *COPIES.values()})
+        if extras.keyring:
+            _join_keyring(extras.keyring)
+        _join_and_unshare(spec, tell, links)
+        _perform(plan.filling, tell, extras)
+        if spec.hooks:
+            _hooks_between(spec, tell, extras)
+        if spec.process.terminal:
+            _take_terminal(spec, extras)
+        become.take_no_modules()
+        _perform(plan.closing, tell, extras)
+        for copy in COPIES.values():
+            os.close(copy)  # no mount of the host may stay open while we wait
+        hooks = spec.hooks.get("startContainer", [])
+        program = become.prepare(spec.process, tell, seccomp, spec.personality, len(hooks))
+        if extras.gate:
+            channel = _wait_at_gate(extras.gate, tell)
+            tell = Teller(channel)
+        else:
+            tell("ready")
+            wait_for(channel, "start")
+        if hooks:
+            _run_start_hooks(spec, extras, program)
+        # No operation: from here on it is the program's life, and not the making of its container.
+        tell("program", where="init", command=become.last_command(spec.process), seconds=0.0)
+        become.execute(program, tell, channel.fileno())
+    except become.RefusedError as error:
+        tell("error", message=error.message, hint=error.hint, status=error.exit_status)
+    except LabkitError as error:
+        tell("error", message=error.message, hint=error.hint, status=125)
+    except Exception as error:
+        tell(
+            "error",
+            message=f"labkit's init failed: {error!r}",
+            hint="this is a bug of labkit: please report it",
+            status=125,
+        )
+    finally:
+        os._exit(125)
+
+
+class Teller:
+    """Events to the parent, one JSON object a line."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self.channel = channel
+
+    def __call__(self, event: str, **fields: Any) -> None:
+        """Send one; a parent that is gone does not matter here, since the next wait for its word ends then."""
+        with suppress(OSError):
+            line = json.dumps({"event": event, "time": time.time(), **fields}) + "\n"
+            self.channel.sendall(line.encode())
+
+
+def wait_for(channel: socket.socket, word: str) -> None:
+    """The parent's word; its end means that it died, and then there is nothing to prepare for."""
+    if not _heard(channel, word):
+        os._exit(125)
+
+
+def _heard(channel: socket.socket, word: str) -> bool:
+    expected = f"{word}\n".encode()
+    with suppress(ConnectionResetError):
+        return channel.recv(len(expected), socket.MSG_WAITALL) == expected
+    return False
+
+
+def _wait_at_gate(gate: socket.socket, tell: Teller) -> socket.socket:
+    """Until somebody connects and says ``start``; that connection. Our parent goes meanwhile.
+
+    The first process of a pid namespace hears of no signal that it has no handler for (pid_namespaces(7)), and a
+    container that was created can be killed.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda number, _: os._exit(128 + number))
+    from labkit.runtime.oci.state import WAITING  # local: the engine's containers wait at no gate
+
+    libc.call("prctl", _PR_SET_NAME, WAITING, 0, 0, 0, what="prctl(PR_SET_NAME)")
+    tell("ready")
+    tell.channel.close()
+    while True:
+        connection, _ = gate.accept()
+        if _heard(connection, "start"):
+            gate.close()
+            return connection
+        connection.close()  # it was killed before it could say so: the next one will
+
+
+def _descriptors(extras: Extras) -> set[int]:
+    sockets = {end.fileno() for end in (extras.gate, extras.console) if end}
+    return sockets | set(range(3, 3 + extras.preserve_fds))
+
+
+def place_stdio(stdio: tuple[int, int, int], preserved: int = 0) -> None:
+    """Make the three descriptors 0, 1 and 2, and let no other pass execve(2) but the ``preserved`` ones from 3 on.
+
+    Copies first: a descriptor in the list may itself be 0, 1 or 2.
+    """
+    copies = [os.dup(descriptor) for descriptor in stdio]
+    for number, copy in enumerate(copies):
+        os.dup2(copy, number, inheritable=True)
+        os.close(copy)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            with suppress(OSError):  # the descriptor that listdir itself had open
+                os.set_inheritable(int(name), int(name) < 3 + preserved)
+
+
+def close_others(keep: set[int]) -> None:
+    """Close what came from the parent, standard input, output and error excepted: we may wait for long."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in keep:
+            with suppress(OSError):
+                os.close(int(name))
+
+
+def _join_keyring(name: str) -> None:
+    """A session keyring of its own: the host's keys are not the container's (session-keyring(7)).
+
+    A kernel without keys, or a user with too many, is no reason not to start, as runc has it.
+    """
+    try:
+        libc.syscall("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, name, what=f"keyctl(JOIN_SESSION_KEYRING, {name})")
+    except LabkitError as error:
+        if getattr(error, "errno", 0) not in (errno.ENOSYS, errno.EDQUOT, errno.EPERM):
+            raise
+
+
+def _join_and_unshare(spec: Spec, tell: Teller, links: dict[str, int]) -> None:
+    """``links``: the namespaces to join, by kind, opened before anything was made (entry.py)."""
+    for kind in entry.ORDER:
+        if kind in links:
+            if kind != "pid":  # which our parent has joined, since it takes effect for children only
+                namespaces.setns(links[kind], namespaces.FLAGS[kind])
+                command = f"nsenter --{kind}={spec.namespaces[kind]}  # setns(2)"
+                tell("operation", where="init", command=command, seconds=0.0)
+            os.close(links[kind])
+    if spec.namespaces.get("cgroup") == "":
+        # Only now: the group that the process is in becomes the root of what it sees (cgroup_namespaces(7)).
+        namespaces.unshare(namespaces.FLAGS["cgroup"])
+        tell("operation", where="init", command="unshare --cgroup", seconds=0.0)
+
+
+def _perform(operations: list[Operation], tell: Teller, extras: Extras) -> None:
+    for operation in operations:
+        if extras.explained:
+            perform(operation, "init", tell)
+        else:
+            operation.do()
+
+
+def _hooks_between(spec: Spec, tell: Teller, extras: Extras) -> None:
+    """The parent's hooks (prestart, createRuntime), and then ours (createContainer).
+
+    Everything is made then, both roots can be seen, and nothing is read-only or hidden yet: as in runc, whose hooks
+    bring devices and files into the root file system.
+    """
+    if "createContainer" in spec.hooks or "startContainer" in spec.hooks:
+        from labkit.runtime.oci import (
+            hooks,  # local: few containers have any; and now: later there are no modules to be had
+        )
+    tell("rooted")
+    wait_for(tell.channel, "hooked")
+    if "createContainer" in spec.hooks:
+        # As runc has it: where the new root is, and with the variables of the container's process.
+        setting = hooks.Setting(spec.rootfs, dict(entry.partition("=")[::2] for entry in spec.process.env))
+        hooks.run("createContainer", spec.hooks["createContainer"], _state(extras, "creating"), setting)
+
+
+def _run_start_hooks(spec: Spec, extras: Extras, program: become.Program) -> None:
+    """Programs of the container's own: nothing is granted to them that is not granted to its first one."""
+    from labkit.runtime.oci import hooks  # it is there, see _hooks_between
+
+    setting = hooks.Setting(program=program, kept=extras.preserve_fds)
+    hooks.run("startContainer", spec.hooks["startContainer"], _state(extras, "created"), setting)
+
+
+def _state(extras: Extras, status: str) -> dict[str, Any]:
+    # Our pid as this namespace counts: from here the host's cannot be seen.
+    return {**extras.state, "pid": os.getpid(), "status": status}
+
+
+def _take_terminal(spec: Spec, extras: Extras) -> None:
+    from labkit.runtime.oci import console  # local: few containers have one
+
+    assert extras.console is not None, "who asks for a terminal says who takes its other end"
+    console.take(extras.console, spec.process, spec.rootfs, on_console="mnt" in spec.namespaces)

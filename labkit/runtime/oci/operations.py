@@ -1,0 +1,212 @@
+"""Operations of the container's first process that only the low-level runtime needs."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+
+from labkit.errors import KernelError, NotFoundError
+from labkit.runtime.kernel import mounts
+from labkit.runtime.operations import Operation
+from labkit.runtime.std import socket
+from labkit.runtime.std.dataclasses import dataclass
+from labkit.runtime.std.shlex import quote
+
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP, _IFF_RUNNING = 0x1, 0x40
+
+
+@dataclass(frozen=True)
+class SetHostname(Operation):
+    """The host name of this UTS namespace (sethostname(2))."""
+
+    name: str
+
+    def describe(self) -> str:
+        """The shell's way without hostname(1)."""
+        return f"echo {quote(self.name)} > /proc/sys/kernel/hostname"
+
+    def do(self) -> None:
+        """sethostname(2)."""
+        socket.sethostname(self.name)
+
+    def undo(self) -> None:
+        """Nothing: it goes with the namespace."""
+
+
+class SetLoopbackUp(Operation):
+    """The loopback device of a new network namespace is down, and 127.0.0.1 out of reach (network_namespaces(7))."""
+
+    def describe(self) -> str:
+        """As ip-link(8)."""
+        return "ip link set lo up"
+
+    def do(self) -> None:
+        """The flag IFF_UP by ioctl (netdevice(7)): no netlink for one bit."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP | _IFF_RUNNING))
+
+    def undo(self) -> None:
+        """Nothing: it goes with the namespace."""
+
+
+@dataclass(frozen=True)
+class BindRoot(Operation):
+    """The root file system on itself: pivot_root(2) takes a mount point only."""
+
+    rootfs: str
+
+    def describe(self) -> str:
+        """As mount(8)."""
+        return f"mount -o rbind {quote(self.rootfs)} {quote(self.rootfs)}"
+
+    def do(self) -> None:
+        """mount(2). NotFoundError where there is no such directory, or root of a user namespace cannot reach it."""
+        try:
+            os.close(os.open(self.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        except OSError as error:
+            raise NotFoundError(
+                f"the root file system {self.rootfs}: {error.strerror}",
+                "see root.path in config.json: it must be a directory that the container's root can reach",
+            ) from None
+        mounts.mount(self.rootfs, self.rootfs, flags=mounts.MS_BIND | mounts.MS_REC)
+
+    def undo(self) -> None:
+        """Nothing: it goes with the mount namespace."""
+
+
+@dataclass(frozen=True)
+class BindRootOutside(BindRoot):
+    """The same in the host's own mount namespace: all that is mounted in it goes with it.
+
+    ``below`` is how many mounts lie on it already, an overlay perhaps, which are not ours to take away.
+    """
+
+    below: int
+
+    def describe(self) -> str:
+        """As mount(8)."""
+        return f"{super().describe()} && mount --make-rprivate {quote(self.rootfs)}"
+
+    def describe_undo(self) -> str:
+        """As umount(8)."""
+        return f"umount --lazy {quote(self.rootfs)}"
+
+    def do(self) -> None:
+        """mount(2); private, so that what follows stays in this namespace."""
+        super().do()
+        mounts.mount("", self.rootfs, flags=mounts.MS_PRIVATE | mounts.MS_REC)
+
+    def undo(self) -> None:
+        """umount2(2), MNT_DETACH, with everything below."""
+        for _ in range(mounts.stacked_on(self.rootfs) - self.below):
+            mounts.umount(self.rootfs, mounts.MNT_DETACH)
+
+
+@dataclass(frozen=True)
+class PivotRoot(Operation):
+    """The new root and the old one change places, both on ``.``: the old root then lies on top of the new one.
+
+    pivot_root(2), "pivot_root(".", ".")", describes this way without a directory for the old root.
+    """
+
+    rootfs: str
+
+    def describe(self) -> str:
+        """As pivot_root(8)."""
+        return f"cd {quote(self.rootfs)} && pivot_root . ."
+
+    def do(self) -> None:
+        """pivot_root(2); then stand in the old root, which no path leads to."""
+        old = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.chdir(self.rootfs)
+            mounts.pivot_root(".", ".")
+            os.fchdir(old)
+        finally:
+            os.close(old)
+
+    def undo(self) -> None:
+        """Nothing: it goes with the mount namespace."""
+
+
+class DetachOldRoot(Operation):
+    """The old root, which lies on top of the new one, goes: no mount of the host is left in the container's table."""
+
+    def describe(self) -> str:
+        """As umount(8)."""
+        return "umount --lazy --no-canonicalize ."
+
+    def do(self) -> None:
+        """umount2(2), MNT_DETACH; slaves first, so that nothing is unmounted outside."""
+        mounts.mount("", ".", flags=mounts.MS_SLAVE | mounts.MS_REC)
+        mounts.umount(".", mounts.MNT_DETACH)
+        os.chdir("/")
+
+    def undo(self) -> None:
+        """Nothing: it goes with the mount namespace."""
+
+
+@dataclass(frozen=True)
+class MoveRoot(Operation):
+    """The other way, where pivot_root(2) is impossible (a host whose root is its initramfs): the new root is moved
+    over the old one, and chroot(2).
+
+    The old root stays mounted below, so every proc and sysfs of the host goes first: who finds a whole one in the
+    mount namespace may mount another that has nothing masked (mount_namespaces(7); runc's msMoveRoot).
+    """
+
+    rootfs: str
+    revealing: tuple[str, ...]
+    """Mount points of those, when the plan was made."""
+
+    def describe(self) -> str:
+        """As umount(8), mount(8) and chroot(1)."""
+        away = "".join(f"umount --lazy {quote(point)} && " for point in self.revealing)
+        return f"{away}cd {quote(self.rootfs)} && mount --move {quote(self.rootfs)} / && exec chroot ."
+
+    def do(self) -> None:
+        """umount2(2), mount(2) with MS_MOVE, chroot(2)."""
+        os.chdir(self.rootfs)
+        for point in revealing_mounts(self.rootfs):
+            mounts.mount("", point, flags=mounts.MS_PRIVATE | mounts.MS_REC)
+            try:
+                mounts.umount(point, mounts.MNT_DETACH)
+            except KernelError as error:
+                if error.errno not in (errno.EINVAL, errno.EPERM):
+                    raise
+                mounts.mount("tmpfs", point, "tmpfs")  # locked, in a user namespace: covered
+        mounts.mount(self.rootfs, "/", flags=mounts.MS_MOVE)
+        os.chroot(".")
+        os.chdir("/")
+
+    def undo(self) -> None:
+        """Nothing: it goes with the mount namespace."""
+
+
+def revealing_mounts(rootfs: str) -> tuple[str, ...]:
+    """Where proc and sysfs file systems lie outside the root file system, the last first."""
+    below = rootfs.rstrip("/") + "/"
+    points = [point for point, kind in mounts.mount_points() if kind in ("proc", "sysfs")]
+    return tuple(point for point in reversed(points) if not (point + "/").startswith(below))
+
+
+@dataclass(frozen=True)
+class ChangeRoot(Operation):
+    """The root of this process alone, for a container that shares the mount namespace of its runtime (chroot(2))."""
+
+    rootfs: str
+
+    def describe(self) -> str:
+        """As chroot(1)."""
+        return f"exec chroot {quote(self.rootfs)}"
+
+    def do(self) -> None:
+        """chroot(2)."""
+        os.chroot(self.rootfs)
+        os.chdir("/")
+
+    def undo(self) -> None:
+        """Nothing: it goes with the process."""

@@ -1,0 +1,151 @@
+"""The journal: what was done, written down before it is done, so that it can be undone after any death.
+
+One JSON object a line. A line is written, then its operation is done: a process that dies in between leaves a line
+whose undo finds nothing to do. A power cut needs no fsync(2) here, since the kernel's state dies with it and the
+journals of running things lie under /run.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from labkit import log
+from labkit.errors import ConfigError, KernelError, LabkitError
+from labkit.runtime.operations.base import Operation, from_record, to_record
+from labkit.runtime.std import json
+from labkit.runtime.std.collections.abc import Callable, Iterable
+from labkit.runtime.std.contextlib import suppress
+from labkit.runtime.text import textfile
+
+
+class Journal:
+    """The operations of one thing (a container's run, a network), in the order in which they were begun."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def run(self, operations: Iterable[Operation]) -> None:
+        """Do them one by one; if one fails, undo all that this journal holds, in reverse order, and raise its error.
+
+        Those that are ``apart`` are begun in their turn, and waited for at the end.
+        """
+        under_way: list[Callable[[], None]] = []
+        try:
+            for operation in operations:
+                self.write(operation)
+                if operation.is_apart:
+                    under_way.append(_timed("operation", operation.begin(), operation.describe))
+                else:
+                    perform(operation, "host")
+            while under_way:
+                under_way.pop()()
+        except BaseException:
+            with suppress(LabkitError):  # the first error is the one to read; gc tries the rest again
+                for wait in under_way:
+                    with suppress(LabkitError):
+                        wait()
+                self.undo()
+            raise
+
+    def write(self, operation: Operation) -> None:
+        """Note that an operation is about to be done. One write(2) with O_APPEND: whole, or not there."""
+        line = (json.dumps(to_record(operation)) + "\n").encode()
+        try:
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                before = os.fstat(descriptor).st_size
+                if os.write(descriptor, line) < len(line):
+                    os.ftruncate(descriptor, before)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise KernelError(
+                f"the journal {self.path} cannot be written: {error.strerror}", errno=error.errno or 0
+            ) from error
+
+    def lines(self) -> list[str]:
+        """Its records as they stand, without a last line that a death cut short: its operation was not begun."""
+        try:
+            return textfile.read(self.path).split("\n")[:-1]
+        except FileNotFoundError:
+            return []
+
+    def operations(self) -> list[Operation]:
+        """What its records stand for, in their order. ConfigError for one that cannot be read."""
+        return [_operation(line) for line in self.lines()]
+
+    def undo(self) -> None:
+        """Take everything back, in reverse order, and remove the journal.
+
+        Those that are ``apart`` are begun before all others, and waited for in their turn.
+        What could not be undone stays in it, what could not even be read (another version of labkit wrote it) does,
+        too, and the first such trouble is raised when everything else is done.
+        """
+        kept: list[str] = []
+        first: LabkitError | None = None
+        for undoing in reversed([_Undoing(line) for line in self.lines()]):
+            try:
+                undoing.finish()
+            except LabkitError as error:
+                kept.insert(0, undoing.line)
+                first = first or error
+        if first is None:
+            textfile.remove(self.path)
+            return
+        textfile.replace(self.path, "".join(f"{line}\n" for line in kept))
+        raise first
+
+
+def _operation(line: str) -> Operation:
+    try:
+        return from_record(json.loads(line))
+    except (ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
+        raise ConfigError(f"a record of a journal cannot be read ({error}): {line[:200]}", "undo it by hand") from error
+
+
+class _Undoing:
+    """A record that is being undone. One that is apart is begun now; errors wait for their turn, ``finish``."""
+
+    def __init__(self, line: str) -> None:
+        self.line = line
+        self.operation: Operation | None = None
+        self.wait: Callable[[], None] | None = None
+        with suppress(LabkitError, OSError):
+            self.operation = _operation(line)
+            if self.operation.is_apart:
+                self.wait = _timed("undo", self.operation.begin_undo(), self.operation.describe_undo)
+
+    def finish(self) -> None:
+        """Undo it, or wait until it is undone."""
+        operation = self.operation or _operation(self.line)
+        try:
+            (self.wait or _timed("undo", operation.undo, operation.describe_undo))()
+        except OSError as error:
+            raise KernelError(
+                f"cannot undo '{operation.describe()}': {error.strerror}", errno=error.errno or 0
+            ) from error
+
+
+def _timed(event: str, act: Callable[[], None], describe: Callable[[], str]) -> Callable[[], None]:
+    """``act``, which tells the listeners how long it took from now on."""
+    started = time.monotonic()
+
+    def act_and_tell() -> None:
+        act()
+        if log.is_heard():
+            log.emit(event, where="host", command=describe(), seconds=time.monotonic() - started)
+
+    return act_and_tell
+
+
+def perform(operation: Operation, where: str, emit: Callable[..., None] = log.emit) -> None:
+    """Do an operation and tell the listeners: ``where`` it is done (host or init), the command, the seconds it took."""
+    started = time.monotonic()
+    operation.do()
+    if emit is log.emit and not log.is_heard():
+        return
+    emit("operation", where=where, command=operation.describe(), seconds=time.monotonic() - started)

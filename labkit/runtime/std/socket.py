@@ -1,0 +1,42 @@
+"""socket: the C module, and of the original's Python what is used here; it makes enumerations of all constants."""
+
+from __future__ import annotations
+
+from labkit.runtime.std import original
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from socket import *
+else:
+    import _socket
+    from _socket import *
+
+    class socket(_socket.socket):
+        """One that a ``with`` closes."""
+
+        def __init__(self, family=-1, type=-1, proto=-1, fileno=None):
+            if fileno is None:
+                family = AF_INET if family == -1 else family
+                type = SOCK_STREAM if type == -1 else type
+                proto = 0 if proto == -1 else proto
+            _socket.socket.__init__(self, family, type, proto, fileno)
+
+        def __enter__(self):
+            """Itself."""
+            return self
+
+        def __exit__(self, *args):
+            """Close it."""
+            self.close()
+
+        def accept(self):
+            """The connection, and the peer's address."""
+            descriptor, address = self._accept()
+            return socket(self.family, self.type, self.proto, fileno=descriptor), address
+
+    def socketpair(family=None, type=SOCK_STREAM, proto=0):
+        """Two connected ones; of AF_UNIX unless another family is named."""
+        ends = _socket.socketpair(AF_UNIX if family is None else family, type, proto)
+        return tuple(socket(fileno=end.detach()) for end in ends)
+
+    __getattr__ = original("socket")

@@ -1,0 +1,17 @@
+"""types: the classes of Python's own objects."""
+
+from __future__ import annotations
+
+import sys
+
+from labkit.runtime.std import original
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import *
+else:
+    ModuleType = type(sys)
+    CodeType = type((lambda: None).__code__)
+    FrameType = type(sys._getframe())
+
+    __getattr__ = original("types")

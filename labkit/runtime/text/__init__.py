@@ -1,0 +1,1 @@
+"""Small texts on disk and their forms: whole files, JSON documents, moments."""

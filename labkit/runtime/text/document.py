@@ -1,0 +1,114 @@
+"""Reading a JSON document property by property: what is missing or of another kind is named, in one sentence.
+
+Both worlds may use it; it knows only the standard library.
+"""
+
+from __future__ import annotations
+
+from labkit.errors import ConfigError
+from labkit.runtime.std import json
+from labkit.runtime.std.typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Reader:
+    """One object of a document: it hands out properties by name and type.
+
+    ``file`` is the document's name in messages, ``place`` the way to this object in it, as ``linux.resources``.
+    """
+
+    def __init__(self, value: Any, file: str, place: str = "") -> None:
+        self.file = file
+        self.place = place
+        if not isinstance(value, dict):
+            raise ConfigError(f"{file}: {place or 'the document'} must be an object")
+        self.object: dict[str, Any] = value
+
+    @classmethod
+    def parse(cls, text: str | bytes, file: str) -> Reader:
+        """A whole document. ConfigError where it is no JSON, nested too deeply included."""
+        try:
+            return cls(json.loads(text), file)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{file} is no JSON: {error}") from None
+
+    def get(self, name: str) -> Any:
+        """A property of whatever kind, or None. Its name may be written in other capitals, as Go's decoder has it:
+        what runc takes for a limit must not be taken for an unknown word, and ignored.
+        """
+        found = self.object.get(name)
+        return self.object.get(self.spelt(name)) if found is None and self.object else found
+
+    def spelt(self, name: str) -> str:
+        """A property's name as this object has it; as it is where there is none."""
+        if self.object.get(name) is not None:
+            return name
+        length = len(name)
+        for other in self.object:
+            # The length first: nearly every property that is asked for is absent, and lower() takes longer.
+            if len(other) == length and other.lower() == name.lower() and self.object[other] is not None:
+                return other
+        return name
+
+    def value(self, name: str, kind: type[T], default: T | None = None) -> T:
+        """A property; without a default it must be there. JSON's ``null`` counts as not there."""
+        found = self.get(name)
+        found = default if found is None else found
+        if found is None:
+            raise ConfigError(f"{self.file}: {self.where(name)} is missing")
+        if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
+            raise ConfigError(
+                f"{self.file}: {self.where(name)} must be of type {kind.__name__}, not {type(found).__name__}"
+            )
+        if isinstance(found, str) and not _is_text(found):
+            raise ConfigError(f"{self.file}: {self.where(name)} must be text, without a zero byte")
+        return found
+
+    def strings(self, name: str) -> list[str]:
+        """A list of strings, empty where it is not there. None of them holds a zero byte: the kernel takes none."""
+        items = self.value(name, list, [])
+        if not all(isinstance(item, str) and _is_text(item) for item in items):
+            raise ConfigError(f"{self.file}: {self.where(name)} must hold strings only")
+        return items
+
+    def integers(self, name: str) -> list[int]:
+        """A list of whole numbers from 0 on, empty where it is not there."""
+        items = self.value(name, list, [])
+        if not all(isinstance(item, int) and not isinstance(item, bool) and item >= 0 for item in items):
+            raise ConfigError(f"{self.file}: {self.where(name)} must hold whole numbers only")
+        return items
+
+    def child(self, name: str, optional: bool = False) -> Reader:
+        """An object in this one."""
+        found = self.get(name)
+        return Reader({} if found is None and optional else found, self.file, self.where(name))
+
+    def children(self, name: str) -> list[Reader]:
+        """A list of objects, empty where it is not there."""
+        items = self.value(name, list, [])
+        return [Reader(item, self.file, f"{self.where(name)}[{number}]") for number, item in enumerate(items)]
+
+    def where(self, name: str) -> str:
+        """The way to a property; a name that would not stay in the line is written with escapes."""
+        shown = name if name.isprintable() else ascii(name)
+        return f"{self.place}.{shown}" if self.place else shown
+
+    def refuse(self, *names: str) -> None:
+        """ConfigError for a property that is known and cannot be had; ``null`` and what is empty ask for nothing."""
+        for name in names:
+            if self.get(name) not in (None, "", [], {}):
+                raise ConfigError(
+                    f"{self.file}: labkit does not support {self.where(name)}", "take it out, or use another runtime"
+                )
+
+
+def _is_text(value: str) -> bool:
+    """Whether the kernel can be told: no zero byte in it, no half of a surrogate pair (which has no bytes)."""
+    if "\0" in value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,88 @@
+"""labkit on this very host, below a prefix of the test's own: nothing outside of it is touched."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import BuildError, ConflictError, MissingToolError, NotFoundError, UsageError
+from labkit.host.payload import installation, payload
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers need Linux, and so does their runtime")
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """A small payload: a program that says which containers run."""
+    contents = {"bin/labkit": b'#!/bin/sh\ncat "$0.running" 2>/dev/null\n', "lib/labkit/__init__.py": b"value = 1\n"}
+    monkeypatch.setattr(payload, "guest_code", lambda: dict(contents))
+    monkeypatch.setattr(payload, "vendored", lambda: {"pyroute2/__init__.py": b""})
+    return contents
+
+
+def test_what_was_installed_runs_and_is_taken_away_again(tmp_path: Path, files: dict[str, bytes]) -> None:
+    prefix = str(tmp_path / "opt/labkit")
+    assert installation.install(prefix) == 3
+    assert installation.install(prefix) == 0
+    assert subprocess.run([f"{prefix}/bin/labkit", "ps"], capture_output=True).returncode == 1
+    files["lib/labkit/__init__.py"] = b"value = 2\n"
+    assert installation.install(prefix) == 1
+    assert installation.remove_from(prefix) == 3
+    assert not (tmp_path / "opt/labkit").exists()
+    assert not list(Path(payload.BIN).glob(f"*{tmp_path.name}*"))
+
+
+def test_the_real_program_answers_from_its_prefix(tmp_path: Path) -> None:
+    prefix = str(tmp_path / "labkit")
+    assert "labkit" in installation.install_and_say(prefix)
+    done = subprocess.run([f"{prefix}/bin/labkit", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("labkit ")
+    # Compiled by the interpreter of the launcher: otherwise each start would compile anew.
+    assert list((tmp_path / "labkit/lib/labkit/runtime/cli/__pycache__").glob("main.*.pyc"))
+
+
+def test_another_ones_file_is_left(tmp_path: Path, files: dict[str, bytes]) -> None:
+    installation.install(str(tmp_path / "labkit"))
+    mine = tmp_path / "labkit/lib/mine.txt"
+    mine.touch()
+    installation.remove_from(str(tmp_path / "labkit"))
+    assert [path for path in (tmp_path / "labkit").rglob("*") if path.is_file()] == [mine]
+
+
+def test_nothing_is_taken_away_while_containers_run(tmp_path: Path, files: dict[str, bytes]) -> None:
+    installation.install(str(tmp_path))
+    (tmp_path / "bin/labkit.running").write_text("0123456789ab\n")
+    with pytest.raises(ConflictError, match="still runs containers"):
+        installation.remove_from(str(tmp_path))
+    assert (tmp_path / "lib/labkit/__init__.py").exists()
+
+
+def test_what_is_not_there_cannot_be_taken_away(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError):
+        installation.remove_from(str(tmp_path))
+
+
+def test_code_that_cannot_be_compiled_changes_nothing(tmp_path: Path, files: dict[str, bytes]) -> None:
+    installation.install(str(tmp_path / "labkit"))
+    files["lib/labkit/__init__.py"] = b"value =\n"
+    with pytest.raises(BuildError, match="invalid syntax"):
+        installation.install(str(tmp_path / "labkit"))
+    assert (tmp_path / "labkit/lib/labkit/__init__.py").read_text() == "value = 1\n"
+
+
+def test_a_prefix_is_a_directory_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").touch()
+    for wrong in ("relative", "/", "//", "/usr/..", str(tmp_path / "full"), str(tmp_path / "full/file"), "/usr"):
+        with pytest.raises(UsageError, match="--prefix"):
+            installation.check_prefix(wrong)
+    assert installation.check_prefix(f"{tmp_path}/new/") == f"{tmp_path}/new"
+
+
+def test_it_needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(MissingToolError, match="needs root"):
+        installation.deploy_or_remove(None, remove=False)

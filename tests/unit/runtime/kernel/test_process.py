@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import pytest
+
+if sys.platform != "linux":
+    pytest.skip("it is for the guest side, which is Linux", allow_module_level=True)
+
+from labkit.runtime.kernel import process
+
+
+@pytest.mark.parametrize("number", process.ENDING)
+def test_a_child_apart_hears_nothing_of_what_ends_the_command(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal is there as soon as the child is; later ones, and the command's own, do what they did before."""
+    fork = os.fork
+
+    def interrupted() -> int:
+        child = fork()
+        if child == 0:
+            os.kill(os.getpid(), number)
+        return child
+
+    heard = []
+    earlier = signal.signal(number, lambda *_: heard.append(number))
+    monkeypatch.setattr(os, "fork", interrupted)
+    child = -1
+    try:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        child = process.fork_apart()
+        if child == 0:
+            early = len(heard)
+            os.kill(os.getpid(), number)
+            apart = os.getsid(0) == os.getpid()
+            os._exit(7 if (early, len(heard), apart) == (0, 1, True) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+        assert not heard
+    finally:
+        if child == 0:
+            os._exit(2)
+        signal.signal(number, earlier)

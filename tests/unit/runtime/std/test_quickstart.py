@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import os
+import py_compile
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from labkit.runtime.std import quickstart
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it is for the guest side, which is Linux")
+
+PROGRAM = """\
+import sys
+library = sys.argv[1]
+sys.path.insert(0, library)
+from labkit.runtime.std import quickstart
+quickstart.prepare(library)
+from labkit.part import one
+print(one.VALUE, one.__file__, one.__loader__.__class__.__module__, sys.modules["labkit.part"].__path__)
+quickstart.leave(int(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    """A package with a module that is found directly."""
+    package = tmp_path / "labkit/part"
+    package.mkdir(parents=True)
+    (tmp_path / "labkit/runtime/std").mkdir(parents=True)
+    for place in ("labkit", "labkit/part", "labkit/runtime", "labkit/runtime/std"):
+        (tmp_path / place / "__init__.py").touch()
+    source = Path(quickstart.__file__)
+    (tmp_path / "labkit/runtime/std/quickstart.py").write_bytes(source.read_bytes())
+    (package / "one.py").write_text("VALUE = 1\n")
+    py_compile.compile(str(package / "one.py"), doraise=True)
+    return tmp_path
+
+
+def run(library: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-ISB", "-c", PROGRAM, str(library), str(status)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_modules_are_found_and_the_status_is_passed_on(library: Path) -> None:
+    done = run(library, 7)
+    assert done.returncode == 7, done.stderr
+    place = library / "labkit/part"
+    assert done.stdout.split() == ["1", str(place / "one.py"), "labkit.runtime.std.quickstart", f"['{place}']"]
+
+
+def test_the_byte_code_is_what_is_executed(library: Path) -> None:
+    """The same time and size, another text: only somebody who read the byte code still says 1."""
+    source = library / "labkit/part/one.py"
+    about = source.stat()
+    source.write_text("VALUE = 2\n")
+    os.utime(source, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert run(library).stdout.startswith("1 ")
+
+
+@pytest.mark.parametrize("damage", ["newer source", "cut short", "another Python", "none"])
+def test_byte_code_that_is_not_the_sources_is_not_used(library: Path, damage: str) -> None:
+    source = library / "labkit/part/one.py"
+    (cached,) = (source.parent / "__pycache__").glob("one.*.pyc")
+    source.write_text("VALUE = 22\n")
+    if damage != "newer source":
+        py_compile.compile(str(source), doraise=True)
+    code = cached.read_bytes()
+    if damage == "cut short":
+        cached.write_bytes(code[:10])
+    elif damage == "another Python":
+        cached.write_bytes(b"\0\0\r\n" + code[4:])
+    elif damage == "none":
+        cached.unlink()
+    assert run(library).stdout.startswith("22 ")
+
+
+def test_a_broken_module_is_a_traceback_with_its_line(library: Path) -> None:
+    (library / "labkit/part/one.py").write_text("VALUE = 1\nraise OSError('as it is')\n")
+    done = run(library)
+    assert done.returncode == 1
+    assert 'one.py", line 2' in done.stderr
+    assert "raise OSError" in done.stderr
+
+
+def test_output_that_cannot_be_written_is_no_success(library: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    command = [sys.executable, "-ISB", "-c", PROGRAM, str(library), "0"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode != 0
