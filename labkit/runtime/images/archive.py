@@ -19,7 +19,7 @@ from labkit.errors import ConfigError, KernelError, NotFoundError
 from labkit.runtime.images import layers, reference, store
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager
-from labkit.runtime.std.typing import IO, Any, cast
+from labkit.runtime.std.typing import IO, Any, BinaryIO, cast
 from labkit.runtime.text import timestamps
 from labkit.runtime.text.document import Reader
 
@@ -182,7 +182,7 @@ def _unpack(blobs: _Blobs, layer: Reader, diff_id: str) -> None:
     counted = _Counted(cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if packed else stream, prove=packed)
     beside = f"{store.LAYERS}/.{diff_id}.{os.getpid()}"
     try:
-        layers.unpack(cast("BinaryIO", counted), beside)
+        layers.unpack(cast(BinaryIO, counted), beside)
         while counted.read(1 << 20):  # tar ends before its padding does
             pass
         if packed and counted.sha256.hexdigest() != diff_id:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from labkit.errors import UsageError
 from labkit.runtime.std import signal
-from labkit.runtime.std.signal import Signals
+
+_NUMBERS: dict[str, int] = {
+    word: value for word, value in vars(signal).items() if word.startswith("SIG") and word[3] != "_"
+}
+_NAMES = {_NUMBERS[word]: word for word in sorted(_NUMBERS, reverse=True)}
+"""Of two names of one signal the first in the alphabet: CHLD and not CLD, IO and not POLL."""
 
 
 def number(word: str, least: int = 1) -> int:
@@ -29,7 +34,7 @@ def _by_name(word: str) -> int:
     name, _, offset = word.partition(sign) if sign else (word, "", "0")
     name = name if name.startswith("SIG") else f"SIG{name}"
     counted = {"": True, "+": name == "SIGRTMIN", "-": name == "SIGRTMAX"}[sign]
-    first = int(getattr(Signals, name, 0)) if name.isalnum() else 0
+    first = _NUMBERS.get(name, 0)
     if not first or not counted or not (offset.isascii() and offset.isdigit()):
         return 0
     return first + int(sign + offset)
@@ -37,7 +42,4 @@ def _by_name(word: str) -> int:
 
 def name(number: int) -> str:
     """As kill(1) takes it: ``TERM``, or the number of one that has no name."""
-    try:
-        return Signals(number).name[3:]
-    except ValueError:  # between SIGRTMIN and SIGRTMAX
-        return str(number)
+    return _NAMES[number][3:] if number in _NAMES else str(number)  # (between SIGRTMIN and SIGRTMAX)

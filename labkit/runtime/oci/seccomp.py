@@ -166,7 +166,7 @@ def _check(result: int, what: str, allowed: tuple[int, ...] = ()) -> None:
         raise ConfigError(f"config.json: libseccomp refuses {what} of linux.seccomp: {os.strerror(-result)}")
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def _library() -> ctypes.CDLL:
     try:
         library = ctypes.CDLL(_NAME)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from socket import *
 else:
     import _socket
+    import struct
     from _socket import *
 
     class socket(_socket.socket):
@@ -38,5 +39,19 @@ else:
         """Two connected ones; of AF_UNIX unless another family is named."""
         ends = _socket.socketpair(AF_UNIX if family is None else family, type, proto)
         return tuple(socket(fileno=end.detach()) for end in ends)
+
+    def send_fds(sock, buffers, fds, flags=0, address=None):
+        """Bytes, and descriptors with them (unix(7), SCM_RIGHTS)."""
+        return sock.sendmsg(buffers, [(SOL_SOCKET, SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))])
+
+    def recv_fds(sock, bufsize, maxfds, flags=0):
+        """Bytes, the descriptors that came with them, flags, and the sender's address."""
+        size = struct.calcsize("i")
+        data, ancillary, flags, address = sock.recvmsg(bufsize, CMSG_LEN(maxfds * size))
+        fds = []
+        for level, kind, contents in ancillary:
+            if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
+                fds += struct.unpack(f"{len(contents) // size}i", contents[: len(contents) // size * size])
+        return data, fds, flags, address
 
     __getattr__ = original("socket")

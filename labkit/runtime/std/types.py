@@ -13,5 +13,9 @@ else:
     ModuleType = type(sys)
     CodeType = type((lambda: None).__code__)
     FrameType = type(sys._getframe())
+    try:
+        raise ValueError
+    except ValueError as error:
+        TracebackType = type(error.__traceback__)
 
     __getattr__ = original("types")

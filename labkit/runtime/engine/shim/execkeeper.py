@@ -13,7 +13,7 @@ from labkit.runtime.engine.spec import beside
 from labkit.runtime.kernel import process
 from labkit.runtime.oci import exec as oci_exec
 from labkit.runtime.oci.errors import LABKIT_FAILED
-from labkit.runtime.std import signal
+from labkit.runtime.std import signal, socket
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import replace
 from labkit.runtime.std.typing import TYPE_CHECKING
@@ -54,11 +54,9 @@ def _start(container: Container, request: Request, state: State) -> tuple[int, i
         created = oci_exec.create(wanted, here())
         created.start()
         return created.pid, -1
-    import socket as standard  # local: most programs have no terminal
+    from labkit.runtime.oci import console  # local: most programs have no terminal
 
-    from labkit.runtime.oci import console
-
-    theirs, ours = standard.socketpair()
+    theirs, ours = socket.socketpair()
     created = oci_exec.create(replace(wanted, console=theirs), here())
     theirs.close()
     try:

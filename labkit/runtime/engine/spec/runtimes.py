@@ -230,11 +230,9 @@ class _Handover:
         with self.listener:
             if kind is None:
                 connection, _address = self.listener.accept()
-                import socket as standard  # local: the basic one cannot do this
-
                 with connection:
-                    data, descriptors, _flags, _ = standard.recv_fds(connection, 4096, 1)
-                standard.send_fds(self.console, [data or b"/dev/ptmx"], descriptors)
+                    data, descriptors, _flags, _ = socket.recv_fds(connection, 4096, 1)
+                socket.send_fds(self.console, [data or b"/dev/ptmx"], descriptors)
                 for descriptor in descriptors:
                     os.close(descriptor)
         os.unlink(self.path)
