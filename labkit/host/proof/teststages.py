@@ -75,10 +75,6 @@ class Options:
         """pytest's arguments; ``marks`` chooses in the daily tier."""
         return testrun.arguments(self.keyword, "" if self.everything else marks)
 
-    def guest_arguments(self, marks: str = DAILY) -> list[str]:
-        """The same for the guest's tests, some of which kill a start at one moment after the other."""
-        return [*self.arguments(marks), *(["--every-moment"] if self.everything else [])]
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -131,7 +127,9 @@ def _guest_in_test_host(stage: Stage, options: Options) -> Outcome:
             python.write_text(f'#!/bin/sh\nexec {shlex.join(host.command([sys.executable]))} "$@"\n', encoding="utf-8")
             python.chmod(0o755)
             words.append(f"--tx=popen//python={python}")
-        words += options.guest_arguments(IN_TEST_HOST)
+        words += options.arguments(IN_TEST_HOST)
+        # Here alone: a journal is the same on every kernel, and in emulation a kill takes ten times as long.
+        words += ["--every-moment"] if options.everything else []
         empty = bool(options.keyword)
         return testrun.run_here(stage.title, guesttests.TESTS, words, limit=stage.limit, may_be_empty=empty)
 
@@ -149,7 +147,7 @@ def _guest_in_machine(stage: Stage, options: Options) -> Outcome:
     alone = options.only is not None and testhost.why_not() is not None  # the stage that would know has not run
     marks = DAILY if options.no_test_host or alone else IN_MACHINE
     try:
-        return _run_in_machine(stage, options, options.machine, options.provider, options.guest_arguments(marks))
+        return _run_in_machine(stage, options, options.machine, options.provider, options.arguments(marks))
     except LabkitError as error:
         options.machine_is_down = error.message
         raise
@@ -159,7 +157,7 @@ def _guest_in_machine_of(version: str) -> Callable[[Stage, Options], Outcome]:
     """All the guest's tests in a machine with another version of control groups."""
 
     def run(stage: Stage, options: Options) -> Outcome:
-        return _run_in_machine(stage, options, OTHER_GROUPS[version], None, options.guest_arguments())
+        return _run_in_machine(stage, options, OTHER_GROUPS[version], None, options.arguments())
 
     return run
 
