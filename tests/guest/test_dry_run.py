@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,31 @@ def test_the_script_makes_an_equivalent_container(tmp_path: Path) -> None:
                 assert point == "/run/netns", undone.stderr
                 output("umount", point)
     assert wait_for(lambda: picture() == before), undone.stderr
+
+
+#: labkit, but that its containers get no default route.
+WITHOUT_A_ROUTE = """
+import sys
+from labkit.runtime.cli.main import main
+from labkit.runtime.engine.net import networking
+whole = networking.operations
+networking.operations = lambda container: [done for done in whole(container) if type(done).__name__ != "AddDefaultRoute"]
+sys.exit(main())
+"""
+
+
+def test_what_is_taken_out_of_the_list_is_missing_in_the_script_and_in_the_start() -> None:
+    """There is one list of operations, and both come from it."""
+    words = ["-p", "6392:80", "--rm", "busybox", "ip", "route"]
+    less = [sys.executable, "-c", WITHOUT_A_ROUTE, "run"]
+    whole, without = labkit("run", "--dry-run", *words).stdout, output(*less, "--dry-run", *words)
+    assert "route add default" in whole
+    assert "route add default" not in without
+    assert len(without.splitlines()) == len(whole.splitlines()) - 1
+    assert "default via" in labkit("run", *words).stdout
+    started = output(*less, *words)
+    assert "10.77.0.0" in started
+    assert "default via" not in started
 
 
 def test_a_dry_run_is_checked_like_a_run() -> None:

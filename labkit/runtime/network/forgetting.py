@@ -37,6 +37,7 @@ class ForgetPorts(Operation):
     ports: tuple[str, ...]
     address: str
     """The container's."""
+    needs_all = True
 
     def describe(self) -> str:
         """As conntrack(8), which cannot say "those that lead elsewhere", and takes them all."""

@@ -13,8 +13,8 @@ from labkit.errors import ConflictError
 from labkit.runtime.network import ipam, portmap
 from labkit.runtime.network.model import Network
 from labkit.runtime.network.portmap import PortMapping
-from labkit.runtime.operations import Journal, Operation
-from labkit.runtime.std.collections.abc import Callable, Iterator
+from labkit.runtime.operations import Journal, Operation, Section
+from labkit.runtime.std.collections.abc import Callable, Iterable, Iterator
 from labkit.runtime.std.contextlib import contextmanager, suppress
 from labkit.runtime.std.dataclasses import dataclass, replace
 from labkit.runtime.std.shlex import quote
@@ -158,15 +158,20 @@ def program(name: str) -> str:
         return backend.choose()
 
 
-def bring_up(network: Network) -> None:
-    """Do the network's operations, unless it is up; what a dead process began is undone first. The caller holds the
-    lock.
+class _BringUp(Journal):
+    """The journal of a network that is not up: what a dead process began is undone before it runs, and the mark is made
+    after it. Whoever runs it holds the lock.
     """
-    if not is_up(network.name):
-        journal(network.name).undo()
-        chosen = program(network.name)
-        journal(network.name).run(network.operations(chosen))
-        textfile.write(f"{_directory(network.name)}/up", chosen)
+
+    def __init__(self, name: str, program: str) -> None:
+        super().__init__(journal(name).path)
+        self.mark, self.program = f"{_directory(name)}/up", program
+
+    def run(self, operations: Iterable[Operation]) -> None:
+        """The network's operations."""
+        self.undo()
+        super().run(operations)
+        textfile.write(self.mark, self.program)
 
 
 def take_down_if_unused(name: str) -> None:
@@ -194,12 +199,12 @@ def forget_dead(name: str, is_alive: Callable[[str], bool]) -> None:
     take_down_if_unused(name)
 
 
-def reservations(
+def _reservations(
     network: Network, owner: str, mappings: list[PortMapping], wish: str = ""
 ) -> tuple[str, list[PortMapping], list[Operation]]:
     """An address, the ports with those chosen that were left open, and the operations that reserve them.
 
-    It only looks; ``join`` does it under the locks. Raises ConflictError where one is taken.
+    It only looks. Raises ConflictError where one is taken.
     """
     taken = [*addresses(network.name), *([network.gateway] if network.gateway else [])]
     address = ipam.allocate(network.subnet, taken, wish)
@@ -216,13 +221,26 @@ def reservations(
 
 
 def join(
-    network: Network, owner: str, mappings: list[PortMapping], do: Callable[[list[Operation]], None], wish: str = ""
+    network: Network,
+    owner: str,
+    mappings: list[PortMapping],
+    do: Callable[[list[Section]], None],
+    wish: str = "",
+    dry: bool = False,
 ) -> tuple[str, list[PortMapping]]:
-    """Bring the network up if it is not, and reserve an address and the ports, by ``do`` (a container's journal)."""
-    with locked(network.name), locked(".ports") if mappings else suppress():  # all networks share the ports
-        address, chosen, reserved = reservations(network, owner, mappings, wish)
-        bring_up(network)
-        do(reserved)
+    """Bring the network up if it is not, and reserve an address and the ports: ``do`` is given the sections for that.
+
+    ``dry``: it does nothing, so that it needs no locks, which are files.
+    """
+    with locked(network.name) if not dry else suppress(), locked(".ports") if mappings and not dry else suppress():
+        address, chosen, reserved = _reservations(network, owner, mappings, wish)  # (all networks share the ports)
+        sections = [Section("An address, and the ports to publish", reserved)]
+        if not is_up(network.name):
+            chosen_program = program(network.name)
+            title = f"The network {network.name}, which its first container brings up"
+            up = Section(title, network.operations(chosen_program), _BringUp(network.name, chosen_program))
+            sections.insert(0, up)
+        do(sections)
     return address, chosen
 
 

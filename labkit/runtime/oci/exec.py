@@ -88,15 +88,18 @@ def create(beside: Beside, hierarchies: Hierarchies) -> Created:
     return created
 
 
+def entered(target: int) -> list[str]:
+    """The kinds of namespaces of that process that are not our own, in the order in which they are entered."""
+    kinds = [kind for kind in ("user", *entry.ORDER) if os.path.exists(f"/proc/self/ns/{kind}")]  # time: Linux 5.6
+    return [kind for kind in kinds if namespaces.inode(target, kind) != namespaces.inode("self", kind)]
+
+
 def _open_namespaces(target: int) -> dict[str, int]:
-    """Open the links of those namespaces that are not our own."""
+    """Open the links of those that are to be entered."""
     links = {}
     try:
-        for kind in ("user", *entry.ORDER):
-            if kind == "time" and not os.path.exists("/proc/self/ns/time"):  # Linux 5.6 brought it
-                continue
-            if namespaces.inode(target, kind) != namespaces.inode("self", kind):
-                links[kind] = os.open(f"/proc/{target}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+        for kind in entered(target):
+            links[kind] = os.open(f"/proc/{target}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, ProcessLookupError):
         raise ConflictError("the container has just ended") from None
     return links

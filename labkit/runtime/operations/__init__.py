@@ -5,6 +5,6 @@ two.
 """
 
 from labkit.runtime.operations.base import Operation, from_record, to_record
-from labkit.runtime.operations.journal import Journal
+from labkit.runtime.operations.journal import Journal, Section
 
-__all__ = ["Journal", "Operation", "from_record", "to_record"]
+__all__ = ["Journal", "Operation", "Section", "from_record", "to_record"]

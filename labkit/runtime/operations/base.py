@@ -23,6 +23,8 @@ class Operation:
     #: Whether a program of its own does it, beside what else is to be done: nothing that is done or undone in the
     #: meantime may need it, or be needed by it. See ``begin`` and ``begin_undo``.
     is_apart = False
+    #: Whether all that is apart and was begun before it must be there: then it is waited for.
+    needs_all = False
 
     def describe(self) -> str:
         """The equivalent shell command."""

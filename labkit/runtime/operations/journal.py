@@ -17,6 +17,7 @@ from labkit.runtime.operations.base import Operation, from_record, to_record
 from labkit.runtime.std import json
 from labkit.runtime.std.collections.abc import Callable, Iterable
 from labkit.runtime.std.contextlib import suppress
+from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.text import textfile
 
 
@@ -29,11 +30,13 @@ class Journal:
     def run(self, operations: Iterable[Operation]) -> None:
         """Do them one by one; if one fails, undo all that this journal holds, in reverse order, and raise its error.
 
-        Those that are ``apart`` are begun in their turn, and waited for at the end.
+        Those that are ``apart`` are begun in their turn, and waited for at the end, or before one that ``needs_all``.
         """
         under_way: list[Callable[[], None]] = []
         try:
             for operation in operations:
+                while operation.needs_all and under_way:
+                    under_way.pop()()
                 self.write(operation)
                 if operation.is_apart:
                     under_way.append(_timed("operation", operation.begin(), operation.describe))
@@ -48,6 +51,13 @@ class Journal:
                         wait()
                 self.undo()
             raise
+
+    def run_sections(self, sections: list[Section]) -> None:
+        """Run sections as one list. Those that have a journal of their own come first, each by that one."""
+        for section in sections:
+            if section.journal:
+                section.journal.run(section.operations)
+        self.run([operation for section in sections if not section.journal for operation in section.operations])
 
     def write(self, operation: Operation) -> None:
         """Note that an operation is about to be done. One write(2) with O_APPEND: whole, or not there."""
@@ -98,6 +108,16 @@ class Journal:
             return
         textfile.replace(self.path, "".join(f"{line}\n" for line in kept))
         raise first
+
+
+@dataclass(frozen=True)
+class Section:
+    """Operations that belong together, under a title for whoever reads them as a script. There may be none."""
+
+    title: str
+    operations: list[Operation]
+    journal: Journal | None = None
+    """The one that takes them back, where that is not the one of whoever does them."""
 
 
 def _operation(line: str) -> Operation:

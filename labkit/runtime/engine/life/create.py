@@ -86,7 +86,7 @@ def create(options: Options) -> Container:
 
 def make(container: Container) -> None:
     """What outlives its runs: name, directory, record. It is complete when a state is written, too."""
-    record.creation_journal(container.id).run(plan.creation(container))
+    record.creation_journal(container.id).run_sections([plan.creation(container)])
     container.save()
     events.note("create", container)
 

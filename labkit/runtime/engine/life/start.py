@@ -6,7 +6,6 @@ from labkit import log
 from labkit.errors import ConflictError, InfrastructureError, LabkitError
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.life import create
-from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import lease, record
 from labkit.runtime.engine.record.lease import Lease
 from labkit.runtime.engine.record.record import Container
@@ -83,18 +82,8 @@ def _launch(container: Container, image: Image, taken: Lease, attached: bool, fr
 
 def _prepare(container: Container, image: Image) -> Container:
     """Everything up to the network; returns the container with its address."""
-    running = record.run_journal(container.id)
-    container = networking.join(container, running)
+    container = plan.run(container, image, record.run_journal(container.id).run_sections)
     container.save()
-    running.run(
-        [
-            *networking.publishing(container),
-            *plan.root_filesystem(container, image),
-            *networking.name_file_operations(container),
-            *networking.operations(container),
-        ]
-    )
-    running.run(networking.forgetting(container))
     document = bundle.specification(container, image, here())
     textfile.write(f"{container.directory}/config.json", json.dumps(document))
     return container

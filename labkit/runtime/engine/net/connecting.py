@@ -18,7 +18,7 @@ from labkit.runtime.engine.record.record import Container
 from labkit.runtime.network import definitions, ipam, store
 from labkit.runtime.network.links import AddDefaultRoute, AddVeth
 from labkit.runtime.network.model import DEFAULT, Network
-from labkit.runtime.operations import Journal, Operation
+from labkit.runtime.operations import Journal, Operation, Section
 from labkit.runtime.operations.base import to_record
 from labkit.runtime.operations.journal import perform
 from labkit.runtime.std import json
@@ -130,8 +130,12 @@ def _plug_in(container: Container, network: Network, wish: dict[str, Any]) -> No
             done.append(operation)
             perform(operation, "host")
 
+    def join(sections: list[Section]) -> None:
+        for section in sections:
+            (section.journal.run if section.journal else do)(section.operations)
+
     try:
-        address, _ = store.join(network, container.id, [], do, wish["address"])
+        address, _ = store.join(network, container.id, [], join, wish["address"])
         made = networking.endpoint_record(container, _free_number(container), address, wish)
         container = replace(container, endpoints={**container.endpoints, network.name: made})
         do(networking.endpoint(container, network.name).operations())

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from labkit.runtime.engine.record.record import Container
     from labkit.runtime.network.model import Endpoint, Network
     from labkit.runtime.network.portmap import PortMapping
-    from labkit.runtime.operations import Journal, Operation
+    from labkit.runtime.operations import Operation, Section
+    from labkit.runtime.std.collections.abc import Callable
 
 _RESOLVER = "/etc/resolv.conf"
 _ANOTHERS = "container:"
@@ -145,8 +146,11 @@ def wishes(container: Container) -> dict[str, dict[str, Any]]:
     return {name: {"address": options.address, "aliases": options.network_aliases}, **options.networks}
 
 
-def join(container: Container, journal: Journal) -> Container:
-    """Reserve its addresses and ports, in its run's journal; the container with its endpoints and actual ports."""
+def join(container: Container, do: Callable[[list[Section]], None], dry: bool = False) -> Container:
+    """Reserve its addresses and ports: ``do`` is given the sections for that, as with ``plan.run``.
+
+    The container with its endpoints and actual ports.
+    """
     if not has_sandbox(container):
         return replace(container, endpoints={}, ports=[])
     from labkit.runtime.network import definitions
@@ -159,31 +163,10 @@ def join(container: Container, journal: Journal) -> Container:
         network = definitions.find(name)
         if wanted:
             check_publishing(network)
-        address, chosen = networks.join(network, container.id, wanted, journal.run, wish.get("address", ""))
+        address, chosen = networks.join(network, container.id, wanted, do, wish.get("address", ""), dry)
         endpoints[name] = endpoint_record(container, number, address, wish)
         ports += map(str, chosen)
     return replace(container, endpoints=endpoints, ports=ports)
-
-
-def preview(container: Container) -> tuple[Container, list[tuple[str, list[Operation]]]]:
-    """What ``join`` would do, for a dry run: the container with its endpoints, and titles with operations."""
-    from labkit.runtime.network import definitions
-    from labkit.runtime.network import store as networks
-
-    sections: list[tuple[str, list[Operation]]] = []
-    endpoints: dict[str, dict[str, Any]] = {}
-    ports: list[str] = []
-    for number, (name, wish) in enumerate(wishes(container).items()):
-        network = definitions.find(name)
-        wanted = [] if number else mappings(container)
-        address, chosen, reserved = networks.reservations(network, container.id, wanted, wish.get("address", ""))
-        endpoints[name] = endpoint_record(container, number, address, wish)
-        ports += map(str, chosen)
-        if not networks.is_up(name):
-            operations = network.operations(networks.program(name))
-            sections.append((f"The network {name}, which its first container brings up", operations))
-        sections.append(("An address, and the ports to publish", reserved))
-    return replace(container, endpoints=endpoints, ports=ports), sections
 
 
 def endpoint_record(container: Container, number: int, address: str, wish: dict[str, Any]) -> dict[str, Any]:
@@ -219,10 +202,7 @@ def way_out(container: Container) -> str:
 
 
 def publishing(container: Container) -> list[Operation]:
-    """The rules of its published ports.
-
-    A start does them before all others, since a program of its own does them beside the rest (``is_apart``).
-    """
+    """The rules of its published ports."""
     if not container.ports:
         return []
     from labkit.runtime.network import store as networks

@@ -231,10 +231,15 @@ def runtime_journal(container_id: str) -> Journal:
     return Journal(f"{RUN}/journals/{container_id}.runtime")
 
 
+def journals_of_run(container_id: str) -> list[Journal]:
+    """All that a run consists of, in the order in which it is taken back."""
+    return [runtime_journal(container_id), run_journal(container_id)]
+
+
 def undo_run(container_id: str) -> None:
     """Take back all that a run consists of, the last first."""
-    runtime_journal(container_id).undo()
-    run_journal(container_id).undo()
+    for journal in journals_of_run(container_id):
+        journal.undo()
 
 
 def note_stop(container: Container) -> None:

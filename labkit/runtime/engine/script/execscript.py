@@ -13,8 +13,8 @@ from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.engine.record.request import Request
 from labkit.runtime.engine.spec import beside
-from labkit.runtime.kernel import capabilities, libc, namespaces
-from labkit.runtime.oci.entry import ORDER
+from labkit.runtime.kernel import capabilities, libc
+from labkit.runtime.oci import exec as oci_exec
 from labkit.runtime.oci.launch import UNSHARE_WORDS
 from labkit.runtime.std.shlex import join, quote
 from labkit.runtime.std.typing import TYPE_CHECKING
@@ -53,10 +53,10 @@ def render(container: Container, request: Request, typed: list[str]) -> str:
     error, and with ``interactive`` its input; of a terminal of its own (-t) and of seccomp the script knows nothing.
     """
     wanted = beside.of(container, request)
-    other = [kind for kind in ("user", *ORDER) if _differs(wanted.target, kind)]
-    entered = [UNSHARE_WORDS[kind] for kind in other if kind != "mnt"]
-    perl = ["perl", "-e", _program(), *_arguments(wanted.process, wanted.target if "mnt" in other else 0)]
-    nsenter = f"nsenter --target {wanted.target} {' '.join(entered)} \\\n    " if entered else ""
+    kinds = oci_exec.entered(wanted.target)
+    by_nsenter = [UNSHARE_WORDS[kind] for kind in kinds if kind != "mnt"]
+    perl = ["perl", "-e", _program(), *_arguments(wanted.process, wanted.target if "mnt" in kinds else 0)]
+    nsenter = f"nsenter --target {wanted.target} {' '.join(by_nsenter)} \\\n    " if by_nsenter else ""
     places = group.directories(container.cgroups_path, here())
     lines = [
         "#!/bin/bash",
@@ -71,13 +71,6 @@ def render(container: Container, request: Request, typed: list[str]) -> str:
         f"){'' if request.interactive else ' < /dev/null'}{' &' if request.detach else ''}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _differs(pid: int, kind: str) -> bool:
-    try:
-        return namespaces.inode(pid, kind) != namespaces.inode("self", kind)
-    except FileNotFoundError:  # an old kernel without that kind
-        return False
 
 
 def _program() -> str:

@@ -7,7 +7,6 @@ from labkit.errors import UsageError
 from labkit.runtime.cgroups import group
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.life.create import new_container
-from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.engine.spec import bundle, plan
@@ -24,33 +23,16 @@ def render(options: Options, detach: bool, typed: list[str]) -> str:
         raise UsageError("--dry-run has no words for --userns private", "its numbers are written from outside, by hand")
     image = images.find(options.image)
     container = new_container(options, image)
-    sections: list[tuple[str, list[Operation]]] = [
-        ("The name, and a writable layer of its own", plan.creation(container))
-    ]
-    container, network_sections = networking.preview(container)
-    sections += network_sections
-    if container.ports:
-        sections.append(("The published ports: an address translation for each", networking.publishing(container)))
-        forgotten = networking.forgetting(container)
-        if forgotten:
-            sections.append(("What the kernel remembers of the UDP ports (where conntrack(8) is)", forgotten))
-    sections.append(
-        (
-            "The root file system: the image's layers, and the writable one on top",
-            plan.root_filesystem(container, image),
-        )
-    )
-    sections.append(("What names the container inside", networking.name_file_operations(container)))
-    network = networking.operations(container)
-    if network:
-        sections.append(("The network namespace, and the cable into it", network))
+    sections = [plan.creation(container)]
+    container = plan.run(container, image, sections.extend, dry=True)
     hierarchies = here()
     specification = spec.parse(bundle.specification(container, image, hierarchies), container.directory)
     todo = oci_plan.make(specification, hierarchies)
-    done = [operation for _, operations in sections for operation in operations] + todo.host
+    done = [operation for section in sections for operation in section.operations] + todo.host
     lines = _head(container, typed) + _undo(done, group.directories(specification.cgroups_path, hierarchies))
-    for title, operations in sections:
-        lines += [f"# {title}", *[operation.describe() for operation in operations], ""]
+    for section in sections:
+        if section.operations:
+            lines += [f"# {section.title}", *[operation.describe() for operation in section.operations], ""]
     process = script.render(
         specification,
         todo,

@@ -110,19 +110,13 @@ def _emptying(container: Container) -> list[str]:
 
 
 def _taking_back(container: Container) -> list[str]:
-    run = f"{RUN}/journals/{container.id}"
-    return [
-        "# What its run consisted of, the last first",
-        *end_of_run(container),
-        f"rm -f {quote(run)} {quote(run + '.runtime')} {quote(f'{RUN}/leases/{container.id}')}",
-        "",
-    ]
+    files = [*[journal.path for journal in record.journals_of_run(container.id)], f"{RUN}/leases/{container.id}"]
+    return ["# What its run consisted of, the last first", *end_of_run(container), f"rm -f {join(files)}", ""]
 
 
 def end_of_run(container: Container) -> list[str]:
     """The commands that take back what its run consists of, the last first."""
-    journals = [record.runtime_journal(container.id), record.run_journal(container.id)]
-    return [line for journal in journals for line in undone(journal)]
+    return [line for journal in record.journals_of_run(container.id) for line in undone(journal)]
 
 
 def _removing(container: Container) -> list[str]:

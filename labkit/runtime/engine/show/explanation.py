@@ -58,8 +58,8 @@ def explain(container: Container) -> dict[str, Any]:
 
 def _operations(container: Container, runs: bool) -> list[dict[str, str]]:
     rows = _rows(record.creation_journal(container.id), "create")
-    rows += _rows(record.run_journal(container.id), "start")
-    rows += _rows(record.runtime_journal(container.id), "start")
+    for journal in reversed(record.journals_of_run(container.id)):
+        rows += _rows(journal, "start")
     if runs and container.runtime == runtimes.OWN:
         inside = plan.inside(spec.load(container.directory), here())
         rows += [_row(operation, "init", "start") for operation in inside]

@@ -145,7 +145,7 @@ def _neighbour(network: Network) -> Iterator[str]:
     journal = record.run_journal(own)
     sandbox = Sandbox(f"labkit-{own[:12]}")
     try:
-        address, _ = store.join(network, own, [], journal.run)
+        address, _ = store.join(network, own, [], journal.run_sections)
         journal.run([*sandbox.operations(), *Endpoint(network, sandbox, f"veth{own[:7]}", address).operations()])
         yield sandbox.path
     finally:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 
 from labkit.errors import ConflictError
+from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record.record import NAMES, Container
 from labkit.runtime.engine.spec import filesystems
 from labkit.runtime.images.store import Image
-from labkit.runtime.operations import Operation
+from labkit.runtime.operations import Operation, Section
 from labkit.runtime.operations.files import MakeDirectory, MakeTree
+from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.shlex import quote
@@ -82,7 +84,7 @@ class ReserveName(Operation):
                 os.unlink(f"{NAMES}/{self.name}")
 
 
-def creation(container: Container) -> list[Operation]:
+def creation(container: Container) -> Section:
     """The name and the writable layer, whose work directory overlay wants on the same file system; its volumes."""
     options = container.options
     made: list[Operation] = [
@@ -97,7 +99,29 @@ def creation(container: Container) -> list[Operation]:
         from labkit.runtime.engine.volume import volumes  # local: most containers have none
 
         made += volumes.making(container)
-    return made
+    return Section("The name, and a writable layer of its own", made)
+
+
+def run(container: Container, image: Image, do: Callable[[list[Section]], None], dry: bool = False) -> Container:
+    """What a run consists of out here, up to the low-level runtime's part: ``do`` is given all of it, in its order, and
+    does it (a start) or writes it down (a script; with ``dry`` nothing is locked or reserved).
+
+    The container with its addresses and ports, which are found on the way. Raises what cannot be had.
+    """
+    container = networking.join(container, do, dry)
+    sections = [
+        # Before all others, since a program of its own does them beside the rest (``is_apart``).
+        Section("The published ports: an address translation for each", networking.publishing(container)),
+        Section(
+            "The root file system: the image's layers, and the writable one on top",
+            root_filesystem(container, image),
+        ),
+        Section("What names the container inside", networking.name_file_operations(container)),
+        Section("The network namespace, and the cable into it", networking.operations(container)),
+        Section("What the kernel remembers of the UDP ports (where conntrack(8) is)", networking.forgetting(container)),
+    ]
+    do(sections)
+    return container
 
 
 def root_filesystem(container: Container, image: Image) -> list[Operation]:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from labkit import log
 from labkit.errors import ConfigError, KernelError
-from labkit.runtime.operations import Journal, from_record, to_record
+from labkit.runtime.operations import Journal, Section, from_record, to_record
 from labkit.runtime.operations.files import MakeDirectory, MakeTree
 from labkit.runtime.operations.journal import perform
 from labkit.runtime.operations.mounting import Mount
@@ -110,3 +111,29 @@ def test_a_record_that_cannot_be_read_is_kept_and_hides_no_other(tmp_path: Path,
         journal.undo()
     assert not (tmp_path / "a").exists()
     assert journal.lines() == [line]
+
+
+@pytest.mark.parametrize("needs_all", [False, True])
+def test_what_needs_all_waits_for_what_is_apart(needs_all: bool, tmp_path: Path) -> None:
+    done: list[str] = []
+
+    class Apart(MakeTree):
+        is_apart = True
+
+        def begin(self) -> Callable[[], None]:
+            return lambda: done.append("apart")
+
+    class Needing(MakeTree):
+        def do(self) -> None:
+            done.append("needing")
+
+    Needing.needs_all = needs_all
+    Journal(f"{tmp_path}/j").run([Apart("/a/b/c"), Needing("/a/b/d")])
+    assert done == (["apart", "needing"] if needs_all else ["needing", "apart"])
+
+
+def test_a_section_with_a_journal_of_its_own_goes_into_that(tmp_path: Path) -> None:
+    own, given = Journal(f"{tmp_path}/own"), Journal(f"{tmp_path}/given")
+    first, second = MakeTree(str(tmp_path / "a")), MakeTree(str(tmp_path / "b"))
+    given.run_sections([Section("one", [first], own), Section("two", [second])])
+    assert (own.operations(), given.operations()) == ([first], [second])

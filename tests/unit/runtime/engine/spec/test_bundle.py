@@ -87,16 +87,20 @@ def test_no_names(name: str) -> None:
         record.check_name(name)
 
 
-def test_a_start_in_the_order_in_which_it_is_done() -> None:
-    endpoint = networking.endpoint_record(CONTAINER, 0, "10.77.0.2", {})
-    joined = replace(CONTAINER, endpoints={"labkit0": endpoint}, ports=["0.0.0.0:80->8080/tcp"])
-    operations = [
-        *plan.creation(CONTAINER),
-        *networking.publishing(joined),
-        *plan.root_filesystem(CONTAINER, IMAGE),
-        *networking.operations(joined),
-    ]
-    commands = [re.sub("[0-9a-f]{64}", "ID", operation.describe()) for operation in operations]
+def _run(container: Container, monkeypatch: pytest.MonkeyPatch, port: str = "80->8080/tcp") -> list[str]:
+    """The commands of its creation and its run, with ``ID`` for ids; its address is not looked for in this machine."""
+    endpoint = networking.endpoint_record(container, 0, "10.77.0.2", {})
+    joined = replace(container, endpoints={"labkit0": endpoint}, ports=[f"0.0.0.0:{port}"])
+    monkeypatch.setattr(networking, "join", lambda container, do, dry: joined)
+    monkeypatch.setattr("labkit.runtime.network.backend.choose", lambda: "iptables")
+    sections = [plan.creation(container)]
+    assert plan.run(container, IMAGE, sections.extend) == joined
+    described = [operation.describe() for section in sections for operation in section.operations]
+    return [re.sub("[0-9a-f]{64}", "ID", command) for command in described]
+
+
+def test_a_start_in_the_order_in_which_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = _run(CONTAINER, monkeypatch)
     assert commands[0] == "mkdir -p /var/lib/labkit/names && ln -s ID /var/lib/labkit/names/box"
     assert commands[4].splitlines()[0] == (
         "iptables -t nat -A LABKIT -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.77.0.2:8080"
@@ -106,6 +110,13 @@ def test_a_start_in_the_order_in_which_it_is_done() -> None:
         "upperdir=/var/lib/labkit/containers/ID/upper,workdir=/var/lib/labkit/containers/ID/work "
         "overlay /run/labkit/containers/ID/rootfs"
     )
-    assert commands[8] == "ip netns add labkit-0123456789ab"
+    assert commands[11] == "ip netns add labkit-0123456789ab"
     assert networking.operations(with_options(network="none")) == []
     assert networking.operations(with_options(network="host")) == []
+
+
+def test_ports_are_forgotten_when_their_rules_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = _run(
+        replace(CONTAINER, options=replace(CONTAINER.options, publish=["53:53/udp"])), monkeypatch, "53->53/udp"
+    )
+    assert commands[-1].startswith("conntrack -D -p udp --dport 53")
