@@ -79,7 +79,9 @@ import sys
 from labkit.runtime.cli.main import main
 from labkit.runtime.engine.net import networking
 whole = networking.operations
-networking.operations = lambda container: [done for done in whole(container) if type(done).__name__ != "AddDefaultRoute"]
+networking.operations = lambda container: [
+    done for done in whole(container) if type(done).__name__ != "AddDefaultRoute"
+]
 sys.exit(main())
 """
 

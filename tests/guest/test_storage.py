@@ -12,6 +12,7 @@ from conftest import labkit, picture
 from layered import loaded, tar
 
 from labkit.errors import KernelError
+from labkit.runtime import storage
 from labkit.runtime.operations.files import MakeTree
 from labkit.runtime.storage import DRIVERS, aufs
 
@@ -21,7 +22,7 @@ LISTING = "cd /srv && find . | sort && cat $(find . -type f | sort)"
 @pytest.fixture(params=DRIVERS)
 def driver(request: pytest.FixtureRequest) -> str:
     name: str = request.param
-    if not DRIVERS[name].available():
+    if not storage.driver(name).available():
         pytest.skip(f"this kernel has no {name} (/proc/filesystems, after modprobe)")
     return name
 
@@ -75,7 +76,7 @@ def test_an_unknown_driver_and_one_that_is_not_here() -> None:
         ["labkit: there is no storage driver 'btrfs'", f"hint: one of {', '.join(DRIVERS)}"],
     )
     for name in DRIVERS:
-        if not DRIVERS[name].available():
+        if not storage.driver(name).available():
             missing = labkit("run", "--storage-driver", name, "busybox", "true", check=False)
             assert missing.returncode == 125
             assert missing.stderr.startswith(f"labkit: this kernel has no {name}\nhint: leave --storage-driver out")

@@ -19,10 +19,10 @@ if sys.platform == "win32":
 from labkit.errors import LabkitError, one_line
 from labkit.runtime.cgroups.detect import Hierarchies
 from labkit.runtime.cli import runflags, verb_ps
+from labkit.runtime.cli.flags import VerbCall, parse
 from labkit.runtime.cli.main import main
 from labkit.runtime.cli.oci import spec as oci_spec
 from labkit.runtime.cli.oci.main import GLOBAL
-from labkit.runtime.cli.options import Call, parse
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container, State
@@ -198,7 +198,7 @@ def test_any_flags(words: list[str]) -> None:
         try:
             options, arguments = parse(known, words, stop_at_first=True)
             if known is runflags.OPTIONS and arguments:
-                runflags.wanted(Call(options, arguments, ["run", *words]))
+                runflags.wanted(VerbCall(options, arguments, ["run", *words]))
         except LabkitError as error:
             _a_sentence(error)
 

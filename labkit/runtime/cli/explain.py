@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 from labkit import log
-from labkit.runtime.std.collections.abc import Iterator
-from labkit.runtime.std.contextlib import contextmanager, suppress
+from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from labkit.log import Event
-    from labkit.runtime.engine.record.record import Container
 
 _DIM, _BOLD, _PLAIN = "\033[2m", "\033[1m", "\033[0m"
 _WHO = {
@@ -26,8 +25,6 @@ class Explainer:
     """Prints operations. Colours only on a terminal, and not with NO_COLOR (no-color.org)."""
 
     def __init__(self) -> None:
-        import re  # local: every run imports this module, and few explain
-
         self.identifier = re.compile(r"\b[0-9a-f]{64}\b")
         self.colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         self.container = ""
@@ -62,16 +59,3 @@ class Explainer:
 def listen() -> None:
     """Explain from now on."""
     log.listen(Explainer())
-
-
-@contextmanager
-def by_shim(container: Container, wanted: bool) -> Iterator[None]:
-    """What is done in here ends a container. Its shim takes the run back and tells nobody: its journals say what."""
-    lines = []
-    if wanted:
-        from labkit.runtime.engine.script import undoscript  # local: few ask
-
-        lines = undoscript.end_of_run(container)
-    yield
-    for line in lines:
-        log.emit("undo", where="shim", command=line)

@@ -6,7 +6,7 @@ import os
 import stat
 
 from labkit.errors import UsageError
-from labkit.runtime.cli.options import Option, Options
+from labkit.runtime.cli.flags import Flags, Option
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.typing import Any
 from labkit.runtime.text import textfile
@@ -48,7 +48,7 @@ DISK_OPTIONS = (
 )
 
 
-def resources(options: Options) -> dict[str, Any]:
+def resources(options: Flags) -> dict[str, Any]:
     """What was asked for, as the specification says it (config-linux.md, "Control groups"). UsageError if it cannot
     be.
     """
@@ -72,7 +72,7 @@ def resources(options: Options) -> dict[str, Any]:
     return {name: values for name, values in found.items() if values}
 
 
-def for_new(options: Options) -> dict[str, Any]:
+def for_new(options: Flags) -> dict[str, Any]:
     """All of ``resources``, and what cannot be changed later. UsageError if it cannot be."""
     found = resources(options)
     for name, what, kind in (("cpus", "processors", "cpu"), ("mems", "memory nodes", "node")):
@@ -112,7 +112,7 @@ def _throttle(flag: str, text: str, bytes_: bool) -> dict[str, int]:
     return {"major": os.major(about.st_rdev), "minor": os.minor(about.st_rdev), "rate": number}
 
 
-def _period_and_quota(options: Options) -> dict[str, int]:
+def _period_and_quota(options: Flags) -> dict[str, int]:
     period, quota = options.cpu_period, options.cpu_quota
     if options.cpus is not None and (period is not None or quota is not None):
         raise UsageError("--cpus says the same as --cpu-period and --cpu-quota", "give one or the others")
@@ -162,7 +162,7 @@ def _expanded(text: str) -> set[int]:
     return found
 
 
-def _memory(options: Options) -> dict[str, int]:
+def _memory(options: Flags) -> dict[str, int]:
     memory: dict[str, int] = {}
     if options.memory:
         memory["limit"] = parse_size(options.memory)

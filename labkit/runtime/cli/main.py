@@ -1,7 +1,7 @@
 """Parse, call the verb, answer for its errors.
 
-A verb is a module with ``COMMAND``, which describes its command line, and ``main(call) -> int``. Only the module of the
-verb that was called is imported.
+A verb is a function of a VerbCall with ``COMMAND``, which describes its command line, and its help as a docstring; or a
+module with these and ``main``. Only the module of the verb that was called is imported.
 """
 
 from __future__ import annotations
@@ -13,15 +13,11 @@ import time
 from labkit import __version__, log
 from labkit.errors import LabkitError, UsageError, one_line
 from labkit.runtime.cli import descriptors
-from labkit.runtime.cli.options import Call, Option, check_count, help_of, parse
+from labkit.runtime.cli.flags import Command, Option, VerbCall, check_count, help_of, parse
 from labkit.runtime.std import importlib
 from labkit.runtime.std.collections.abc import Sequence
 from labkit.runtime.std.dataclasses import replace
-from labkit.runtime.std.types import ModuleType
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.cli.options import Command
+from labkit.runtime.std.typing import Any
 
 #: Verb -> what it does, in the order of the help.
 VERBS = {
@@ -61,6 +57,13 @@ VERBS = {
     "gc": "take back what killed commands and containers left behind",
 }
 
+#: Where the short ones are, together; any other verb is a module, ``verb_…``.
+_MODULES = {
+    "run": ("run", "create", "spec"),
+    "life": tuple("start stop restart kill wait attach pause unpause rm rename prune".split()),
+    "show": ("logs", "top", "diff", "info", "version", "load"),
+}
+
 #: docker's status for "labkit itself failed", where the status is otherwise the container's own.
 FAILED = 125
 _HELP = Option(("help", "h"), "show this")
@@ -75,12 +78,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         log.listen_as_environment_says()
         if verb in VERBS:
-            module = importlib.import_module(f"labkit.runtime.cli.verb_{verb.replace('-', '_')}")
-            call = read_call(verb, module, words)
+            found = find(verb)
+            call = read_call(verb, found, words)
             if call is None:
                 return 0
             _prepare()
-            status: int = module.main(call)
+            if getattr(call.options, "explain", False):
+                from labkit.runtime.cli import explain  # local: few ask
+
+                explain.listen()
+            status: int = getattr(found, "main", found)(call)
             sys.stdout.flush()
             return status
         return _without_verb(verb)
@@ -98,9 +105,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _own_bug(words)
 
 
-def read_call(verb: str, module: ModuleType, words: list[str]) -> Call | None:
+def find(verb: str) -> Any:
+    """The function or the module of a verb."""
+    together = next((module for module, verbs in _MODULES.items() if verb in verbs), "")
+    module = importlib.import_module(f"labkit.runtime.cli.verb_{(together or verb).replace('-', '_')}")
+    return getattr(module, verb) if together else module
+
+
+def read_call(verb: str, found: Any, words: list[str]) -> VerbCall | None:
     """What was typed, read as the verb's command line; None when that was a question for help, which is answered."""
-    command: Command = module.COMMAND
+    command: Command = found.COMMAND
     taken = any("h" in option.names for option in command.options)  # run's -h is a host name, as docker's
     known = (*command.options, replace(_HELP, names=("help",)) if taken else _HELP)
     hint = f"see 'labkit {verb} --help'"
@@ -109,14 +123,16 @@ def read_call(verb: str, module: ModuleType, words: list[str]) -> Call | None:
     except UsageError as error:
         raise UsageError(f"labkit {verb}: {error.message}", hint) from None
     if options.help:
+        from inspect import cleandoc  # local: it takes 10 ms
+
         print(f"usage: labkit {verb} [OPTION …] {command.usage}".rstrip())
-        print(f"\n{(module.__doc__ or '').strip()}\n\nOptions:\n{help_of(known)}")
+        print(f"\n{cleandoc(found.__doc__ or '')}\n\nOptions:\n{help_of(known)}")
         return None
     try:
         check_count("labkit", verb, command, arguments)
     except UsageError:
         raise UsageError(f"labkit {verb}: it takes {command.usage or 'no arguments'}", hint) from None
-    return Call(options, arguments, words)
+    return VerbCall(options, arguments, words)
 
 
 def _prepare() -> None:

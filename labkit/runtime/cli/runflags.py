@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from labkit.errors import UsageError
 from labkit.runtime.cli import limitflags, specflags
-from labkit.runtime.cli.options import Option
+from labkit.runtime.cli.flags import EXPLAIN, Option
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.spec import bundle, environment
 from labkit.runtime.std.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.options import Call
-    from labkit.runtime.cli.options import Options as Flags
+    from labkit.runtime.cli.flags import Flags, VerbCall
 
 OPTIONS = (
     Option(("name",), "its name, for other commands and for people", "NAME", ""),
@@ -40,11 +39,11 @@ OPTIONS = (
     *specflags.OPTIONS,
     Option(("storage-driver",), "overlay or aufs (by default the first that is here)", "NAME", ""),
     Option(("runtime",), "labkit-oci (the default), runc or crun", "NAME", ""),
-    Option(("explain",), "print each operation as it is done"),
+    EXPLAIN,
 )
 
 
-def wanted(call: Call) -> Options:
+def wanted(call: VerbCall) -> Options:
     """Everything is looked at before anything is done. UsageError says what cannot be meant."""
     flags = call.options
     resources = limitflags.for_new(flags)
@@ -80,7 +79,7 @@ def wanted(call: Call) -> Options:
 
 
 def _log(flags: Flags) -> dict[str, Any]:
-    """The fields of engine/options.py for its log."""
+    """The fields of engine/record/options.py for its log."""
     if not flags.log_driver and not flags.log_opt:
         return {}
     from labkit.runtime.engine.shim import logoptions  # local: few runs have any

@@ -8,11 +8,11 @@ looked at here, before anything is done.
 from __future__ import annotations
 
 from labkit.errors import UsageError
-from labkit.runtime.cli.options import Option
+from labkit.runtime.cli.flags import Option
 from labkit.runtime.std.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.options import Options
+    from labkit.runtime.cli.flags import Flags
 
 OPTIONS = (
     Option(("entrypoint",), "in place of the image's; '' removes it", "PROGRAM", None, kind="str"),
@@ -54,8 +54,8 @@ OPTIONS = (
 )
 
 
-def wanted(flags: Options) -> dict[str, Any]:
-    """The fields of engine/options.py that they ask for. UsageError says what cannot be meant."""
+def wanted(flags: Flags) -> dict[str, Any]:
+    """The fields of engine/record/options.py that they ask for. UsageError says what cannot be meant."""
     found: dict[str, Any] = {}
     if flags.pull not in ("", "never", "missing"):
         raise UsageError(f"--pull {flags.pull} is not possible: labkit fetches no images", "see 'labkit load'")
@@ -72,7 +72,7 @@ def wanted(flags: Options) -> dict[str, Any]:
     return found
 
 
-def _process(flags: Options, found: dict[str, Any]) -> None:
+def _process(flags: Flags, found: dict[str, Any]) -> None:
     from labkit.runtime.cli import wordlists  # local, as below: few runs need more than the names of the flags
 
     if flags.stop_signal:
@@ -90,7 +90,7 @@ def _process(flags: Options, found: dict[str, Any]) -> None:
         raise UsageError(f"--user '{flags.user}' names no user", "write NAME or UID, and :GROUP or :GID where it must")
 
 
-def _rights(flags: Options, found: dict[str, Any]) -> None:
+def _rights(flags: Flags, found: dict[str, Any]) -> None:
     if flags.cap_add or flags.cap_drop:
         from labkit.runtime.engine.spec import rights
 
@@ -108,7 +108,7 @@ def _rights(flags: Options, found: dict[str, Any]) -> None:
         found["sysctls"] = dict(_assignment("--sysctl", text) for text in flags.sysctl)
 
 
-def _files(flags: Options, found: dict[str, Any]) -> None:
+def _files(flags: Flags, found: dict[str, Any]) -> None:
     if flags.volume or flags.mount or flags.tmpfs:
         from labkit.runtime.engine.record import mounts
 
@@ -140,7 +140,7 @@ _MODES = {
 _JOINABLE = ("pid", "ipc")
 
 
-def _namespaces(flags: Options, found: dict[str, Any]) -> None:
+def _namespaces(flags: Flags, found: dict[str, Any]) -> None:
     for name, words in _MODES.items():
         mode = getattr(flags, name)
         joins = name in _JOINABLE and mode.startswith("container:") and len(mode) > len("container:")

@@ -21,8 +21,8 @@ import os
 import sys
 
 from labkit.errors import UsageError
-from labkit.runtime.cli import explain, table
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli import table
+from labkit.runtime.cli.flags import EXPLAIN, Command, Option, VerbCall
 from labkit.runtime.engine.files import copying
 from labkit.runtime.engine.record import record
 
@@ -32,14 +32,14 @@ COMMAND = Command(
         Option(("archive", "a"), "keep users and groups of what is copied out"),
         Option(("follow-link", "L"), "follow a link at the end of the source"),
         Option(("quiet", "q"), "do not say how much it was"),
-        Option(("explain",), "print each operation as it is done"),
+        EXPLAIN,
     ),
     least=2,
     most=2,
 )
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Copy."""
     options = call.options
     source, target = call.arguments
@@ -48,8 +48,6 @@ def main(call: Call) -> int:
     if bool(from_name) == bool(to_name):
         raise UsageError("one of the two must be in a container, and one not", "as labkit cp web:/etc/hosts .")
     container = record.find(from_name or to_name)
-    if options.explain:
-        explain.listen()
     if from_name:
         if to_path == "-" and sys.stdout.isatty():
             raise UsageError("a tar archive is not for a terminal", "write it to a file or into a pipe")

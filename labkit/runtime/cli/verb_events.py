@@ -20,7 +20,7 @@ import time
 
 from labkit.errors import UsageError
 from labkit.runtime.cli import gotypes
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.record import events, moments
 from labkit.runtime.std import json
 from labkit.runtime.std.typing import Any
@@ -42,7 +42,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Print a line for each."""
     options, now = call.options, time.time()
     wanted = _wanted(options.filter)

@@ -17,10 +17,10 @@ among them; Ctrl-P Ctrl-Q leaves it.
 
 from __future__ import annotations
 
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli.flags import DRY_RUN, Command, Option, VerbCall
 from labkit.runtime.engine.life.execute import execute
 from labkit.runtime.engine.record import record
-from labkit.runtime.engine.record.request import Request
+from labkit.runtime.engine.record.execrequest import ExecRequest
 from labkit.runtime.engine.spec import environment
 
 COMMAND = Command(
@@ -34,7 +34,7 @@ COMMAND = Command(
         Option(("user", "u"), "NAME|UID[:GROUP|GID], as the container knows them", "USER", ""),
         Option(("privileged",), "all capabilities, no filter of system calls"),
         Option(("workdir", "w"), "its working directory", "DIRECTORY", ""),
-        Option(("dry-run",), "print what would be done as a shell script, and do nothing"),
+        DRY_RUN,
     ),
     least=2,
     most=-1,
@@ -42,11 +42,11 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Run it."""
     options = call.options
     container = record.find(call.arguments[0])
-    request = Request(
+    request = ExecRequest(
         call.arguments[1:],
         [*_of_files(options.env_file), *environment.entries(options.env)],
         options.workdir,

@@ -11,7 +11,7 @@ names a command that shows the same.
 
 from __future__ import annotations
 
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.show import explanation
 from labkit.runtime.std import json
@@ -26,7 +26,7 @@ _WHEN = {
 }
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Print it."""
     found = explanation.explain(record.find(call.arguments[0]))
     if call.options.json:

@@ -8,7 +8,7 @@ Example:
 
 from __future__ import annotations
 
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.life import gc
 
 COMMAND = Command(
@@ -19,7 +19,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Clean up and say after whom."""
     cleaned = gc.collect()
     if not call.options.quiet:

@@ -12,7 +12,7 @@ Layers.
 from __future__ import annotations
 
 from labkit.runtime.cli import table
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.images import store
 from labkit.runtime.images.store import Image
 from labkit.runtime.std import json
@@ -35,7 +35,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Print them."""
     images = store.everything()
     if call.options.json:

@@ -19,7 +19,7 @@ from labkit.errors import NotFoundError, UsageError
 from labkit.runtime.cli import gotypes
 from labkit.runtime.cli.dockernames import container as docker_container
 from labkit.runtime.cli.dockernames import image as docker_image
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.life import lifecycle
 from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import record
@@ -42,7 +42,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Print them."""
     options = call.options
     if options.type not in ("", "container", "image"):

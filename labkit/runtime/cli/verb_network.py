@@ -20,8 +20,8 @@ Examples:
 from __future__ import annotations
 
 from labkit.errors import UsageError
+from labkit.runtime.cli.flags import Command, VerbCall
 from labkit.runtime.cli.main import read_call
-from labkit.runtime.cli.options import Call, Command
 from labkit.runtime.std import importlib
 
 COMMANDS = ("create", "ls", "inspect", "connect", "disconnect", "rm", "prune", "repair")
@@ -30,8 +30,8 @@ _OTHER_NAMES = {"list": "ls", "remove": "rm"}
 COMMAND = Command("COMMAND …", (), least=0, most=-1, takes_program=True)
 
 
-def main(call: Call) -> int:
-    """Call the command."""
+def main(call: VerbCall) -> int:
+    """VerbCall the command."""
     word = call.arguments[0] if call.arguments else ""
     name = _OTHER_NAMES.get(word, word)
     if name not in COMMANDS:

@@ -11,7 +11,7 @@ Examples:
 
 from __future__ import annotations
 
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.show import packetwalk
 from labkit.runtime.std import json
@@ -33,7 +33,7 @@ _STARTS = {
 }
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Walk, and show it."""
     start = getattr(call.options, "from")
     found = packetwalk.walk(record.find(call.arguments[0]), start, call.options.port)

@@ -9,13 +9,13 @@ Examples:
 from __future__ import annotations
 
 from labkit.errors import NotFoundError
-from labkit.runtime.cli.options import Call, Command
+from labkit.runtime.cli.flags import Command, VerbCall
 from labkit.runtime.engine.record import record
 
 COMMAND = Command("CONTAINER [PORT[/PROTOCOL]]", (), most=2)
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Print a line for each."""
     container = record.find(call.arguments[0])
     running = container.state().status in ("running", "paused")

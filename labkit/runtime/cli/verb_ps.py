@@ -19,7 +19,7 @@ import time
 from labkit.errors import LabkitError
 from labkit.runtime.cli import table
 from labkit.runtime.cli.dockernames import settings
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.life import gc
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container, State
@@ -57,7 +57,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Print them."""
     options = call.options
     gc.collect_quietly()
@@ -84,7 +84,7 @@ def main(call: Call) -> int:
     return 0
 
 
-def _chosen(call: Call) -> list[tuple[Container, State]]:
+def _chosen(call: VerbCall) -> list[tuple[Container, State]]:
     options = call.options
     count = 1 if options.latest else options.last
     wanted = {}

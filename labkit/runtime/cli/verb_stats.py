@@ -19,7 +19,7 @@ import time
 
 from labkit.errors import ConflictError
 from labkit.runtime.cli import table
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.life import gc
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.show import stats
@@ -59,7 +59,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Print them."""
     gc.collect_quietly()
     named = [record.find(word) for word in call.arguments]
@@ -85,7 +85,7 @@ def _running(containers: list[Container]) -> list[Container]:
     return [container for container in containers if container.state().status in ("running", "paused")]
 
 
-def _shown(call: Call, running: list[Container], words: dict[str, str]) -> str:
+def _shown(call: VerbCall, running: list[Container], words: dict[str, str]) -> str:
     """A sample, in lines; ``words`` are those that containers were named by, by their ids."""
     entries = [_fields(entry, words, call.options.no_trunc) for entry in stats.sample(running, 1.0)]
     if call.options.format:

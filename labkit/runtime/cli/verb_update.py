@@ -11,8 +11,8 @@ If one of a container's limits cannot be set, none of them is changed.
 from __future__ import annotations
 
 from labkit.errors import UsageError
-from labkit.runtime.cli import explain, limitflags
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli import limitflags
+from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.life import gc, update
 from labkit.runtime.engine.record import record
 
@@ -26,13 +26,11 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Change them in turn; all names are looked up first."""
     wanted = limitflags.resources(call.options)
     if not wanted:
         raise UsageError("no limit is given", "one or more of them, as labkit update --cpus 0.5 redis")
-    if call.options.explain:
-        explain.listen()
     gc.collect_quietly()
     for word, container in [(word, record.find(word)) for word in call.arguments]:
         update.update(container, wanted)

@@ -13,7 +13,7 @@ Examples:
 from __future__ import annotations
 
 from labkit.errors import UsageError
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.std import json
 
 _VERBS = ("create", "ls", "inspect", "rm", "prune")
@@ -32,7 +32,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Do what the first argument says."""
     verb, *names = call.arguments
     actions = {"create": _create, "ls": _list, "inspect": _inspect, "rm": _remove, "prune": _prune}
@@ -45,7 +45,7 @@ def main(call: Call) -> int:
     return actions[verb](call, names)
 
 
-def _create(call: Call, names: list[str]) -> int:
+def _create(call: VerbCall, names: list[str]) -> int:
     from labkit.runtime.cli import wordlists
     from labkit.runtime.engine.volume import volumestore
 
@@ -54,7 +54,7 @@ def _create(call: Call, names: list[str]) -> int:
     return 0
 
 
-def _list(call: Call, names: list[str]) -> int:
+def _list(call: VerbCall, names: list[str]) -> int:
     from labkit.runtime.cli import table
     from labkit.runtime.engine.volume import volumestore
 
@@ -78,7 +78,7 @@ def _list(call: Call, names: list[str]) -> int:
     return 0
 
 
-def _inspect(call: Call, names: list[str]) -> int:
+def _inspect(call: VerbCall, names: list[str]) -> int:
     from labkit.runtime.cli import gotypes, template
     from labkit.runtime.cli.dockernames import volume as docker_volume
     from labkit.runtime.engine.volume import volumestore
@@ -91,7 +91,7 @@ def _inspect(call: Call, names: list[str]) -> int:
     return 0
 
 
-def _remove(call: Call, names: list[str]) -> int:
+def _remove(call: VerbCall, names: list[str]) -> int:
     from labkit.runtime.engine.volume import volumestore
 
     for volume in volumestore.to_remove(names, call.options.force):
@@ -100,7 +100,7 @@ def _remove(call: Call, names: list[str]) -> int:
     return 0
 
 
-def _prune(call: Call, names: list[str]) -> int:
+def _prune(call: VerbCall, names: list[str]) -> int:
     from labkit.runtime.cli import table
     from labkit.runtime.engine.volume import volumestore
 

@@ -16,13 +16,13 @@ import tarfile
 from pathlib import Path
 
 from labkit.errors import ConfigError
+from labkit.runtime import storage
 from labkit.runtime.images.store import FIRST_FORM
 from labkit.runtime.kernel.inroot import resolve
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass, field
 from labkit.runtime.std.types import ModuleType
 from labkit.runtime.std.typing import BinaryIO
-from labkit.runtime.storage import DRIVERS
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -61,7 +61,8 @@ def unpack(stream: BinaryIO, layer: str) -> None:
             if member.isdir() and not os.path.normpath(member.name).startswith(_AUFS_OWN):
                 times.append((member.name, member.mtime))
     _remove(os.path.join(directory, _AUFS_LINKS))
-    forms = {driver.LAYER_FORM: driver for driver in DRIVERS.values() if marks or driver.LAYER_FORM == FIRST_FORM}
+    drivers = map(storage.driver, storage.DRIVERS)
+    forms = {driver.LAYER_FORM: driver for driver in drivers if marks or driver.LAYER_FORM == FIRST_FORM}
     for form in forms.keys() - {FIRST_FORM}:
         copy_by_links(directory, os.path.join(layer, form))
     for form, driver in forms.items():

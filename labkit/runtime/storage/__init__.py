@@ -1,6 +1,6 @@
 """Storage drivers: how a stack of read-only layers and a writable one become a container's root file system.
 
-A driver is a module; DRIVERS names them, the first that a kernel has is used where nobody asks for another.
+A driver is a module; DRIVERS has their names, and the first that a kernel has is used where nobody asks for another.
 
 ``available() -> bool``
     whether this kernel can do it
@@ -14,40 +14,24 @@ from __future__ import annotations
 
 from labkit.errors import KernelError
 from labkit.runtime.std import importlib
-from labkit.runtime.std.collections.abc import Iterator, Mapping
 from labkit.runtime.std.types import ModuleType
 
-
-class _Drivers(Mapping[str, ModuleType]):
-    """Name -> module, imported when it is asked for: a container's start needs one of them."""
-
-    _names = ("overlay", "aufs")
-
-    def __getitem__(self, name: str) -> ModuleType:
-        if name not in self._names:
-            raise KeyError(name)
-        return importlib.import_module(f"{__name__}.{name}")
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
+DRIVERS = ("overlay", "aufs")
+"""Their names, in the order in which they are tried."""
 
 
-DRIVERS: Mapping[str, ModuleType] = _Drivers()
+def driver(name: str) -> ModuleType:
+    """The module of that name, imported when it is asked for: a container's start needs one of them."""
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 def choose(name: str = "") -> str:
     """The driver called ``name``, or the first that this kernel has. KernelError where it has it not."""
     for candidate in [name] if name else DRIVERS:
-        if DRIVERS[candidate].available():
+        if driver(candidate).available():
             return candidate
     if not name:
         raise KernelError(f"this kernel has none of {', '.join(DRIVERS)}", "is a module missing? modprobe overlay")
-    others = [other for other in DRIVERS if other != name and DRIVERS[other].available()]
+    others = [other for other in DRIVERS if other != name and driver(other).available()]
     way_out = f"leave --storage-driver out: it has {others[0]}" if others else f"is its module there? modprobe {name}"
     raise KernelError(f"this kernel has no {name}", way_out)

@@ -8,7 +8,7 @@ Examples:
 
 from __future__ import annotations
 
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.net import connecting
 from labkit.runtime.engine.record import record
 
@@ -24,7 +24,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Join it."""
     if call.options.explain:
         from labkit.runtime.cli import explain

@@ -12,7 +12,7 @@ Examples:
 
 from __future__ import annotations
 
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.network import definitions
 
 COMMAND = Command(
@@ -28,7 +28,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Make it, and print its name."""
     wanted = call.options
     network = definitions.create(

@@ -7,14 +7,14 @@ Examples:
 
 from __future__ import annotations
 
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.net import connecting
 from labkit.runtime.engine.record import record
 
 COMMAND = Command("NETWORK CONTAINER", (Option(("explain",), "print each operation as it is done"),), least=2, most=2)
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Take it out."""
     if call.options.explain:
         from labkit.runtime.cli import explain

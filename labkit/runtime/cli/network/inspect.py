@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from labkit.runtime.cli import gotypes
 from labkit.runtime.cli.dockernames import network as docker_network
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.net import networks
 from labkit.runtime.network import definitions
 from labkit.runtime.std import json
@@ -22,7 +22,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Print them."""
     known = [networks.shown(definitions.find(name)) for name in call.arguments]
     found = [{**docker_network.of(shown), **shown} for shown in known]

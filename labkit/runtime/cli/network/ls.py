@@ -12,7 +12,7 @@ The fields of --format are docker's: Name, Driver, Scope, Internal and CreatedAt
 from __future__ import annotations
 
 from labkit.runtime.cli import table
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.net import networks
 from labkit.runtime.network import definitions
 from labkit.runtime.std import json
@@ -29,7 +29,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """List them, labkit0 first."""
     known = definitions.everything()
     if call.options.quiet:

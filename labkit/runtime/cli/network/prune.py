@@ -6,13 +6,13 @@ Examples:
 
 from __future__ import annotations
 
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.net import networks
 
 COMMAND = Command("", (Option(("force", "f"), "docker asks without it; labkit does not", hidden=True),), 0, 0)
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Remove them, and print their names."""
     for name in networks.prune():
         print(name)

@@ -9,14 +9,14 @@ Examples:
 
 from __future__ import annotations
 
-from labkit.runtime.cli.options import Call, Command, Option
+from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.net import networks
 from labkit.runtime.std import json
 
 COMMAND = Command("", (Option(("json",), "the commands as a JSON list"),), 0, 0)
 
 
-def main(call: Call) -> int:
+def main(call: VerbCall) -> int:
     """Repair, and print what was missing."""
     commands = networks.repair()
     if call.options.json:

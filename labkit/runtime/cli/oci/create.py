@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from labkit.runtime.cli.flags import Command
 from labkit.runtime.cli.oci import making
-from labkit.runtime.cli.options import Command
 from labkit.runtime.oci import lifecycle
 from labkit.runtime.std.dataclasses import replace
 from labkit.runtime.std.typing import TYPE_CHECKING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from labkit.errors import LabkitError, NotFoundError, UsageError
-from labkit.runtime.cli.options import Command, Option
+from labkit.runtime.cli.flags import Command, Option
 from labkit.runtime.oci import lifecycle, state
 from labkit.runtime.std.typing import TYPE_CHECKING
 

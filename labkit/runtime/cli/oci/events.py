@@ -7,8 +7,8 @@ import time
 from labkit.errors import ConflictError, NotFoundError, UsageError
 from labkit.runtime.cgroups import oom, statistics
 from labkit.runtime.cgroups.detect import here
+from labkit.runtime.cli.flags import Command, Option
 from labkit.runtime.cli.oci import answer
-from labkit.runtime.cli.options import Command, Option
 from labkit.runtime.oci import state
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.typing import TYPE_CHECKING, Any

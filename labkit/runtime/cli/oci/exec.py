@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 
 from labkit.errors import ConflictError, KernelError, LabkitError, UsageError
+from labkit.runtime.cli.flags import Command, Option
 from labkit.runtime.cli.oci import making
-from labkit.runtime.cli.options import Command, Option
 from labkit.runtime.oci import spec, state
 from labkit.runtime.oci.spec import process as process_section
 from labkit.runtime.std import socket

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from labkit import __version__
+from labkit.runtime.cli.flags import Command
 from labkit.runtime.cli.oci import answer
-from labkit.runtime.cli.options import Command
 from labkit.runtime.kernel import capabilities, mountoptions, namespaces
 from labkit.runtime.oci.spec import hooks, seccomp
 from labkit.runtime.oci.state import OCI_VERSION

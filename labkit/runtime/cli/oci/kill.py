@@ -5,7 +5,7 @@ The signal 0 asks whether one could be sent: the exit status is 0 while the cont
 
 from __future__ import annotations
 
-from labkit.runtime.cli.options import Command, Option
+from labkit.runtime.cli.flags import Command, Option
 from labkit.runtime.kernel import signals
 from labkit.runtime.oci import lifecycle, state
 from labkit.runtime.std.typing import TYPE_CHECKING

@@ -12,8 +12,8 @@ import sys
 from labkit import log
 from labkit.errors import LabkitError, UsageError
 from labkit.runtime.cli import descriptors
+from labkit.runtime.cli.flags import Command, Flags, Option, check_count, help_of, parse
 from labkit.runtime.cli.oci.report import Report
-from labkit.runtime.cli.options import Command, Option, Options, check_count, help_of, parse
 from labkit.runtime.kernel import process
 from labkit.runtime.std import importlib
 from labkit.runtime.std.dataclasses import dataclass
@@ -69,7 +69,7 @@ class NoCommandError(UsageError):
 class Call:
     """One call of a command."""
 
-    options: Options
+    options: Flags
     arguments: list[str]
     root: str
     report: Report
@@ -112,7 +112,7 @@ def _usual_root() -> str:
     return "/run/labkit-oci" if not own or process.is_root() else f"{own}/labkit-oci"
 
 
-def _run(name: str, words: list[str], above: Options, report: Report) -> int:
+def _run(name: str, words: list[str], above: Flags, report: Report) -> int:
     """One command; ``above`` are the global options."""
     if name in REFUSED:
         if {"-h", "--help", "-help"} & set(words):
@@ -145,7 +145,7 @@ def _load(name: str) -> tuple[ModuleType, Command]:
     return module, module.COMMAND
 
 
-def _check_cgroup_manager(options: Options) -> None:
+def _check_cgroup_manager(options: Flags) -> None:
     if options.systemd_cgroup or options.cgroup_manager == "systemd":
         raise UsageError(
             "labkit-oci cannot use systemd's cgroup driver: it writes the cgroup tree itself",

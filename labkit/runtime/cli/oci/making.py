@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from labkit.errors import ConflictError, KernelError, UsageError
-from labkit.runtime.cli.options import Option
+from labkit.runtime.cli.flags import Option
 from labkit.runtime.oci import spec
 from labkit.runtime.oci.lifecycle import Request
 from labkit.runtime.std.typing import TYPE_CHECKING

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 
 from labkit.errors import KernelError, UsageError
+from labkit.runtime.cli.flags import Command, Option
 from labkit.runtime.cli.oci import answer
-from labkit.runtime.cli.options import Command, Option
 from labkit.runtime.oci import state
 from labkit.runtime.std.typing import TYPE_CHECKING
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit.runtime.cli.options import Command
+from labkit.runtime.cli.flags import Command
 from labkit.runtime.oci import lifecycle, state
 from labkit.runtime.std.typing import TYPE_CHECKING
 

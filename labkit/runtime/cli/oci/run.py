@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from labkit.runtime.cli.flags import Command, Option
 from labkit.runtime.cli.oci import making
-from labkit.runtime.cli.options import Command, Option
 from labkit.runtime.oci import lifecycle
 from labkit.runtime.oci.foreground import start_and_wait
 from labkit.runtime.std import socket

@@ -6,7 +6,7 @@ import os
 
 from labkit.errors import ConflictError, KernelError
 from labkit.runtime.cgroups.detect import here
-from labkit.runtime.cli.options import Command, Option
+from labkit.runtime.cli.flags import Command, Option
 from labkit.runtime.oci.state import OCI_VERSION
 from labkit.runtime.std.typing import TYPE_CHECKING, Any
 from labkit.runtime.text import gojson

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from labkit.runtime.cli.flags import Command
 from labkit.runtime.cli.oci import answer
-from labkit.runtime.cli.options import Command
 from labkit.runtime.oci import state
 from labkit.runtime.std.typing import TYPE_CHECKING
 

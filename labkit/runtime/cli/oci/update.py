@@ -6,7 +6,7 @@ import re
 import sys
 
 from labkit.errors import KernelError, UsageError
-from labkit.runtime.cli.options import Command, Option
+from labkit.runtime.cli.flags import Command, Option
 from labkit.runtime.oci import limits, state
 from labkit.runtime.std import json
 from labkit.runtime.std.typing import TYPE_CHECKING, Any

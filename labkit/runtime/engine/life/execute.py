@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 
 from labkit.errors import InfrastructureError
+from labkit.runtime.engine.record.execrequest import ExecRequest, checked
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.engine.record.request import Request, checked
 from labkit.runtime.engine.shim import execshim
 from labkit.runtime.engine.shim.wire import SHIM_ERRORS, Pipes
 from labkit.runtime.oci.errors import StartError
 
 
-def execute(container: Container, request: Request) -> int:
+def execute(container: Container, request: ExecRequest) -> int:
     """Run a program beside the container's first process; its exit status as a shell counts it, or 0 if detached.
 
     It has pipes, a terminal or nothing, and we carry what goes through them. If we are killed, or our reader goes away,

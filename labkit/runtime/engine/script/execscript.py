@@ -10,8 +10,8 @@ from labkit import __version__
 from labkit.errors import KernelError
 from labkit.runtime.cgroups import group
 from labkit.runtime.cgroups.detect import here
+from labkit.runtime.engine.record.execrequest import ExecRequest
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.engine.record.request import Request
 from labkit.runtime.engine.spec import beside
 from labkit.runtime.kernel import capabilities, libc
 from labkit.runtime.oci import exec as oci_exec
@@ -48,7 +48,7 @@ exec { $ARGV[0] } @ARGV or die "$ARGV[0]: $!\\n"
 """
 
 
-def render(container: Container, request: Request, typed: list[str]) -> str:
+def render(container: Container, request: ExecRequest, typed: list[str]) -> str:
     """The script. ConflictError where the container does not run. The program has the script's standard output and
     error, and with ``interactive`` its input; of a terminal of its own (-t) and of seccomp the script knows nothing.
     """

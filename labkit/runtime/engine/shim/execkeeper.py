@@ -19,15 +19,15 @@ from labkit.runtime.std.dataclasses import replace
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from labkit.runtime.engine.record.execrequest import ExecRequest
     from labkit.runtime.engine.record.record import Container, State
-    from labkit.runtime.engine.record.request import Request
     from labkit.runtime.engine.shim.wire import Line
 
 _WHILE = 0.1
 """Seconds after which a program counts as one that stays."""
 
 
-def keep(line: Line, container: Container, request: Request, state: State, outputs: list[int]) -> None:
+def keep(line: Line, container: Container, request: ExecRequest, state: State, outputs: list[int]) -> None:
     """Until the program has ended. ``outputs`` are the ends of its pipes that the command reads."""
     try:
         pid, master = _start(container, request, state)
@@ -45,7 +45,7 @@ def keep(line: Line, container: Container, request: Request, state: State, outpu
     line.tell(event="exited", code=code)
 
 
-def _start(container: Container, request: Request, state: State) -> tuple[int, int]:
+def _start(container: Container, request: ExecRequest, state: State) -> tuple[int, int]:
     """The program's pid, and its terminal's master (-1 for none). LabkitError if it cannot be executed."""
     if container.runtime != OWN_RUNTIME:
         return _start_by_runtime(container, request)
@@ -72,7 +72,7 @@ def _start(container: Container, request: Request, state: State) -> tuple[int, i
     return created.pid, master
 
 
-def _start_by_runtime(container: Container, request: Request) -> tuple[int, int]:
+def _start_by_runtime(container: Container, request: ExecRequest) -> tuple[int, int]:
     """The same by the other runtime's own exec, which stays as the program's parent; its status is the program's."""
     words = beside.by_runtime(container, request)
     master = -1

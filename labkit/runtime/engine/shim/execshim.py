@@ -17,11 +17,11 @@ from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from labkit.runtime.engine.record.execrequest import ExecRequest
     from labkit.runtime.engine.record.record import Container, State
-    from labkit.runtime.engine.record.request import Request
 
 
-def fork(container: Container, request: Request, state: State) -> tuple[Line, Pipes, int]:
+def fork(container: Container, request: ExecRequest, state: State) -> tuple[Line, Pipes, int]:
     """The command's line to it, its ends of the program's output, and of its input (-1 for none).
 
     It tells ``started`` (with the terminal's master, if there is one) or ``error``, and then ``exited``.

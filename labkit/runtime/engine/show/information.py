@@ -7,6 +7,7 @@ import platform
 
 from labkit import __version__
 from labkit.errors import MissingToolError
+from labkit.runtime import storage
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.shim import logoptions
@@ -16,7 +17,6 @@ from labkit.runtime.kernel import seccomp
 from labkit.runtime.network import backend, definitions
 from labkit.runtime.oci.state import OCI_VERSION
 from labkit.runtime.std.typing import Any
-from labkit.runtime.storage import DRIVERS
 from labkit.runtime.text import textfile
 
 
@@ -40,7 +40,7 @@ def information() -> dict[str, Any]:
         "containers": {kind: states.count(kind) for kind in kinds},
         "images": len(store.everything()),
         "networks": [network.name for network in definitions.everything()],
-        "storage_drivers": [name for name in DRIVERS if DRIVERS[name].available()],
+        "storage_drivers": [name for name in storage.DRIVERS if storage.driver(name).available()],
         "logs": logoptions.shown(),
         "cgroups": {"version": here().mode, "controllers": _controllers()},
         "namespaces": sorted(name for name in os.listdir("/proc/self/ns") if not name.endswith("_for_children")),

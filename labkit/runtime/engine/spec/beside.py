@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from labkit.runtime.engine.record.execrequest import ExecRequest, checked
 from labkit.runtime.engine.record.record import RUN, Container
-from labkit.runtime.engine.record.request import Request, checked
 from labkit.runtime.engine.spec import environment
 from labkit.runtime.oci import spec
 from labkit.runtime.oci.exec import Beside
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from labkit.runtime.oci.spec import Process
 
 
-def of(container: Container, request: Request) -> Beside:
+def of(container: Container, request: ExecRequest) -> Beside:
     """What ``execute`` would run, and beside whom. Raises what it would raise."""
     return process(container, request, checked(container, request))
 
 
-def process(container: Container, request: Request, state: State) -> Beside:
+def process(container: Container, request: ExecRequest, state: State) -> Beside:
     """As ``of``, in a container whose state is known."""
     specification = spec.load(container.directory)
     return Beside(
@@ -35,7 +35,7 @@ def process(container: Container, request: Request, state: State) -> Beside:
     )
 
 
-def _changes(container: Container, request: Request, base: Process) -> dict[str, Any]:
+def _changes(container: Container, request: ExecRequest, base: Process) -> dict[str, Any]:
     """What is not as it is with the container's first process."""
     changes: dict[str, Any] = {"args": request.args, "cwd": request.workdir or base.cwd, "terminal": request.tty}
     capabilities, home = base.capabilities, None
@@ -58,7 +58,9 @@ def _changes(container: Container, request: Request, base: Process) -> dict[str,
     return changes
 
 
-def _environment(container: Container, request: Request, base: list[str], home: tuple[str, str] | None) -> list[str]:
+def _environment(
+    container: Container, request: ExecRequest, base: list[str], home: tuple[str, str] | None
+) -> list[str]:
     """The first process's variables and those asked for. As with docker TERM says whether this one has a terminal, and
     another user has another HOME (``home``: the first one's and his), both unless somebody set them.
     """
@@ -75,7 +77,7 @@ def _environment(container: Container, request: Request, base: list[str], home: 
     return [f"{name}={value}" for name, value in variables.items()]
 
 
-def by_runtime(container: Container, request: Request) -> list[str]:
+def by_runtime(container: Container, request: ExecRequest) -> list[str]:
     """The other runtime's own exec: it knows its containers. Its filter of system calls stays in any case."""
     from labkit.runtime.engine.spec import runtimes
 

@@ -6,6 +6,7 @@ import os
 import sys
 
 from labkit.errors import UsageError
+from labkit.runtime import storage
 from labkit.runtime.cgroups import group
 from labkit.runtime.cgroups.detect import Hierarchies
 from labkit.runtime.engine.net import networking
@@ -14,7 +15,6 @@ from labkit.runtime.engine.record.record import Container
 from labkit.runtime.engine.spec import environment, filesystems, rights, sharing, users
 from labkit.runtime.images.store import Image
 from labkit.runtime.std.typing import Any
-from labkit.runtime.storage import DRIVERS
 
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -136,6 +136,6 @@ def _has_seccomp(options: Options) -> bool:
 
 def check_storage_driver(name: str) -> str:
     """UsageError for a storage driver that there is not."""
-    if name and name not in DRIVERS:
-        raise UsageError(f"there is no storage driver '{name}'", f"one of {', '.join(DRIVERS)}")
+    if name and name not in storage.DRIVERS:
+        raise UsageError(f"there is no storage driver '{name}'", f"one of {', '.join(storage.DRIVERS)}")
     return name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from labkit.errors import ConflictError
+from labkit.runtime import storage
 from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record.record import NAMES, Container
 from labkit.runtime.engine.spec import filesystems
@@ -15,7 +16,6 @@ from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.shlex import quote
-from labkit.runtime.storage import DRIVERS
 from labkit.runtime.text import textfile
 
 
@@ -126,7 +126,7 @@ def run(container: Container, image: Image, do: Callable[[list[Section]], None],
 
 def root_filesystem(container: Container, image: Image) -> list[Operation]:
     """The union of the image's layers and the container's own."""
-    driver = DRIVERS[container.storage_driver]
+    driver = storage.driver(container.storage_driver)
     upper, work = f"{container.directory}/upper", f"{container.directory}/work"
     made: list[Operation] = [MakeTree(container.run_directory, 0o711)]
     made += driver.operations(container.rootfs, image.lowers(driver.LAYER_FORM), upper, work)

@@ -6,7 +6,7 @@ import pytest
 
 from labkit.errors import UsageError
 from labkit.runtime.cli import limitflags
-from labkit.runtime.cli.options import parse
+from labkit.runtime.cli.flags import parse
 
 
 def given(*words: str) -> dict[str, Any]:

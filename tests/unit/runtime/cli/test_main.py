@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from importlib import import_module
-
 import pytest
 
 from labkit import __version__
-from labkit.runtime.cli.main import VERBS, main
+from labkit.runtime.cli.main import VERBS, find, main
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,7 +24,6 @@ def test_a_verb_that_is_none_is_answered_with_the_nearest(capsys: pytest.Capture
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_examples_and_a_module(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("fcntl", reason="the engine locks files as POSIX systems do")
-    module = import_module(f"labkit.runtime.cli.verb_{verb.replace('-', '_')}")
-    assert "Example" in (module.__doc__ or "")
+    assert "Example" in (find(verb).__doc__ or "")
     assert main([verb, "--help"]) == 0
     assert f"usage: labkit {verb}" in capsys.readouterr().out

@@ -17,7 +17,7 @@ from labkit.runtime.engine.spec import environment, rights
 
 
 def wanted(*words: str) -> Options:
-    call = read_call("run", verb_run, ["run", *words, "busybox"])
+    call = read_call("run", verb_run.run, ["run", *words, "busybox"])
     assert call is not None, "it was taken for a question for help"
     return runflags.wanted(call)
 

@@ -8,14 +8,14 @@ pytest.importorskip("fcntl", reason="the engine locks files as POSIX systems do"
 
 from labkit.errors import UsageError
 from labkit.runtime.cli import runflags, wordlists
-from labkit.runtime.cli.options import Call, parse
+from labkit.runtime.cli.flags import VerbCall, parse
 from labkit.runtime.engine.record import mounts
 from labkit.runtime.engine.record.options import Options
 
 
 def wanted(*words: str) -> Options:
     options, arguments = parse(runflags.OPTIONS, [*words, "busybox"], stop_at_first=True)
-    return runflags.wanted(Call(options, arguments, [*words, "busybox"]))
+    return runflags.wanted(VerbCall(options, arguments, [*words, "busybox"]))
 
 
 def test_what_was_not_given_is_empty() -> None:

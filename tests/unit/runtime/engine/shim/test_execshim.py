@@ -14,7 +14,7 @@ _SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 from labkit.runtime.engine.shim import execkeeper, execshim
-from labkit.runtime.engine.record.request import Request
+from labkit.runtime.engine.record.execrequest import ExecRequest
 fork = os.fork
 def interrupted():
     child = fork()
@@ -28,7 +28,7 @@ execkeeper.keep = lambda *_: (marks / "kept").write_text(blocked())
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 command = os.getpid()
 try:
-    execshim.fork(None, Request(["true"], detach=True), None)
+    execshim.fork(None, ExecRequest(["true"], detach=True), None)
 finally:
     (marks / ("command" if os.getpid() == command else "unwound")).write_text(blocked())
 os.wait()

@@ -7,8 +7,12 @@ Options may follow the arguments, except where these are another program's comma
 from __future__ import annotations
 
 from labkit.errors import UsageError
+from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    Verb = Callable[["VerbCall"], int]
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,12 @@ class Option:
             raise UsageError(f'invalid value "{text}" for flag -{self.names[0]}: it must be {wanted}') from None
 
 
+#: What many commands have.
+EXPLAIN = Option(("explain",), "print each operation as it is done")
+DRY_RUN = Option(("dry-run",), "print what would be done as a shell script, and do nothing")
+JSON = Option(("json",), "as JSON")
+
+
 @dataclass(frozen=True)
 class Command:
     """One command's command line."""
@@ -53,7 +63,7 @@ class Command:
     """What follows the first argument belongs to a program: no options are looked for there."""
 
 
-class Options:
+class Flags:
     """The parsed options: one attribute each, dashes become underscores."""
 
     def __init__(self, known: tuple[Option, ...] = ()) -> None:
@@ -71,22 +81,32 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Call:
+class VerbCall:
     """One call of a verb of ``labkit``."""
 
-    options: Options
+    options: Flags
     arguments: list[str]
     words: list[str]
     """The whole command line, as it was typed."""
 
 
-def parse(known: tuple[Option, ...], words: list[str], stop_at_first: bool) -> tuple[Options, list[str]]:
+def verb(usage: str, *options: Option, **more: Any) -> Callable[[Verb], Verb]:
+    """Makes a function a verb: it has a COMMAND, and its docstring is the help. ``more`` is as with ``Command``."""
+
+    def mark(function: Verb) -> Verb:
+        setattr(function, "COMMAND", Command(usage, options, **more))  # noqa: B010 - a function's type has none
+        return function
+
+    return mark
+
+
+def parse(known: tuple[Option, ...], words: list[str], stop_at_first: bool) -> tuple[Flags, list[str]]:
     """The options, and the arguments that are none. UsageError for an unknown option or a missing value.
 
     ``stop_at_first``: everything from the first argument on is an argument. ``--`` ends the options, too.
     """
     table = {name: option for option in known for name in option.names}
-    options = Options(known)
+    options = Flags(known)
     arguments: list[str] = []
     rest = list(words)
     while rest:

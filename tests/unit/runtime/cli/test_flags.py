@@ -13,9 +13,9 @@ from labkit.errors import UsageError
 if sys.platform == "win32":
     pytest.skip("the guest side is Linux's", allow_module_level=True)
 
+from labkit.runtime.cli.flags import Option, parse
 from labkit.runtime.cli.oci import events, features, ps, spec, update
 from labkit.runtime.cli.oci.main import COMMANDS, REFUSED, main
-from labkit.runtime.cli.options import Option, parse
 from labkit.runtime.kernel import signals
 
 KNOWN = (

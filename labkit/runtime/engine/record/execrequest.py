@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
+class ExecRequest:
     """What is to run."""
 
     args: list[str]
@@ -26,7 +26,7 @@ class Request:
     privileged: bool = False
 
 
-def checked(container: Container, request: Request) -> State:
+def checked(container: Container, request: ExecRequest) -> State:
     """The container's state. ConflictError where it does not run, UsageError for what cannot be meant."""
     if request.workdir and not request.workdir.startswith("/"):
         raise UsageError(f"the working directory '{request.workdir}' is no absolute path", "as -w /data")
