@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from labkit.errors import UsageError
 from labkit.runtime.cli import limitflags, specflags
-from labkit.runtime.cli.flags import EXPLAIN, Option
+from labkit.runtime.cli.flags import EXPLAIN, Flags, Option, VerbCall
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.spec import bundle, environment
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from labkit.runtime.cli.flags import Flags, VerbCall
+from labkit.runtime.std.typing import Any
 
 OPTIONS = (
     Option(("name",), "its name, for other commands and for people", "NAME", ""),

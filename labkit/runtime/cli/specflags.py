@@ -8,11 +8,8 @@ looked at here, before anything is done.
 from __future__ import annotations
 
 from labkit.errors import UsageError
-from labkit.runtime.cli.flags import Option
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from labkit.runtime.cli.flags import Flags
+from labkit.runtime.cli.flags import Flags, Option
+from labkit.runtime.std.typing import Any
 
 OPTIONS = (
     Option(("entrypoint",), "in place of the image's; '' removes it", "PROGRAM", None, kind="str"),

@@ -22,12 +22,10 @@ from labkit.runtime.cli import table
 from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.life import gc
 from labkit.runtime.engine.record import record
+from labkit.runtime.engine.record.record import Container
 from labkit.runtime.engine.show import stats
 from labkit.runtime.std import json
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from labkit.runtime.engine.record.record import Container
+from labkit.runtime.std.typing import Any
 
 #: From the first line on, what is below being erased: console_codes(4).
 _ANEW = "\033[H\033[J"

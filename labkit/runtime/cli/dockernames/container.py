@@ -5,11 +5,9 @@ from __future__ import annotations
 from labkit.runtime.cli.dockernames import host, places, settings
 from labkit.runtime.cli.gotypes import Mapping, only_in_templates, or_nothing
 from labkit.runtime.engine.record import moments
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from labkit.runtime.engine.record.record import Container, State
-    from labkit.runtime.images.store import Image
+from labkit.runtime.engine.record.record import Container, State
+from labkit.runtime.images.store import Image
+from labkit.runtime.std.typing import Any
 
 _NEVER = "0001-01-01T00:00:00Z"
 _ALIVE = ("running", "paused")

@@ -6,12 +6,10 @@ from labkit.errors import LabkitError
 from labkit.runtime.cli.dockernames import places, settings
 from labkit.runtime.cli.gotypes import Mapping, only_in_templates, or_nothing
 from labkit.runtime.engine.record import record, restart
+from labkit.runtime.engine.record.options import Options
+from labkit.runtime.engine.record.record import Container
 from labkit.runtime.std.contextlib import suppress
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from labkit.runtime.engine.record.options import Options
-    from labkit.runtime.engine.record.record import Container
+from labkit.runtime.std.typing import Any
 
 _UNLIMITED = (1 << 64) - 1
 _USUAL_PERIOD = 100000

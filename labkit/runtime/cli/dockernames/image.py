@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from labkit.runtime.cli.gotypes import Mapping, only_in_templates, or_nothing
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from labkit.runtime.images.store import Image
+from labkit.runtime.images.store import Image
+from labkit.runtime.std.typing import Any
 
 
 def of(image: Image) -> dict[str, Any]:

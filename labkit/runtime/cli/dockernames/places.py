@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from labkit.runtime.cli.gotypes import Mapping, only_in_templates
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from labkit.runtime.engine.record.record import Container
-    from labkit.runtime.images.store import Image
+from labkit.runtime.engine.record.record import Container
+from labkit.runtime.images.store import Image
+from labkit.runtime.std.typing import Any
 
 
 def name_files(container: Container, was_started: bool) -> dict[str, str]:

@@ -9,14 +9,11 @@ import fcntl
 import os
 import time
 
-from labkit.runtime.engine.record.record import RUN
+from labkit.runtime.engine.record.record import RUN, Container
 from labkit.runtime.std import json
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import suppress
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from labkit.runtime.engine.record.record import Container
+from labkit.runtime.std.typing import Any
 
 LOG = f"{RUN}/events/log"
 _LONGEST = 1 << 20

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from labkit.errors import UsageError
-from labkit.runtime.engine.record.record import Container, running
+from labkit.runtime.engine.record.record import Container, State, running
 from labkit.runtime.std.dataclasses import dataclass, field
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.engine.record.record import State
 
 
 @dataclass(frozen=True)

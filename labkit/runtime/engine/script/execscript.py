@@ -16,11 +16,8 @@ from labkit.runtime.engine.spec import beside
 from labkit.runtime.kernel import capabilities, libc
 from labkit.runtime.oci import exec as oci_exec
 from labkit.runtime.oci.launch import UNSHARE_WORDS
+from labkit.runtime.oci.spec import Process
 from labkit.runtime.std.shlex import join, quote
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.oci.spec import Process
 
 #: By machine: prctl, setns, setgroups (the tables of system calls in the kernel's source).
 _NUMBERS = {"x86_64": (157, 308, 116), "aarch64": (167, 268, 159)}

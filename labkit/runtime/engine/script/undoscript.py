@@ -13,11 +13,8 @@ from labkit.runtime.engine.life import lifecycle
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import RUN, Container
 from labkit.runtime.kernel import process, signals
+from labkit.runtime.operations import Journal
 from labkit.runtime.std.shlex import join, quote
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.operations import Journal
 
 
 def stop(container: Container, seconds: float, typed: list[str]) -> str:

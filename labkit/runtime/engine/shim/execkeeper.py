@@ -8,7 +8,9 @@ import select
 from labkit.errors import LabkitError
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.record import events
-from labkit.runtime.engine.record.record import OWN_RUNTIME
+from labkit.runtime.engine.record.execrequest import ExecRequest
+from labkit.runtime.engine.record.record import OWN_RUNTIME, Container, State
+from labkit.runtime.engine.shim.wire import Line
 from labkit.runtime.engine.spec import beside
 from labkit.runtime.kernel import process
 from labkit.runtime.oci import exec as oci_exec
@@ -16,12 +18,6 @@ from labkit.runtime.oci.errors import LABKIT_FAILED
 from labkit.runtime.std import signal, socket
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import replace
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.engine.record.execrequest import ExecRequest
-    from labkit.runtime.engine.record.record import Container, State
-    from labkit.runtime.engine.shim.wire import Line
 
 _WHILE = 0.1
 """Seconds after which a program counts as one that stays."""

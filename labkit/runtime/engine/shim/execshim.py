@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import os
 
+from labkit.runtime.engine.record.execrequest import ExecRequest
+from labkit.runtime.engine.record.record import Container, State
 from labkit.runtime.engine.shim.wire import SHIM_ERRORS, Line, Pipes
 from labkit.runtime.kernel import process
 from labkit.runtime.std import signal, socket
 from labkit.runtime.std.contextlib import suppress
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.engine.record.execrequest import ExecRequest
-    from labkit.runtime.engine.record.record import Container, State
 
 
 def fork(container: Container, request: ExecRequest, state: State) -> tuple[Line, Pipes, int]:

@@ -8,15 +8,13 @@ import select
 import sys
 
 from labkit.errors import InfrastructureError
+from labkit.runtime.engine.shim.wire import Line, Pipes
 from labkit.runtime.kernel import process
 from labkit.runtime.std import signal
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager, suppress
 from labkit.runtime.std.types import FrameType
-from labkit.runtime.std.typing import TYPE_CHECKING, NoReturn
-
-if TYPE_CHECKING:
-    from labkit.runtime.engine.shim.wire import Line, Pipes
+from labkit.runtime.std.typing import NoReturn
 
 #: Signals that go to the container when they are sent to the command in the foreground.
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)

@@ -14,12 +14,9 @@ import os
 import select
 import time
 
+from labkit.runtime.engine.shim.logfile import LogWriter
 from labkit.runtime.engine.shim.wire import enlarge
 from labkit.runtime.std.collections.abc import Callable, Sequence
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.engine.shim.logfile import LogWriter
 
 _CHUNK = 1 << 19
 _FULL = 1 << 16

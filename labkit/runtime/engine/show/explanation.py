@@ -16,12 +16,10 @@ from labkit.runtime.engine.record.record import Container
 from labkit.runtime.engine.spec import runtimes
 from labkit.runtime.kernel import namespaces
 from labkit.runtime.oci import plan, spec
+from labkit.runtime.operations import Journal, Operation
 from labkit.runtime.std.contextlib import suppress
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
+from labkit.runtime.std.typing import Any
 from labkit.runtime.text import textfile
-
-if TYPE_CHECKING:
-    from labkit.runtime.operations import Journal, Operation
 
 #: What a group says of its use, where its controllers are there: v2's words, then v1's.
 _USAGE = ("cgroup.procs", "pids.current", "memory.current", "memory.usage_in_bytes", "cpuacct.usage")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from labkit.errors import UsageError
 from labkit.runtime.engine.record import record
+from labkit.runtime.engine.record.record import Container, State
 from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labkit.runtime.engine.record.record import Container, State
-
     Wanted = dict[str, list[str]]
 
 _STATES = ("created", "running", "paused", "restarting", "exited")

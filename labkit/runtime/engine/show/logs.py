@@ -11,6 +11,7 @@ import time
 
 from labkit.errors import ConflictError
 from labkit.runtime.engine.record import lease
+from labkit.runtime.engine.record.record import Container
 from labkit.runtime.engine.shim.logfile import START, LogReader
 from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.dataclasses import dataclass
@@ -18,7 +19,6 @@ from labkit.runtime.std.typing import TYPE_CHECKING, BinaryIO
 from labkit.runtime.text import timestamps
 
 if TYPE_CHECKING:
-    from labkit.runtime.engine.record.record import Container
     from labkit.runtime.engine.shim.logfile import Piece, Position
 
 _PAUSE = 0.1

@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 
 from labkit.runtime.engine.record.execrequest import ExecRequest, checked
-from labkit.runtime.engine.record.record import RUN, Container
+from labkit.runtime.engine.record.record import RUN, Container, State
 from labkit.runtime.engine.spec import environment
 from labkit.runtime.oci import spec
 from labkit.runtime.oci.exec import Beside
+from labkit.runtime.oci.spec import Process
 from labkit.runtime.std import json
 from labkit.runtime.std.dataclasses import replace
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from labkit.runtime.engine.record.record import State
-    from labkit.runtime.oci.spec import Process
+from labkit.runtime.std.typing import Any
 
 
 def of(container: Container, request: ExecRequest) -> Beside:

@@ -8,10 +8,8 @@ from labkit.errors import NotFoundError
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.engine.spec import sharing
 from labkit.runtime.oci import defaults
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from labkit.runtime.operations import Operation
+from labkit.runtime.operations import Operation
+from labkit.runtime.std.typing import Any
 
 INIT = "/sbin/docker-init"
 """Where a container sees the program of ``--init``; docker has it there, too."""

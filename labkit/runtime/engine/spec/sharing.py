@@ -9,10 +9,8 @@ from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.kernel import process
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from labkit.runtime.operations import Operation
+from labkit.runtime.operations import Operation
+from labkit.runtime.std.typing import Any
 
 #: The specification's name of a kind -> the field of Options, and the kernel's name.
 _KINDS = {
