@@ -11,7 +11,7 @@ import sys
 import time
 
 from labkit import __version__, log
-from labkit.errors import LabkitError, UsageError, one_line
+from labkit.errors import LabkitError, MissingToolError, UsageError, one_line
 from labkit.runtime.cli import descriptors
 from labkit.runtime.cli.flags import Command, Option, VerbCall, check_count, help_of, parse
 from labkit.runtime.std import importlib
@@ -138,8 +138,6 @@ def read_call(verb: str, found: Any, words: list[str]) -> VerbCall | None:
 def _prepare() -> None:
     """Only root can do any of it, and only root may look in: images hold set-user-ID programs of other systems."""
     if os.geteuid() != 0:
-        from labkit.errors import MissingToolError
-
         raise MissingToolError("labkit must run as root", f"sudo labkit {' '.join(sys.argv[1:])}")
     for directory in ("/var/lib/labkit", "/run/labkit"):
         os.makedirs(directory, mode=0o700, exist_ok=True)

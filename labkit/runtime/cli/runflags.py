@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from labkit.errors import UsageError
-from labkit.runtime.cli import limitflags, specflags
+from labkit.runtime.cli import limitflags, specflags, wordlists
 from labkit.runtime.cli.flags import EXPLAIN, Flags, Option, VerbCall
+from labkit.runtime.engine.net import networking
+from labkit.runtime.engine.record import restart
 from labkit.runtime.engine.record.options import Options
+from labkit.runtime.engine.record.record import check_name
 from labkit.runtime.engine.spec import bundle, environment
 from labkit.runtime.std.typing import Any
 
@@ -45,14 +48,12 @@ def wanted(call: VerbCall) -> Options:
     flags = call.options
     resources = limitflags.for_new(flags)
     if flags.name:
-        from labkit.runtime.engine.record.record import check_name
-
         check_name(flags.name)
     options = Options(
         image=call.arguments[0],
         command=call.arguments[1:],
         name=flags.name,
-        env=[*variables_of(flags.env_file), *environment.entries(flags.env)],
+        env=[*wordlists.variables(flags.env_file), *environment.entries(flags.env)],
         interactive=flags.interactive,
         tty=flags.tty,
         publish=flags.publish,
@@ -85,19 +86,7 @@ def _log(flags: Flags) -> dict[str, Any]:
     return {"log_driver": driver, "log_options": options}
 
 
-def variables_of(paths: list[str]) -> list[str]:
-    """The variables of ``--env-file``."""
-    if not paths:
-        return []
-    from labkit.runtime.cli import wordlists  # local: few runs have any
-
-    return wordlists.variables(paths)
-
-
 def _check(options: Options) -> None:
-    from labkit.runtime.engine.net import networking
-    from labkit.runtime.engine.record import restart
-
     networking.check(options)
     restart.parse(options.restart)
     if options.restart not in ("", "no") and options.auto_remove:

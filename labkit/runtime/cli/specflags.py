@@ -7,8 +7,13 @@ looked at here, before anything is done.
 
 from __future__ import annotations
 
+import os
+
 from labkit.errors import UsageError
+from labkit.runtime.cli import wordlists
 from labkit.runtime.cli.flags import Flags, Option
+from labkit.runtime.cli.limitflags import parse_size
+from labkit.runtime.engine.spec import rights
 from labkit.runtime.std.typing import Any
 
 OPTIONS = (
@@ -70,8 +75,6 @@ def wanted(flags: Flags) -> dict[str, Any]:
 
 
 def _process(flags: Flags, found: dict[str, Any]) -> None:
-    from labkit.runtime.cli import wordlists  # local, as below: few runs need more than the names of the flags
-
     if flags.stop_signal:
         found["stop_signal"] = wordlists.signal_name(flags.stop_signal)
     if flags.stop_timeout is not None and flags.stop_timeout < -1:
@@ -89,15 +92,11 @@ def _process(flags: Flags, found: dict[str, Any]) -> None:
 
 def _rights(flags: Flags, found: dict[str, Any]) -> None:
     if flags.cap_add or flags.cap_drop:
-        from labkit.runtime.engine.spec import rights
-
         rights.check_capabilities(flags.cap_add, flags.cap_drop)
     if flags.security_opt:
-        from labkit.runtime.engine.spec import rights
-
         found["security"], found["seccomp"] = rights.security(flags.security_opt)
     if flags.device or flags.device_cgroup_rule:
-        from labkit.runtime.engine.spec import devices
+        from labkit.runtime.engine.spec import devices  # local, as below: few runs have any
 
         found["devices"] = [devices.parse(text) for text in flags.device]
         found["device_rules"] = [devices.parse_rule(text) for text in flags.device_cgroup_rule]
@@ -111,14 +110,10 @@ def _files(flags: Flags, found: dict[str, Any]) -> None:
 
         found["mounts"] = mounts.parse_all(flags.volume, flags.mount, flags.tmpfs)
     if flags.shm_size:
-        from labkit.runtime.cli.limitflags import parse_size
-
         found["shm_size"] = parse_size(flags.shm_size)
         if not found["shm_size"]:
             raise UsageError("--shm-size 0 is not possible", "leave it out, or --ipc none for no /dev/shm")
     if flags.cidfile:
-        import os
-
         if os.path.exists(flags.cidfile):
             raise UsageError(
                 f"the file {flags.cidfile} for --cidfile is there already", "another container's id may be in it"

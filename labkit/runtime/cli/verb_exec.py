@@ -46,9 +46,14 @@ def main(call: VerbCall) -> int:
     """Run it."""
     options = call.options
     container = record.find(call.arguments[0])
+    variables = []
+    if options.env_file:
+        from labkit.runtime.cli import wordlists  # local: few have any
+
+        variables = wordlists.variables(options.env_file)
     request = ExecRequest(
         call.arguments[1:],
-        [*_of_files(options.env_file), *environment.entries(options.env)],
+        [*variables, *environment.entries(options.env)],
         options.workdir,
         options.user,
         interactive=options.interactive,
@@ -62,11 +67,3 @@ def main(call: VerbCall) -> int:
         print(execscript.render(container, request, call.words), end="")
         return 0
     return execute(container, request)
-
-
-def _of_files(paths: list[str]) -> list[str]:
-    if not paths:
-        return []
-    from labkit.runtime.cli import wordlists  # local: few have any
-
-    return wordlists.variables(paths)

@@ -13,7 +13,10 @@ Examples:
 from __future__ import annotations
 
 from labkit.errors import UsageError
+from labkit.runtime.cli import gotypes, table, wordlists
+from labkit.runtime.cli.dockernames import volume as docker_volume
 from labkit.runtime.cli.flags import Command, Option, VerbCall
+from labkit.runtime.engine.volume import volumestore
 from labkit.runtime.std import json
 
 _VERBS = ("create", "ls", "inspect", "rm", "prune")
@@ -46,26 +49,19 @@ def main(call: VerbCall) -> int:
 
 
 def _create(call: VerbCall, names: list[str]) -> int:
-    from labkit.runtime.cli import wordlists
-    from labkit.runtime.engine.volume import volumestore
-
     labels = wordlists.labels(call.options.label, [])
     print(volumestore.create(names[0] if names else "", [f"{name}={value}" for name, value in labels.items()]))
     return 0
 
 
 def _list(call: VerbCall, names: list[str]) -> int:
-    from labkit.runtime.cli import table
-    from labkit.runtime.engine.volume import volumestore
-
     found = volumestore.everything()
     if call.options.json:
         print(json.dumps([volume.shown() for volume in found], indent=1))
     elif call.options.format:
-        from labkit.runtime.cli import template
-        from labkit.runtime.cli.dockernames import volume as docker_volume
-
         entries = [docker_volume.row(volume) for volume in found]
+        from labkit.runtime.cli import template  # local: most calls do without
+
         print("\n".join(template.listing(call.options.format, entries, docker_volume.FIELDS, Name="VOLUME NAME")))
     elif call.options.quiet:
         print("".join(f"{volume.name}\n" for volume in found), end="")
@@ -79,12 +75,10 @@ def _list(call: VerbCall, names: list[str]) -> int:
 
 
 def _inspect(call: VerbCall, names: list[str]) -> int:
-    from labkit.runtime.cli import gotypes, template
-    from labkit.runtime.cli.dockernames import volume as docker_volume
-    from labkit.runtime.engine.volume import volumestore
-
     found = [{**docker_volume.of(volume), **volume.shown()} for volume in map(volumestore.find, names)]
     if call.options.format:
+        from labkit.runtime.cli import template  # local: most calls do without
+
         print("\n".join(template.inspection(call.options.format, found)))
     else:
         print(json.dumps(gotypes.plain(found), indent=4))
@@ -92,8 +86,6 @@ def _inspect(call: VerbCall, names: list[str]) -> int:
 
 
 def _remove(call: VerbCall, names: list[str]) -> int:
-    from labkit.runtime.engine.volume import volumestore
-
     for volume in volumestore.to_remove(names, call.options.force):
         volumestore.remove(volume)
         print(volume.name)
@@ -101,9 +93,6 @@ def _remove(call: VerbCall, names: list[str]) -> int:
 
 
 def _prune(call: VerbCall, names: list[str]) -> int:
-    from labkit.runtime.cli import table
-    from labkit.runtime.engine.volume import volumestore
-
     removed = volumestore.prune(with_named=call.options.all)
     print("".join(f"{volume.name}\n" for volume, _ in removed), end="")
     print(f"Total reclaimed space: {table.size(sum(size for _, size in removed))}")

@@ -8,6 +8,7 @@ from labkit.runtime.cli.gotypes import Mapping, only_in_templates, or_nothing
 from labkit.runtime.engine.record import record, restart
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container
+from labkit.runtime.engine.spec import rights
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.typing import Any
 
@@ -64,8 +65,6 @@ def _rights(options: Options, linux: dict[str, Any]) -> dict[str, Any]:
     if linux:
         masked, readonly = linux.get("maskedPaths", []), linux.get("readonlyPaths", [])
     else:
-        from labkit.runtime.engine.spec import rights  # local: nearly every container was started
-
         masked, readonly = rights.hidden(options)
     return {
         "CapAdd": or_nothing(options.cap_add),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from labkit.runtime.cli import table
 from labkit.runtime.cli.dockernames.settings import shown_name
 from labkit.runtime.cli.gotypes import Mapping
 from labkit.runtime.engine.record import moments
@@ -36,8 +37,6 @@ def of(shown: dict[str, Any]) -> dict[str, Any]:
 
 def row(shown: dict[str, Any]) -> dict[str, Any]:
     """An entry of the list: all of it text."""
-    from labkit.runtime.cli import table
-
     return {
         "Name": shown_name(shown["name"]),
         "Driver": shown["driver"],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from labkit.runtime.cli.gotypes import Mapping, only_in_templates
+from labkit.runtime.engine.record.mounts import PROPAGATION
 from labkit.runtime.engine.record.record import Container
+from labkit.runtime.engine.volume import volumes
 from labkit.runtime.images.store import Image
 from labkit.runtime.std.typing import Any
 
@@ -49,15 +51,11 @@ def _mount(mount: dict[str, Any]) -> dict[str, Any]:
 
 
 def _data(volume: str) -> str:
-    from labkit.runtime.engine.volume import volumes  # local, as below: most containers have none
-
     return volumes.data(volume)
 
 
 def _propagation(words: list[str]) -> str:
     """Empty where none is said."""
-    from labkit.runtime.engine.record.mounts import PROPAGATION
-
     return next((word for word in words if word in PROPAGATION), "")
 
 

@@ -12,6 +12,7 @@ from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.life import lifecycle
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import RUN, Container
+from labkit.runtime.engine.volume import volumes
 from labkit.runtime.kernel import process, signals
 from labkit.runtime.operations import Journal
 from labkit.runtime.std.shlex import join, quote
@@ -34,8 +35,6 @@ def remove(container: Container, force: bool, with_volumes: bool, typed: list[st
 
 
 def _keeping(container: Container) -> list[str]:
-    from labkit.runtime.engine.volume import volumes  # local: most containers have none
-
     if not any(mount.get("anonymous") for mount in volumes.of(container)):
         return []
     return ["# Its volumes without names stay.", f": > {quote(volumes.stay_mark(container))}", ""]

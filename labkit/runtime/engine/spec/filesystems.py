@@ -9,6 +9,7 @@ from labkit.runtime.engine.record.record import Container
 from labkit.runtime.engine.spec import sharing
 from labkit.runtime.oci import defaults
 from labkit.runtime.operations import Operation
+from labkit.runtime.operations.files import MakeDirectory
 from labkit.runtime.std.typing import Any
 
 INIT = "/sbin/docker-init"
@@ -50,8 +51,6 @@ def operations(container: Container) -> list[Operation]:
                     f"there is no {mount['source']} to be mounted on {mount['target']}",
                     "make it first, or use -v, which makes a directory",
                 )
-            from labkit.runtime.operations.files import MakeDirectory  # local: a source is nearly always there
-
             made.append(MakeDirectory(mount["source"]))
     return made
 

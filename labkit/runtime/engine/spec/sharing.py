@@ -10,6 +10,7 @@ from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.kernel import process
 from labkit.runtime.operations import Operation
+from labkit.runtime.operations.files import MakeDirectory
 from labkit.runtime.std.typing import Any
 
 #: The specification's name of a kind -> the field of Options, and the kernel's name.
@@ -91,7 +92,6 @@ def operations(container: Container) -> list[Operation]:
     """With ``--ipc shareable`` the shared memory is mounted out here, where others can bind it."""
     if container.options.ipc != "shareable":
         return []
-    from labkit.runtime.operations.files import MakeDirectory  # local, as below: nearly no container shares it
     from labkit.runtime.operations.mounting import Mount
 
     place = own_shared_memory(container)

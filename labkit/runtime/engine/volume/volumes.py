@@ -18,6 +18,7 @@ from labkit.errors import KernelError
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import DATA, Container
 from labkit.runtime.kernel import inroot, mounts, rootdir
+from labkit.runtime.oci import copyup
 from labkit.runtime.operations import Operation
 from labkit.runtime.operations.files import MakeTree
 from labkit.runtime.std import json
@@ -159,8 +160,6 @@ class FillVolume(Operation):
             os.unlink(f"{base}/unfilled")
 
     def _copy(self, base: str) -> None:
-        from labkit.runtime.oci import copyup  # local: only the first use of a volume copies
-
         try:
             source = rootdir.find(self.rootfs, self.place)
         except KernelError:
