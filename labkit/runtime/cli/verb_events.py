@@ -21,9 +21,10 @@ import time
 from labkit.errors import UsageError
 from labkit.runtime.cli import gotypes
 from labkit.runtime.cli.flags import Command, Option, VerbCall
-from labkit.runtime.engine.record import events, moments
+from labkit.runtime.engine.record import events
 from labkit.runtime.std import json
 from labkit.runtime.std.typing import Any
+from labkit.runtime.text import timestamps
 
 _MOMENT = "2024-05-01T12:00:00Z, seconds since 1970, or 10m (ago)"
 _KNOWN = ("time", "type", "action", "id", "labels")
@@ -46,8 +47,8 @@ def main(call: VerbCall) -> int:
     """Print a line for each."""
     options, now = call.options, time.time()
     wanted = _wanted(options.filter)
-    since = moments.parse(options.since, now) if options.since else None
-    until = moments.parse(options.until, now) if options.until else None
+    since = timestamps.parse(options.since, now) if options.since else None
+    until = timestamps.parse(options.until, now) if options.until else None
     for event in events.read(since, until):
         if all(any(_fits(event, key, value) for value in wanted[key]) for key in wanted):
             print("\n".join(_shown(event, "json" if options.json else options.format)))
@@ -103,4 +104,4 @@ def _shown(event: dict[str, Any], template: str) -> list[str]:
         return templates.render(template, [{**event, **_dockers(event)}])
     details = {name: value for name, value in event.items() if name not in _KNOWN}
     words = ", ".join(f"{name}={value}" for name, value in {**details, **event["labels"]}.items())
-    return [f"{moments.rfc3339(event['time'])} {event['type']} {event['action']} {event['id']} ({words})"]
+    return [f"{timestamps.rfc3339(event['time'])} {event['type']} {event['action']} {event['id']} ({words})"]

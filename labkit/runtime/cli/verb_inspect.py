@@ -97,7 +97,5 @@ def _container(container: Container, size: bool) -> dict[str, Any]:
 
 def _sizes(container: Container, image: Image) -> dict[str, int]:
     """Bytes: what it has written, and all that it sees."""
-    from labkit.runtime.engine.life.prune import size_of  # local: few want to know
-
-    written = size_of(f"{container.directory}/upper")
+    written = lifecycle.size_of(f"{container.directory}/upper")
     return {"SizeRw": written, "SizeRootFs": written + image.size}

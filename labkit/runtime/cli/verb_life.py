@@ -250,16 +250,16 @@ def prune(call: VerbCall) -> int:
       labkit prune -f --explain
     """
     from labkit.runtime.cli import table
-    from labkit.runtime.engine.life import gc, prune
+    from labkit.runtime.engine.life import gc
 
     gc.collect_quietly()
-    found = prune.candidates()
+    found = lifecycle.prunable()
     if found and not call.options.force:
         names = ", ".join(container.name for container in found)
         print(f"This removes {names}, with what they wrote. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             return 1
-    removed, freed = prune.remove(found)
+    removed, freed = lifecycle.prune(found)
     for container in removed:
         print(container.id)
     print(f"{len(removed)} containers removed, {table.size(freed)} freed", file=sys.stderr)

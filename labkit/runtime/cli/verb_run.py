@@ -82,7 +82,7 @@ def spec(call: VerbCall) -> int:
     Nothing is made or reserved: addresses, volumes and files of a name are there once a container runs.
     """
     options = runflags.wanted(call)
-    from labkit.runtime.engine.script import preview
+    from labkit.runtime.engine.script import script
 
-    print(preview.specification(options, call.options.rootfs))
+    print(script.specification(options, call.options.rootfs))
     return 0

@@ -28,16 +28,17 @@ def logs(call: VerbCall) -> int:
       labkit logs -f --tail 10 redis
       labkit logs -t --since 10m redis
     """
-    from labkit.runtime.engine.record import moments, record
+    from labkit.runtime.engine.record import record
     from labkit.runtime.engine.show import logs
+    from labkit.runtime.text import timestamps
 
     options, now = call.options, time.time()
     if options.tail != "all" and not (options.tail.isascii() and options.tail.isdigit() and len(options.tail) < 19):
         raise UsageError(f"--tail {options.tail} is not possible", "a number of lines; 0 with -f shows what is to come")
     choice = logs.Choice(
         tail=None if options.tail == "all" else int(options.tail),
-        since=moments.parse(options.since, now) if options.since else None,
-        until=moments.parse(options.until, now) if options.until else None,
+        since=timestamps.parse(options.since, now) if options.since else None,
+        until=timestamps.parse(options.until, now) if options.until else None,
         timestamps=options.timestamps,
     )
     logs.show(record.find(call.arguments[0]), options.follow, choice)

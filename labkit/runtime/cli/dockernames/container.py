@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from labkit.runtime.cli.dockernames import host, places, settings
 from labkit.runtime.cli.gotypes import Mapping, only_in_templates, or_nothing
-from labkit.runtime.engine.record import moments
 from labkit.runtime.engine.record.record import Container, State
 from labkit.runtime.images.store import Image
 from labkit.runtime.std.typing import Any
+from labkit.runtime.text import timestamps
 
 _NEVER = "0001-01-01T00:00:00Z"
 _ALIVE = ("running", "paused")
@@ -18,7 +18,7 @@ def of(container: Container, state: State, specification: dict[str, Any] | None,
     runs = state.status in _ALIVE
     return {
         "Id": container.id,
-        "Created": moments.rfc3339(container.created),
+        "Created": timestamps.rfc3339(container.created),
         "Path": container.command[0],
         "Args": container.command[1:],
         "State": _state(state),
@@ -49,8 +49,8 @@ def _state(state: State) -> dict[str, Any]:
         "Pid": state.pid if alive else 0,  # (while it waits to restart, that is the shim's)
         "ExitCode": state.exit_code,
         "Error": state.error,
-        "StartedAt": moments.rfc3339(state.started_at) if state.started_at else _NEVER,
-        "FinishedAt": moments.rfc3339(state.finished_at) if state.finished_at else _NEVER,
+        "StartedAt": timestamps.rfc3339(state.started_at) if state.started_at else _NEVER,
+        "FinishedAt": timestamps.rfc3339(state.finished_at) if state.finished_at else _NEVER,
         "Health": only_in_templates(None),  # labkit makes no health checks
     }
 

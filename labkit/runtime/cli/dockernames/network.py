@@ -5,9 +5,9 @@ from __future__ import annotations
 from labkit.runtime.cli import table
 from labkit.runtime.cli.dockernames.settings import shown_name
 from labkit.runtime.cli.gotypes import Mapping
-from labkit.runtime.engine.record import moments
 from labkit.runtime.network import ipam
 from labkit.runtime.std.typing import Any
+from labkit.runtime.text import timestamps
 
 FIELDS = ("Name", "Driver", "Scope", "Internal", "CreatedAt")
 
@@ -23,7 +23,7 @@ def of(shown: dict[str, Any]) -> dict[str, Any]:
     addresses = {"Subnet": shown["subnet"], **({"Gateway": shown["gateway"]} if shown["gateway"] else {})}
     return {
         "Name": shown_name(shown["name"]),
-        "Created": moments.rfc3339(shown["created"]),
+        "Created": timestamps.rfc3339(shown["created"]),
         "Scope": "local",
         "Driver": shown["driver"],
         "EnableIPv6": False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from labkit import log
@@ -152,3 +153,39 @@ def unpause(container: Container) -> None:
 def processes(container: Container) -> list[int]:
     """The host's pids of all its processes."""
     return group.pids(container.cgroups_path, here())
+
+
+def prunable() -> list[Container]:
+    """Containers that do not run and that no command is at work on."""
+    return [
+        container
+        for container in record.everything()
+        if container.state().status in ("created", "exited") and not lease.is_held(container.id)
+    ]
+
+
+def prune(containers: list[Container]) -> tuple[list[Container], int]:
+    """Those of them that were still not running, and how many bytes their writable layers and logs took."""
+    removed = []
+    freed = 0
+    for container in containers:
+        size = size_of(container.directory)
+        try:
+            remove(container)
+        except ConflictError:  # started meanwhile
+            continue
+        removed.append(container)
+        freed += size
+    return removed, freed
+
+
+def size_of(directory: str) -> int:
+    """Bytes on the disk of all that is in it; what goes while we look does not count."""
+    total = 0
+    for place, _, files in os.walk(directory):
+        for name in files:
+            try:
+                total += os.lstat(f"{place}/{name}").st_blocks * 512
+            except FileNotFoundError:
+                continue
+    return total

@@ -1,6 +1,11 @@
-"""``labkit run --dry-run``: the whole start as a shell script. Nothing is done and nothing is reserved."""
+"""``labkit run --dry-run``: the whole start as a shell script; ``labkit spec``: the specification that it would have.
+
+Nothing is done and nothing is reserved.
+"""
 
 from __future__ import annotations
+
+import os
 
 from labkit import __version__
 from labkit.errors import UsageError
@@ -14,7 +19,7 @@ from labkit.runtime.images import store as images
 from labkit.runtime.oci import plan as oci_plan
 from labkit.runtime.oci import script, spec
 from labkit.runtime.operations import Operation
-from labkit.runtime.std import shlex
+from labkit.runtime.std import json, shlex
 
 
 def render(options: Options, detach: bool, typed: list[str]) -> str:
@@ -67,3 +72,28 @@ def _head(container: Container, typed: list[str]) -> list[str]:
         "set -euo pipefail",
         "",
     ]
+
+
+def specification(options: Options, rootfs: str) -> str:
+    """As JSON. With a ``rootfs`` it holds nothing that only labkit's own run would make: it is a bundle's.
+
+    Raises what ``run`` would raise for the same options.
+    """
+    image = images.find(options.image)
+    document = bundle.specification(new_container(options, image), image, here())
+    if rootfs:
+        if not os.path.isdir(rootfs):
+            raise UsageError(f"--rootfs {rootfs} is no directory", "as 'labkit diff' or tar leave one")
+        document["root"]["path"] = os.path.abspath(rootfs)
+        del document["linux"]["cgroupsPath"]  # the runtime's own place, which it removes, too
+        # What names the container lies in a directory that only a run makes; so does its network.
+        document["mounts"] = [mount for mount in document["mounts"] if os.path.exists(_source(mount))]
+        for namespace in document["linux"]["namespaces"]:
+            if namespace["type"] == "network" and not os.path.exists(namespace.get("path", "/")):
+                del namespace["path"]
+    return json.dumps(document, indent=2)
+
+
+def _source(mount: dict[str, str]) -> str:
+    """What must be there: the source of a bind mount."""
+    return mount["source"] if mount["type"] == "bind" else "/"

@@ -10,7 +10,7 @@ from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.record import events
 from labkit.runtime.engine.record.execrequest import ExecRequest
 from labkit.runtime.engine.record.record import OWN_RUNTIME, Container, State
-from labkit.runtime.engine.shim.wire import Line
+from labkit.runtime.engine.shim.wire import Line, let_go
 from labkit.runtime.engine.spec import beside
 from labkit.runtime.kernel import process
 from labkit.runtime.oci import exec as oci_exec
@@ -33,7 +33,7 @@ def keep(line: Line, container: Container, request: ExecRequest, state: State, o
         return
     line.tell([master] if master >= 0 else [], event="started", pid=pid)
     sources = [descriptor for descriptor in (*outputs, master) if descriptor >= 0]
-    _let_go([line.channel.fileno(), *sources])
+    let_go([line.channel.fileno(), *sources])
     events.note("exec_start", container, command=request.args)
     process.set_title(f"labkit-shim-exec {container.short_id} {container.name}")
     code = _attend(line, pid, sources)
@@ -86,18 +86,6 @@ def _start_by_runtime(container: Container, request: ExecRequest) -> tuple[int, 
         finally:
             os._exit(LABKIT_FAILED)
     return pid, master
-
-
-def _let_go(keep: list[int]) -> None:
-    """Of what we have from the command: a pipe for whose end somebody waits, a directory that is to be unmounted."""
-    os.chdir("/")
-    null = os.open(os.devnull, os.O_RDWR)
-    for number in (0, 1, 2):
-        os.dup2(null, number)
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) not in keep:
-            with suppress(OSError):  # the one that listdir itself had open
-                os.close(int(name))
 
 
 def _attend(line: Line, pid: int, sources: list[int]) -> int:

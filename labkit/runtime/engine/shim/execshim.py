@@ -1,4 +1,5 @@
-"""One small process for each program that ``labkit exec`` runs: its parent, as the container's shim is the first one's.
+"""``labkit exec``: another program in a container that runs, and one small process for each, as the container's shim is
+for the first: its parent.
 
 It is forked from the command, and in a session of its own: whatever ends the command, the program goes on, and its end
 is seen. It carries nothing as long as the command is there, which has the other ends of the program's pipes, or its
@@ -10,12 +11,40 @@ from __future__ import annotations
 
 import os
 
-from labkit.runtime.engine.record.execrequest import ExecRequest
+from labkit.errors import InfrastructureError
+from labkit.runtime.engine.record.execrequest import ExecRequest, checked
 from labkit.runtime.engine.record.record import Container, State
-from labkit.runtime.engine.shim.wire import SHIM_ERRORS, Line, Pipes
+from labkit.runtime.engine.shim.wire import SHIM_ERRORS, Line, Pipes, end_after
 from labkit.runtime.kernel import process
-from labkit.runtime.std import signal, socket
-from labkit.runtime.std.contextlib import suppress
+from labkit.runtime.oci.errors import StartError
+from labkit.runtime.std import socket
+
+
+def execute(container: Container, request: ExecRequest) -> int:
+    """Run a program beside the container's first process; its exit status as a shell counts it, or 0 if detached.
+
+    It has pipes, a terminal or nothing, and we carry what goes through them. If we are killed, or our reader goes away,
+    it goes on. ConflictError where the container does not run; StartError where the program cannot be executed.
+    """
+    line, pipes, given = fork(container, request, checked(container, request))
+    from labkit.runtime.engine.shim.foreground import Foreground  # local: meanwhile the other process is at work
+
+    event = line.read()
+    if event["event"] == "error":
+        raise StartError(event["message"], event["hint"], event["status"])
+    if event["event"] == "end":
+        raise InfrastructureError("the process that was to run the program died", f"see {SHIM_ERRORS}")
+    if request.detach:
+        return 0
+    if request.tty:
+        given = line.descriptors[0]
+        pipes = Pipes((-1, os.dup(given)))
+    foreground = Foreground(line, event["pid"], pipes, given, request.tty, signals=False, alone=False)
+    foreground.lost = (
+        "the process that kept the program died, so nobody knows how it ends",
+        f"it may still run: labkit top {container.name}",
+    )
+    return foreground.wait(request.interactive) or 0  # None: the user has left by the detach keys
 
 
 def fork(container: Container, request: ExecRequest, state: State) -> tuple[Line, Pipes, int]:
@@ -33,26 +62,23 @@ def fork(container: Container, request: ExecRequest, state: State) -> tuple[Line
         pipes.close(0)
         os.close(reader)
         return Line(ours), pipes, writer
-    try:
-        ours.close()
-        if writer >= 0:
-            os.close(writer)
-        for number in process.ENDING:
-            signal.signal(number, signal.SIG_IGN)
-        if not request.tty:
-            errors = pipes.stderr[0] if pipes.stderr[0] >= 0 else pipes.stdout[0]
-            _stand_in(reader, pipes.stdout[0], errors)
-        from labkit.runtime.engine.shim import (
-            execkeeper,  # now, and not before: meanwhile the command loads what it needs
-        )
+    ours.close()
+    return end_after(lambda: _keep(Line(theirs), container, request, state, pipes, (reader, writer)))
 
-        execkeeper.keep(Line(theirs), container, request, state, [pipes.stdout[1], pipes.stderr[1]])
-    except BaseException:
-        import traceback  # local: for bugs only
 
-        with suppress(OSError), open(SHIM_ERRORS, "a", encoding="utf-8") as file:
-            file.write(traceback.format_exc())
-    os._exit(0)
+def _keep(
+    line: Line, container: Container, request: ExecRequest, state: State, pipes: Pipes, given: tuple[int, int]
+) -> None:
+    reader, writer = given
+    if writer >= 0:
+        os.close(writer)
+    if not request.tty:
+        errors = pipes.stderr[0] if pipes.stderr[0] >= 0 else pipes.stdout[0]
+        _stand_in(reader, pipes.stdout[0], errors)
+    # Now, and not before: meanwhile the command loads what it needs.
+    from labkit.runtime.engine.shim import execkeeper
+
+    execkeeper.keep(line, container, request, state, [pipes.stdout[1], pipes.stderr[1]])
 
 
 def _stand_in(*stdio: int) -> None:

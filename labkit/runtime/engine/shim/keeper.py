@@ -245,10 +245,6 @@ class Keeper:
             record.creation_journal(self.container.id).undo()
             events.note("destroy", self.container)
 
-    def deliver_rest(self) -> None:
-        """What the commands have not read yet. Everything else is done, so that nobody waits for a slow reader."""
-        self.copier.deliver_rest()
-
 
 def _log(container: Container) -> LogWriter | None:
     """Where its output is kept; None where it is not (``--log-driver none``)."""

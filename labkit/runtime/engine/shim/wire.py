@@ -11,11 +11,12 @@ import fcntl
 import os
 
 from labkit.errors import InfrastructureError
-from labkit.runtime.std import json, socket
-from labkit.runtime.std.collections.abc import Sequence
+from labkit.runtime.kernel import process
+from labkit.runtime.std import json, signal, socket
+from labkit.runtime.std.collections.abc import Callable, Sequence
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass
-from labkit.runtime.std.typing import Any
+from labkit.runtime.std.typing import Any, NoReturn
 
 SHIM_ERRORS = "/run/labkit/shim-errors.log"
 _F_SETPIPE_SZ = 1031
@@ -51,6 +52,39 @@ def enlarge(pipe: int) -> None:
     """
     with suppress(OSError):
         fcntl.fcntl(pipe, _F_SETPIPE_SZ, 1 << 20)
+
+
+def let_go(keep: list[int]) -> None:
+    """Of what a shim has from the command that it is a copy of: its directory, and all descriptors but those.
+
+    A shim that kept them would hold a pipe open for whose end somebody waits, or a file system that is to be unmounted.
+    """
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in keep:
+            with suppress(OSError):  # the one that listdir itself had open
+                os.close(int(name))
+
+
+def end_after(work: Callable[[], None]) -> NoReturn:
+    """A shim's work, and its end. What goes wrong is our bug, and written down, since nobody sees our standard error.
+
+    Signals that end a command are not for its shim.
+    """
+    try:
+        for number in process.ENDING:
+            signal.signal(number, signal.SIG_IGN)
+        work()
+    except BaseException:
+        import traceback  # local: for bugs only
+
+        with suppress(OSError), open(SHIM_ERRORS, "a", encoding="utf-8") as file:
+            file.write(traceback.format_exc())
+    finally:
+        os._exit(0)
 
 
 class Line:

@@ -9,7 +9,6 @@ import pytest
 
 pytest.importorskip("fcntl", reason="the engine locks files as POSIX systems do")
 
-from labkit.runtime.engine.record import moments
 from labkit.runtime.engine.shim.logfile import Limits, LogReader, LogWriter
 from labkit.runtime.engine.show import logs
 from labkit.runtime.engine.show.logs import Choice
@@ -87,7 +86,7 @@ def test_since_and_until_go_by_a_lines_beginning_and_the_times_shown_can_be_give
     for piece in (b"one\ntwo\nth", b"ree\nfour\n", b"five\n"):
         write(writer, piece)
         time.sleep(0.002)
-    first, second, third = (moments.parse(timestamps.of_nanoseconds(moment), 0) for moment in times(writer))
+    first, second, third = (timestamps.parse(timestamps.of_nanoseconds(moment), 0) for moment in times(writer))
     assert shown(Choice(since=second))[0] == b"four\nfive\n"
     assert shown(Choice(until=first))[0] == b"one\ntwo\nthree\n"
     assert shown(Choice(since=second, until=second))[0] == b"four\n"
