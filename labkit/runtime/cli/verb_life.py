@@ -44,7 +44,7 @@ def start(call: VerbCall) -> int:
     if attached and len(call.arguments) > 1:
         raise UsageError("only one container can be attached to", "leave -a and -i out, or name one")
     from labkit.runtime.engine.life import gc
-    from labkit.runtime.engine.life.run import start_again
+    from labkit.runtime.engine.life.start import start_again
 
     gc.collect_quietly()
     if attached:
@@ -119,7 +119,7 @@ def restart(call: VerbCall) -> int:
       labkit restart -t 0 redis      kills it at once
     """
     seconds = _checked(call.options.time)
-    from labkit.runtime.engine.life.run import start_again
+    from labkit.runtime.engine.life.start import start_again
 
     def stop_and_start(container: Container) -> None:
         lifecycle.stop(container, seconds)
@@ -198,10 +198,10 @@ def wait(call: VerbCall) -> int:
       labkit wait job
       test "$(labkit wait job)" = 0 && echo done
     """
-    from labkit.runtime.engine.life import run
+    from labkit.runtime.engine.life.start import wait as wait_for
 
     for container in [record.find(word) for word in call.arguments]:
-        print(run.wait(container), flush=True)
+        print(wait_for(container), flush=True)
     return 0
 
 
@@ -219,10 +219,10 @@ def attach(call: VerbCall) -> int:
 
     Signals (as Ctrl-C) go to the container, unless --sig-proxy=false is given.
     """
-    from labkit.runtime.engine.life import run
+    from labkit.runtime.engine.life.start import attach as attach_to
 
     container = record.find(call.arguments[0])
-    return run.attach(container, not call.options.no_stdin, call.options.sig_proxy.lower() in ("true", "1", "t"))
+    return attach_to(container, not call.options.no_stdin, call.options.sig_proxy.lower() in ("true", "1", "t"))
 
 
 @verb("CONTAINER NAME", EXPLAIN, least=2, most=2)

@@ -40,9 +40,9 @@ def run(call: VerbCall) -> int:
         print(script.render(options, call.options.detach, call.words), end="")
         return 0
     gc.collect_quietly()
-    from labkit.runtime.engine.life import run
+    from labkit.runtime.engine.life import start
 
-    return run.run(options, call.options.detach)
+    return start.run(options, call.options.detach)
 
 
 @verb(_USAGE, *runflags.OPTIONS, most=-1, takes_program=True)

@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 
 from labkit.errors import ConfigError, KernelError, NotFoundError
-from labkit.runtime.images import layers, reference, store
+from labkit.runtime.images import layers, store
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager
 from labkit.runtime.std.typing import IO, Any, BinaryIO, cast
@@ -105,7 +105,7 @@ class _Blobs:
 
 
 def _load_one(blobs: _Blobs, text: str, digest: str) -> store.Image:
-    name = reference.parse(text)
+    name = store.full_name(text)
     manifest = blobs.document(digest, f"manifest of {name}")
     config_digest = manifest.child("config").value("digest", str)
     config = blobs.document(config_digest, f"configuration of {name}")

@@ -24,7 +24,7 @@ from labkit.runtime.std import json
 from labkit.runtime.std.dataclasses import asdict, dataclass, field
 from labkit.runtime.std.typing import Any
 from labkit.runtime.text import timestamps
-from labkit.runtime.text.fromjson import from_json
+from labkit.runtime.text.document import from_json
 
 OCI_VERSION = "1.2.0"
 

@@ -114,8 +114,7 @@ def _clean(container_id: str) -> Container | None:
 def _is_to_run(container: Container) -> bool:
     from labkit.runtime.engine.record import restart  # local, as below: only after a death
 
-    policy = restart.parse(container.options.restart)
-    return restart.is_wanted(policy.name, 137, record.is_stopped_by_hand(container))
+    return restart.parse(container.options.restart).wants(137, record.is_stopped_by_hand(container))
 
 
 def _restart(container: Container) -> None:

@@ -1,4 +1,8 @@
-"""A start: the host's part of it, the hand-over to the shim, and the wait until the program runs."""
+"""``labkit run``, ``start``, ``attach`` and ``wait``.
+
+A start is the host's part of it, the hand-over to the shim, and the wait until the program runs; then the command is
+attached, or leaves.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,16 @@ from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.life import create
 from labkit.runtime.engine.record import lease, record
 from labkit.runtime.engine.record.lease import Lease
+from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.engine.shim import shim
-from labkit.runtime.engine.shim.foreground import PASSED_ON
-from labkit.runtime.engine.shim.wire import SHIM_ERRORS, Pipes, Wire
+from labkit.runtime.engine.shim.foreground import PASSED_ON, Foreground
+from labkit.runtime.engine.shim.wire import SHIM_ERRORS, Line, Pipes, Wire
 from labkit.runtime.engine.spec import bundle, plan
 from labkit.runtime.images import store
 from labkit.runtime.images.store import Image
 from labkit.runtime.oci.errors import StartError
-from labkit.runtime.std import json, signal
+from labkit.runtime.std import json, signal, socket
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import asdict, dataclass
 from labkit.runtime.text import textfile
@@ -38,7 +43,7 @@ class Started:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
 
 
-def first(container: Container, image: Image, attached: bool) -> Started:
+def _first(container: Container, image: Image, attached: bool) -> Started:
     """Make a new container and start it. Whatever fails: nothing is left of it."""
     create.refuse_chroot()
     return _launch(container, image, lease.take_new(container.id), attached, fresh=True)
@@ -117,3 +122,76 @@ def _abandon(container: Container, taken: Lease, fresh: bool) -> None:
             create.take_back(container, taken)
         else:
             taken.release()
+
+
+def run(options: Options, detach: bool) -> int:
+    """Make and start a container; its exit status, or 0 once it runs when ``detach``.
+
+    Prints the id when detached, as docker does. Whatever fails: nothing is left of it.
+    """
+    image = store.find(options.image)
+    container = create.new_container(options, image)
+    started = _first(container, image, attached=not detach)
+    if detach:
+        started.let_go()
+        print(container.id, flush=True)
+        return 0
+    return _wait(started, container, stdin=options.interactive)
+
+
+def start_again(container: Container, attached: bool, stdin: bool) -> int:
+    """Start a container that does not run; its exit status when ``attached``, or 0."""
+    started = again(container, attached)
+    if not attached:
+        started.let_go()
+        return 0
+    return _wait(started, container, stdin and container.options.interactive)
+
+
+def _wait(started: Started, container: Container, stdin: bool) -> int:
+    foreground = Foreground(started.wire, started.pid, started.pipes, started.input, container.options.tty)
+    code = foreground.wait(stdin)
+    return 0 if code is None else code  # None: the user has left by the detach keys
+
+
+def attach(container: Container, stdin: bool, signals: bool) -> int:
+    """Show what it writes from now on, and pass our input on; its exit status. ConflictError where it does not run."""
+    record.running(container)
+    pipes = Pipes.make(container.options.tty)
+    line = Line(_connect(container))
+    line.write([end for end in (pipes.stdout[0], pipes.stderr[0]) if end >= 0], attach="output")
+    pipes.close(0)
+    event = line.read()
+    if event["event"] != "started":
+        raise ConflictError(f"the container {container.name} has just ended")
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
+    given = line.descriptors[0] if line.descriptors else -1
+    code = Foreground(line, int(event["pid"]), pipes, given, container.options.tty, signals).wait(stdin)
+    return 0 if code is None else code  # None: the user has left by the detach keys
+
+
+def wait(container: Container) -> int:
+    """Its exit status, when it has ended; at once where it does not run."""
+    if container.state().status in ("running", "paused", "restarting"):
+        try:
+            line = Line(_connect(container))
+        except ConflictError:
+            return container.state().exit_code
+        line.write(attach="end")
+        while True:
+            event = line.read()
+            if event["event"] == "exited":
+                return int(event["code"])
+            if event["event"] == "end":
+                break
+    return container.state().exit_code
+
+
+def _connect(container: Container) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(container.attach_path)
+    except OSError:
+        connection.close()
+        raise ConflictError(f"the container {container.name} has just ended", "see 'labkit ps -a'") from None
+    return connection

@@ -22,7 +22,7 @@ from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.dataclasses import asdict, dataclass, field, replace
 from labkit.runtime.std.typing import Any, TypeVar
 from labkit.runtime.text import textfile
-from labkit.runtime.text.fromjson import from_json
+from labkit.runtime.text.document import from_json
 
 T = TypeVar("T")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from labkit.errors import UsageError
-from labkit.runtime.std.dataclasses import dataclass
 
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 60.0
@@ -14,32 +13,30 @@ _STEADY = 10.0
 class Policy:
     """One container's policy, and what it has seen so far."""
 
-    def __init__(self, name: str, most: int) -> None:
+    def __init__(self, name: str, most: int = 0) -> None:
         self.name = name
         self.most = most
         """How many times in a row, 0 for any number."""
         self.times = 0
 
+    def wants(self, code: int, stopped_by_hand: bool) -> bool:
+        """Whether the container is to run again after it has ended with that status."""
+        if self.name == "no" or stopped_by_hand:
+            return False
+        return self.name != "on-failure" or code != 0
+
     def after(self, code: int, seconds: float, stopped_by_hand: bool) -> float | None:
         """Seconds to wait before it is started again, each time twice as long as before; None to let it be."""
         if seconds >= _STEADY:
             self.times = 0
-        if not is_wanted(self.name, code, stopped_by_hand) or (self.most and self.times >= self.most):
+        if not self.wants(code, stopped_by_hand) or (self.most and self.times >= self.most):
             return None
         delay = min(_FIRST_DELAY * (1 << self.times), _LONGEST_DELAY)
         self.times += 1
         return delay
 
 
-@dataclass(frozen=True)
-class Parsed:
-    """A policy as it is written."""
-
-    name: str
-    most: int = 0
-
-
-def parse(text: str) -> Parsed:
+def parse(text: str) -> Policy:
     """``no``, ``always``, ``unless-stopped`` or ``on-failure[:TIMES]``. UsageError for anything else."""
     name, colon, times = text.partition(":")
     if name not in ("", "no", "always", "unless-stopped", "on-failure"):
@@ -48,17 +45,4 @@ def parse(text: str) -> Parsed:
         )
     if colon and not (name == "on-failure" and times.isascii() and times.isdigit() and len(times) < 6):
         raise UsageError(f"the restart policy '{text}' cannot be meant", "a number of times as in on-failure:5")
-    return Parsed(name or "no", int(times or 0))
-
-
-def policy(text: str) -> Policy:
-    """What the shim asks."""
-    parsed = parse(text)
-    return Policy(parsed.name, parsed.most)
-
-
-def is_wanted(name: str, code: int, stopped_by_hand: bool) -> bool:
-    """Whether a container with that policy is to run again after it has ended with that status."""
-    if name == "no" or stopped_by_hand:
-        return False
-    return name != "on-failure" or code != 0
+    return Policy(name or "no", int(times or 0))

@@ -67,7 +67,7 @@ class Keeper:
             self.command.tell(event="error", status=failed, message=error.message, hint=error.hint)
             return failed
         self._hand_over(self.command)
-        policy = restart.policy(self.container.options.restart)
+        policy = restart.parse(self.container.options.restart)
         while True:
             code, seconds = self._attend(created)
             starved = self._is_starved(code)

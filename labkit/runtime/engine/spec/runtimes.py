@@ -21,29 +21,15 @@ from labkit.runtime.std import json, socket
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager, suppress
 from labkit.runtime.std.dataclasses import dataclass
-from labkit.runtime.std.typing import TYPE_CHECKING, Protocol
+from labkit.runtime.std.typing import TYPE_CHECKING, Union
 
 if TYPE_CHECKING:
     from labkit.runtime.cgroups.detect import Hierarchies
     from labkit.runtime.engine.record.record import Container
     from labkit.runtime.operations import Journal
 
-    class Process(Protocol):
-        """A first process that has done everything but execute its program."""
-
-        @property
-        def pid(self) -> int:
-            """As the host counts."""
-
-        @property
-        def started(self) -> int:
-            """Its start time in clock ticks."""
-
-        def start(self) -> None:
-            """Let it execute its program. StartError where that fails."""
-
-        def abandon(self) -> None:
-            """End it before that."""
+    Process = Union[launch.Created, "Foreign"]
+    """A first process that has done everything but execute its program."""
 
 
 OWN = OWN_RUNTIME
@@ -83,7 +69,7 @@ def create(
         for place in group.directories(container.cgroups_path, hierarchies):
             # It makes them itself, and leaves the one that all containers share.
             journal.write(MakeGroup(place, (os.path.dirname(place),)))
-        return _Foreign.create(container, journal, stdio, console)
+        return Foreign.create(container, journal, stdio, console)
     specification = spec.load(container.directory)
     todo = plan.make(specification, hierarchies)
     journal.run(todo.host)
@@ -158,7 +144,7 @@ def _call(words: list[str]) -> int:
 
 
 @dataclass(frozen=True)
-class _Foreign:
+class Foreign:
     """A process that another runtime has made; it is our child, since we are its subreaper (prctl(2))."""
 
     operation: CreateByRuntime
@@ -168,7 +154,8 @@ class _Foreign:
     @classmethod
     def create(
         cls, container: Container, journal: Journal, stdio: tuple[int, int, int], console: socket.socket | None
-    ) -> _Foreign:
+    ) -> Foreign:
+        """Of the container's bundle. StartError where that fails."""
         process.become_subreaper()
         operation = CreateByRuntime(
             container.runtime,

@@ -43,6 +43,6 @@ def test_what_is_no_moment(text: str) -> None:
         timestamps.parse(text, 1000.0)
 
 
-def test_written_and_read_again() -> None:
+def test_written_as_docker_writes_it_and_read_again() -> None:
     assert timestamps.rfc3339(1714564800.25) == "2024-05-01T12:00:00.250000000Z"
     assert timestamps.parse(timestamps.rfc3339(1714564800.25), 0) == 1714564800.25

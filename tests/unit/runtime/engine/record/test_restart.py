@@ -21,11 +21,11 @@ from labkit.runtime.engine.record import restart
     ],
 )
 def test_who_is_started_again(text: str, code: int, by_hand: bool, wanted: bool) -> None:
-    assert (restart.policy(text).after(code, 0.1, by_hand) is not None) == wanted
+    assert (restart.parse(text).after(code, 0.1, by_hand) is not None) == wanted
 
 
 def test_the_delay_doubles_and_a_steady_life_begins_anew() -> None:
-    policy = restart.policy("always")
+    policy = restart.parse("always")
     assert [policy.after(1, 0.1, False) for _ in range(4)] == [0.1, 0.2, 0.4, 0.8]
     assert policy.after(1, 11, False) == 0.1
     for _ in range(40):
@@ -34,7 +34,7 @@ def test_the_delay_doubles_and_a_steady_life_begins_anew() -> None:
 
 
 def test_times_are_counted() -> None:
-    policy = restart.policy("on-failure:2")
+    policy = restart.parse("on-failure:2")
     assert [policy.after(1, 0.1, False) is None for _ in range(3)] == [False, False, True]
 
 

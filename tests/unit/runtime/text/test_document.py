@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from labkit.runtime.std.dataclasses import dataclass, field
-from labkit.runtime.text.fromjson import from_json
+from labkit.runtime.text.document import from_json
 
 
 @dataclass(frozen=True)
