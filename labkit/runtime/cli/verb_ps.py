@@ -20,7 +20,7 @@ from labkit.errors import LabkitError
 from labkit.runtime.cli import table
 from labkit.runtime.cli.dockernames import settings
 from labkit.runtime.cli.flags import Command, Option, VerbCall
-from labkit.runtime.engine.life import gc, lifecycle
+from labkit.runtime.engine.life import gc
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container, State
 from labkit.runtime.engine.show import filters
@@ -127,7 +127,9 @@ def _fields(container: Container, state: State, whole: bool, size: bool) -> dict
         "LocalVolumes": str(sum(mount["type"] == "volume" for mount in container.options.mounts)),
     }
     if size:
-        written = lifecycle.size_of(f"{container.directory}/upper")
+        from labkit.runtime.engine.volume.volumestore import size_of  # local: few ask
+
+        written = size_of(f"{container.directory}/upper")
         fields["Size"] = f"{table.size(written)} (virtual {table.size(written + (image.size if image else 0))})"
     return fields
 

@@ -16,7 +16,7 @@ from labkit.errors import UsageError
 from labkit.runtime.cli import gotypes, table, wordlists
 from labkit.runtime.cli.dockernames import volume as docker_volume
 from labkit.runtime.cli.flags import Command, Option, VerbCall
-from labkit.runtime.engine.volume import volumestore
+from labkit.runtime.engine.volume import volumes, volumestore
 from labkit.runtime.std import json
 
 _VERBS = ("create", "ls", "inspect", "rm", "prune")
@@ -87,7 +87,7 @@ def _inspect(call: VerbCall, names: list[str]) -> int:
 
 def _remove(call: VerbCall, names: list[str]) -> int:
     for volume in volumestore.to_remove(names, call.options.force):
-        volumestore.remove(volume)
+        volumes.remove(volume.name)
         print(volume.name)
     return 0
 

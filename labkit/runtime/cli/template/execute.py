@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labkit.runtime.cli import gotypes
 from labkit.runtime.cli.template.functions import Refusal
-from labkit.runtime.cli.template.parse import Branch, Leave, Pipe, Show, Term, Text, refuse
+from labkit.runtime.cli.template.parse import Pipe, Term, refuse
 from labkit.runtime.std.collections.abc import Callable, Iterator
 from labkit.runtime.std.typing import Any, NoReturn
 
@@ -35,46 +35,46 @@ class _Run:
     def nodes(self, nodes: list[Any], dot: Any) -> None:
         """What is declared in them is forgotten at their end."""
         known = len(self.variables)
-        for node in nodes:
-            if isinstance(node, Text):
-                self.written.append(node.text)
-            elif isinstance(node, Show):
-                value = self.pipe(node.pipe, dot)
-                if not node.pipe.names:
-                    self.written.append(gotypes.text(value))
-            elif isinstance(node, Branch):
-                self.branch(node, dot)
-            elif isinstance(node, Leave):
-                raise _Left(node.word)
+        for word, *given in nodes:
+            getattr(self, word)(dot, *given)
         del self.variables[known:]
 
-    def branch(self, branch: Branch, dot: Any) -> None:
+    def text(self, dot: Any, text: str) -> None:
+        self.written.append(text)
+
+    def show(self, dot: Any, pipe: Pipe) -> None:
+        """An assignment prints nothing."""
+        value = self.pipe(pipe, dot)
+        if not pipe.names:
+            self.written.append(gotypes.text(value))
+
+    def leave(self, dot: Any, word: str) -> None:
+        raise _Left(word)
+
+    def branch(self, dot: Any, kind: str, pipe: Pipe, body: list[Any], other: list[Any]) -> None:
         known = len(self.variables)
-        value = self.pipe(branch.pipe, dot, loop=branch.kind == "range")
-        if branch.kind == "range":
-            self.loop(branch, value, dot)
-        elif gotypes.is_true(value):
-            self.nodes(branch.body, value if branch.kind == "with" else dot)
+        value = self.pipe(pipe, dot, loop=kind == "range")
+        pairs = list(self.pairs(pipe, value)) if kind == "range" else []
+        if not (pairs if kind == "range" else gotypes.is_true(value)):
+            self.nodes(other, dot)
+        elif kind == "range":
+            self.loop(pipe.names, pairs, body)
         else:
-            self.nodes(branch.other, dot)
+            self.nodes(body, value if kind == "with" else dot)
         del self.variables[known:]
 
-    def loop(self, branch: Branch, value: Any, dot: Any) -> None:
-        pairs = list(self.pairs(branch.pipe, value))
+    def loop(self, names: tuple[str, ...], pairs: list[tuple[Any, Any]], body: list[Any]) -> None:
         known = len(self.variables)
         for key, part in pairs:
-            names = branch.pipe.names
             # With one name it is the element's, with two the first is the index's or the key's.
             self.variables += zip(names, (key, part) if len(names) == 2 else (part,))
             try:
-                self.nodes(branch.body, part)
+                self.nodes(body, part)
             except _Left as left:
                 if str(left) == "break":
                     break
             finally:
                 del self.variables[known:]
-        if not pairs:
-            self.nodes(branch.other, dot)
 
     def pairs(self, pipe: Pipe, value: Any) -> Iterator[tuple[Any, Any]]:
         if isinstance(value, dict):

@@ -32,36 +32,11 @@ class Pipe:
     place: int
 
 
-@dataclass(frozen=True)
-class Text:
-    """What stands between the actions."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Show:
-    """``{{pipe}}``."""
-
-    pipe: Pipe
-
-
-@dataclass(frozen=True)
-class Branch:
-    """``{{if}}``, ``{{with}}`` or ``{{range}}``, and what follows its ``{{else}}``."""
-
-    kind: str
-    pipe: Pipe
-    body: list[Any]
-    other: list[Any]
-
-
-@dataclass(frozen=True)
-class Leave:
-    """``{{break}}`` or ``{{continue}}``."""
-
-    word: str
-
+# A node is a tuple: its word, and what execute.py's method of that word is given besides the dot.
+#   ("text", TEXT)                       what stands between the actions
+#   ("show", PIPE)                       {{pipe}}
+#   ("branch", KIND, PIPE, BODY, OTHER)  {{if}}, {{with}} or {{range}}, and the nodes after its {{else}}
+#   ("leave", WORD)                      {{break}} or {{continue}}
 
 _TOKEN = re.compile(
     r"""(?P<end>\s+-}}\s*|}}) | (?P<space>\s+) | (?P<string>"(?:[^"\\\n]|\\.)*") | (?P<raw>`[^`]*`)
@@ -119,13 +94,12 @@ class _Parser:
                 if not in_loop:
                     refuse(self.template, place, f"{{{{{word}}}}} is for the inside of {{{{range}}}}")
                 self._close(place)
-                found.append(Leave(word))
+                found.append(("leave", word))
             elif word in _OPENING:
                 found.append(self._branch(word, in_loop, place))
             else:
                 pipe = self._pipe((kind, word), place)
-                # An assignment prints nothing, and "{{}}" says nothing.
-                found.append(Show(pipe))
+                found.append(("show", pipe))
 
     def _text(self, found: list[Any]) -> bool:
         """Take the text up to the next action, which it enters; whether there is one."""
@@ -138,7 +112,7 @@ class _Parser:
         text = text.rstrip() if trims else text
         self.trims = False
         if text:
-            found.append(Text(text.replace("\\t", "\t").replace("\\n", "\n")))
+            found.append(("text", text.replace("\\t", "\t").replace("\\n", "\n")))
         if at < 0:
             self.place = len(self.template)
             return False
@@ -175,7 +149,7 @@ class _Parser:
         if kind != "end":
             refuse(self.template, place, "nothing more is expected here")
 
-    def _branch(self, kind: str, in_loop: bool, place: int) -> Branch:
+    def _branch(self, kind: str, in_loop: bool, place: int) -> tuple[Any, ...]:
         self._skip()
         pipe = self._pipe(self._next(), place)
         if not pipe.commands:
@@ -187,14 +161,14 @@ class _Parser:
             after = self.place
             next_kind, next_word = self._next()
             if next_word in ("if", "with") and next_kind == "word":
-                return Branch(kind, pipe, body, [self._branch(next_word, in_loop, after)])
+                return "branch", kind, pipe, body, [self._branch(next_word, in_loop, after)]
             if next_kind != "end":
                 refuse(self.template, after, "an {{else}} is followed by nothing, or by if")
             other, word, at = self.nodes(in_loop)
         if word != "end":
             refuse(self.template, place if not word else at, f"{{{{{kind}}}}} has no {{{{end}}}}")
         self._close(at)
-        return Branch(kind, pipe, body, other)
+        return "branch", kind, pipe, body, other
 
     def _pipe(self, token: tuple[str, str], place: int, closing: str = "") -> Pipe:
         """Commands up to the action's end, or to the ``closing`` bracket."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from labkit import log
@@ -166,6 +165,8 @@ def prunable() -> list[Container]:
 
 def prune(containers: list[Container]) -> tuple[list[Container], int]:
     """Those of them that were still not running, and how many bytes their writable layers and logs took."""
+    from labkit.runtime.engine.volume.volumestore import size_of  # local, as above
+
     removed = []
     freed = 0
     for container in containers:
@@ -177,15 +178,3 @@ def prune(containers: list[Container]) -> tuple[list[Container], int]:
         removed.append(container)
         freed += size
     return removed, freed
-
-
-def size_of(directory: str) -> int:
-    """Bytes on the disk of all that is in it; what goes while we look does not count."""
-    total = 0
-    for place, _, files in os.walk(directory):
-        for name in files:
-            try:
-                total += os.lstat(f"{place}/{name}").st_blocks * 512
-            except FileNotFoundError:
-                continue
-    return total

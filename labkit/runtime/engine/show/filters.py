@@ -11,8 +11,6 @@ from labkit.runtime.std.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     Wanted = dict[str, list[str]]
 
-_STATES = ("created", "running", "paused", "restarting", "exited")
-
 
 def parse(words: list[str]) -> Wanted:
     """``KEY=VALUE`` each: one of a key's values must fit, and each key.
@@ -25,8 +23,8 @@ def parse(words: list[str]) -> Wanted:
         if not equals or (key not in _RECORD and key not in _STATE):
             known = ", ".join(sorted([*_RECORD, *_STATE]))
             raise UsageError(f"--filter '{word}' is not understood", f"KEY=VALUE; the keys are {known}")
-        if key == "status" and value not in _STATES:
-            raise UsageError(f"there is no status '{value}'", f"one of {', '.join(_STATES)}")
+        if key == "status" and value not in record.STATUSES:
+            raise UsageError(f"there is no status '{value}'", f"one of {', '.join(record.STATUSES)}")
         if key == "exited" and not (value.isascii() and value.isdigit()):
             raise UsageError(f"--filter '{word}': an exit status is a number", "as exited=0")
         if key in ("before", "since"):

@@ -11,6 +11,7 @@ from labkit.runtime import storage
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.shim import logoptions
+from labkit.runtime.engine.show import stats
 from labkit.runtime.engine.spec import runtimes
 from labkit.runtime.images import store
 from labkit.runtime.kernel import seccomp
@@ -34,10 +35,9 @@ def version() -> dict[str, Any]:
 def information() -> dict[str, Any]:
     """All that ``labkit info`` shows. It changes nothing."""
     states = [container.state().status for container in record.everything()]
-    kinds = ("running", "paused", "restarting", "created", "exited")
     return {
         **version(),
-        "containers": {kind: states.count(kind) for kind in kinds},
+        "containers": {kind: states.count(kind) for kind in ("running", "paused", "restarting", "created", "exited")},
         "images": len(store.everything()),
         "networks": [network.name for network in definitions.everything()],
         "storage_drivers": [name for name in storage.DRIVERS if storage.driver(name).available()],
@@ -48,7 +48,7 @@ def information() -> dict[str, Any]:
         "seccomp": seccomp.has_flag(seccomp.FLAG_LOG),
         "iptables": _iptables(),
         "processors": os.cpu_count(),
-        "memory_bytes": _memory(),
+        "memory_bytes": stats.memory_of_machine(),
         "data": record.DATA,
     }
 
@@ -75,8 +75,3 @@ def _iptables() -> str:
         return backend.choose()
     except MissingToolError:
         return ""
-
-
-def _memory() -> int:
-    lines = textfile.read("/proc/meminfo").splitlines()
-    return int(next(line for line in lines if line.startswith("MemTotal:")).split()[1]) * 1024

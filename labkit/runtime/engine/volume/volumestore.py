@@ -67,18 +67,13 @@ def to_remove(names: list[str], force: bool) -> list[Volume]:
     return found
 
 
-def remove(volume: Volume) -> None:
-    """With all its files. KernelError where something is mounted in it."""
-    volumes.remove(volume.name)
-
-
 def prune(with_named: bool) -> list[tuple[Volume, int]]:
     """Remove those that no container has: the ones without a name, or all; each with the bytes that it held."""
     removed = []
     for volume in everything():
         if not volume.users and (with_named or volume.anonymous):
-            size = _size(volumes.data(volume.name))
-            remove(volume)
+            size = size_of(volumes.data(volume.name))
+            volumes.remove(volume.name)
             removed.append((volume, size))
     return removed
 
@@ -105,14 +100,12 @@ def _load(name: str, users: dict[str, list[str]]) -> Volume:
     )
 
 
-def _size(directory: str) -> int:
-    """Bytes on the disk; a file with several names counts once."""
-    seen = set()
-    total = 0
-    for place, _, names in os.walk(directory):
-        for name in names:
-            about = os.lstat(os.path.join(place, name))
-            if (about.st_dev, about.st_ino) not in seen:
-                seen.add((about.st_dev, about.st_ino))
-                total += about.st_blocks * 512
-    return total
+def size_of(directory: str) -> int:
+    """Bytes on the disk of all that is in it, a file with several names once; what goes meanwhile does not count."""
+    sizes = {}
+    for place, _, files in os.walk(directory):
+        for name in files:
+            with suppress(FileNotFoundError):
+                about = os.lstat(f"{place}/{name}")
+                sizes[about.st_dev, about.st_ino] = about.st_blocks * 512
+    return sum(sizes.values())
