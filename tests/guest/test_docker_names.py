@@ -11,7 +11,7 @@ from typing import Any
 import dockerinspect
 from conftest import labkit
 
-from labkit.runtime.images import store
+from labkit.runtime.images import imagestore
 from labkit.runtime.std.dataclasses import replace
 
 
@@ -56,11 +56,11 @@ def test_inspect_and_the_lists_have_dockers_names_and_values(tmp_path: Path) -> 
 
 
 def test_a_container_has_its_images_labels_and_its_own() -> None:
-    image = store.find("busybox")
+    image = imagestore.find("busybox")
     labels = {"a": "1", "b": "2"}
-    store.save(replace(image, reference="labelled:latest", config={**image.config, "Labels": labels}))
+    imagestore.save(replace(image, reference="labelled:latest", config={**image.config, "Labels": labels}))
     try:
         labkit("create", "--label", "b=3", "labelled", "true")
         assert labkit("ps", "-a", "--filter", "label=a=1", "--format", "{{.Labels}}").stdout == "a=1,b=3\n"
     finally:
-        os.unlink(f"{store.IMAGES}/labelled%3Alatest.json")
+        os.unlink(f"{imagestore.IMAGES}/labelled%3Alatest.json")

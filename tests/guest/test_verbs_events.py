@@ -11,7 +11,7 @@ from pathlib import Path
 from conftest import labkit, wait_for
 from programs import LABKIT
 
-from labkit.runtime.engine.record import events
+from labkit.runtime.engine.record import eventlog
 
 
 def told(since: float, *words: str) -> list[dict[str, object]]:
@@ -63,13 +63,13 @@ def test_they_are_followed_and_the_log_is_turned_over() -> None:
         assert wait_for(
             lambda: labkit("run", "--rm", "--name", "first", "busybox", "true") and b"destroy first" in read()
         )
-        with open(events.LOG, "a", encoding="utf-8") as file:
+        with open(eventlog.LOG, "a", encoding="utf-8") as file:
             file.write(" " * (1 << 20) + "\n")
         labkit("run", "--rm", "--name", "second", "busybox", "true")
         assert wait_for(lambda: b"destroy second" in read())
         assert seen.count(b"create second") == 1
-        assert Path(f"{events.LOG}.old").stat().st_size > 1 << 20
-        assert Path(events.LOG).stat().st_size < 4096
+        assert Path(f"{eventlog.LOG}.old").stat().st_size > 1 << 20
+        assert Path(eventlog.LOG).stat().st_size < 4096
         assert any(event["name"] == "first" for event in told(time.time() - 60))
     finally:
         following.kill()

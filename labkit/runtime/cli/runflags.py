@@ -5,11 +5,11 @@ from __future__ import annotations
 from labkit.errors import UsageError
 from labkit.runtime.cli import limitflags, specflags, wordlists
 from labkit.runtime.cli.flags import EXPLAIN, Flags, Option, VerbCall
+from labkit.runtime.engine.config import bundle, environment
 from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import restart
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import check_name
-from labkit.runtime.engine.spec import bundle, environment
 from labkit.runtime.std.typing import Any
 
 OPTIONS = (

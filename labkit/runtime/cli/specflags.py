@@ -1,7 +1,7 @@
 """The flags of ``run`` and ``create`` that say what a container is: its process, its rights, its files, its
 namespaces.
 
-What a flag's words mean is said where they are used (engine/rights.py, mounts.py, devices.py, sharing.py); each is
+What the words of a flag mean is said where they are used (rights, mountflags, deviceoptions, sharednamespaces); each is
 looked at here, before anything is done.
 """
 
@@ -13,7 +13,7 @@ from labkit.errors import UsageError
 from labkit.runtime.cli import wordlists
 from labkit.runtime.cli.flags import Flags, Option
 from labkit.runtime.cli.limitflags import parse_size
-from labkit.runtime.engine.spec import rights
+from labkit.runtime.engine.config import rights
 from labkit.runtime.std.typing import Any
 
 OPTIONS = (
@@ -96,19 +96,19 @@ def _rights(flags: Flags, found: dict[str, Any]) -> None:
     if flags.security_opt:
         found["security"], found["seccomp"] = rights.security(flags.security_opt)
     if flags.device or flags.device_cgroup_rule:
-        from labkit.runtime.engine.spec import devices  # local, as below: few runs have any
+        from labkit.runtime.engine.config import deviceoptions  # local, as below: few runs have any
 
-        found["devices"] = [devices.parse(text) for text in flags.device]
-        found["device_rules"] = [devices.parse_rule(text) for text in flags.device_cgroup_rule]
+        found["devices"] = [deviceoptions.parse(text) for text in flags.device]
+        found["device_rules"] = [deviceoptions.parse_rule(text) for text in flags.device_cgroup_rule]
     if flags.sysctl:
         found["sysctls"] = dict(_assignment("--sysctl", text) for text in flags.sysctl)
 
 
 def _files(flags: Flags, found: dict[str, Any]) -> None:
     if flags.volume or flags.mount or flags.tmpfs:
-        from labkit.runtime.engine.record import mounts
+        from labkit.runtime.engine.record import mountflags
 
-        found["mounts"] = mounts.parse_all(flags.volume, flags.mount, flags.tmpfs)
+        found["mounts"] = mountflags.parse_all(flags.volume, flags.mount, flags.tmpfs)
     if flags.shm_size:
         found["shm_size"] = parse_size(flags.shm_size)
         if not found["shm_size"]:

@@ -21,7 +21,7 @@ import time
 from labkit.errors import UsageError
 from labkit.runtime.cli import gotypes
 from labkit.runtime.cli.flags import Command, Option, VerbCall
-from labkit.runtime.engine.record import events
+from labkit.runtime.engine.record import eventlog
 from labkit.runtime.std import json
 from labkit.runtime.std.typing import Any
 from labkit.runtime.text import timestamps
@@ -49,7 +49,7 @@ def main(call: VerbCall) -> int:
     wanted = _wanted(options.filter)
     since = timestamps.parse(options.since, now) if options.since else None
     until = timestamps.parse(options.until, now) if options.until else None
-    for event in events.read(since, until):
+    for event in eventlog.read(since, until):
         if all(any(_fits(event, key, value) for value in wanted[key]) for key in wanted):
             print("\n".join(_shown(event, "json" if options.json else options.format)))
             sys.stdout.flush()  # whoever reads a pipe wants to know now

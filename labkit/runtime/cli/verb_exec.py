@@ -18,10 +18,10 @@ among them; Ctrl-P Ctrl-Q leaves it.
 from __future__ import annotations
 
 from labkit.runtime.cli.flags import DRY_RUN, Command, Option, VerbCall
+from labkit.runtime.engine.config import environment
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.execrequest import ExecRequest
 from labkit.runtime.engine.shim.execshim import execute
-from labkit.runtime.engine.spec import environment
 
 COMMAND = Command(
     "CONTAINER PROGRAM [ARGUMENT …]",

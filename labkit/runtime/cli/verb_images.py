@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from labkit.runtime.cli import table
 from labkit.runtime.cli.flags import Command, Option, VerbCall
-from labkit.runtime.images import store
-from labkit.runtime.images.store import Image
+from labkit.runtime.images import imagestore
+from labkit.runtime.images.imagestore import Image
 from labkit.runtime.std import json
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import asdict
@@ -37,7 +37,7 @@ COMMAND = Command(
 
 def main(call: VerbCall) -> int:
     """Print them."""
-    images = store.everything()
+    images = imagestore.everything()
     if call.options.json:
         print(json.dumps([asdict(image) for image in images], indent=1))
     elif call.options.quiet:

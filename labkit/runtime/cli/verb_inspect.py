@@ -20,12 +20,12 @@ from labkit.runtime.cli import gotypes
 from labkit.runtime.cli.dockernames import container as docker_container
 from labkit.runtime.cli.dockernames import image as docker_image
 from labkit.runtime.cli.flags import Command, Option, VerbCall
-from labkit.runtime.engine.life import lifecycle
+from labkit.runtime.engine.life import stopping
 from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.images import store
-from labkit.runtime.images.store import Image
+from labkit.runtime.images import imagestore
+from labkit.runtime.images.imagestore import Image
 from labkit.runtime.std import json
 from labkit.runtime.std.dataclasses import asdict
 from labkit.runtime.std.typing import Any
@@ -65,7 +65,7 @@ def _inspect(name: str, kind: str, size: bool) -> dict[str, Any]:
             if kind:
                 raise
     try:
-        image = store.find(name)
+        image = imagestore.find(name)
     except NotFoundError:
         if kind:
             raise
@@ -78,13 +78,13 @@ def _inspect(name: str, kind: str, size: bool) -> dict[str, Any]:
 def _container(container: Container, size: bool) -> dict[str, Any]:
     path = Path(container.directory, "config.json")
     specification = Reader.parse(path.read_bytes(), str(path)).object if path.exists() else None
-    state, image = container.state(), store.find(container.image)
+    state, image = container.state(), imagestore.find(container.image)
     return {
         **docker_container.of(container, state, specification, image),
         **(_sizes(container, image) if size else {}),
         **container.shown(),
         "state": asdict(state),
-        "processes": lifecycle.processes(container),
+        "processes": stopping.processes(container),
         "network_namespace": networking.shown_namespace(container),
         "rootfs": container.rootfs,
         "upper": f"{container.directory}/upper",

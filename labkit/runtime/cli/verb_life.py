@@ -7,7 +7,7 @@ import sys
 from labkit import log
 from labkit.errors import UsageError
 from labkit.runtime.cli.flags import DRY_RUN, EXPLAIN, Option, VerbCall, verb
-from labkit.runtime.engine.life import lifecycle
+from labkit.runtime.engine.life import stopping
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.kernel import signals
@@ -94,8 +94,8 @@ def stop(call: VerbCall) -> int:
     if call.options.dry_run:
         from labkit.runtime.engine.script import undoscript
 
-        return _scripts(call, lambda one: undoscript.stop(one, lifecycle.patience(one, seconds), call.words))
-    return _each(call, _explained(call, lambda container: lifecycle.stop(container, seconds)))
+        return _scripts(call, lambda one: undoscript.stop(one, stopping.patience(one, seconds), call.words))
+    return _each(call, _explained(call, lambda container: stopping.stop(container, seconds)))
 
 
 def _checked(seconds: float | None) -> float | None:
@@ -122,7 +122,7 @@ def restart(call: VerbCall) -> int:
     from labkit.runtime.engine.life.start import start_again
 
     def stop_and_start(container: Container) -> None:
-        lifecycle.stop(container, seconds)
+        stopping.stop(container, seconds)
         start_again(container, attached=False, stdin=False)
 
     return _each(call, stop_and_start)
@@ -137,7 +137,7 @@ def kill(call: VerbCall) -> int:
       labkit kill -s HUP web
     """
     number = signals.number(call.options.signal)
-    return _each(call, lambda container: lifecycle.kill(container, number))
+    return _each(call, lambda container: stopping.kill(container, number))
 
 
 @verb("CONTAINER …", EXPLAIN, most=-1)
@@ -151,7 +151,7 @@ def pause(call: VerbCall) -> int:
     A paused container answers nobody and uses no processor, and its memory stays. 'labkit stop' works on it,
     'labkit exec' does not.
     """
-    return _each(call, lifecycle.pause)
+    return _each(call, stopping.pause)
 
 
 @verb("CONTAINER …", EXPLAIN, most=-1)
@@ -162,7 +162,7 @@ def unpause(call: VerbCall) -> int:
       labkit unpause redis
       labkit unpause $(labkit ps -q)
     """
-    return _each(call, lifecycle.unpause)
+    return _each(call, stopping.unpause)
 
 
 @verb(
@@ -187,7 +187,7 @@ def rm(call: VerbCall) -> int:
         from labkit.runtime.engine.script import undoscript
 
         return _scripts(call, lambda container: undoscript.remove(container, force, volumes, call.words))
-    return _each(call, _explained(call, lambda container: lifecycle.remove(container, force, volumes)))
+    return _each(call, _explained(call, lambda container: stopping.remove(container, force, volumes)))
 
 
 @verb("CONTAINER …", most=-1)
@@ -253,13 +253,13 @@ def prune(call: VerbCall) -> int:
     from labkit.runtime.engine.life import gc
 
     gc.collect_quietly()
-    found = lifecycle.prunable()
+    found = stopping.prunable()
     if found and not call.options.force:
         names = ", ".join(container.name for container in found)
         print(f"This removes {names}, with what they wrote. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             return 1
-    removed, freed = lifecycle.prune(found)
+    removed, freed = stopping.prune(found)
     for container in removed:
         print(container.id)
     print(f"{len(removed)} containers removed, {table.size(freed)} freed", file=sys.stderr)

@@ -24,8 +24,8 @@ from labkit.runtime.engine.life import gc
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container, State
 from labkit.runtime.engine.show import filters
-from labkit.runtime.images import store
-from labkit.runtime.images.store import Image
+from labkit.runtime.images import imagestore
+from labkit.runtime.images.imagestore import Image
 from labkit.runtime.std import json
 from labkit.runtime.std.dataclasses import asdict
 from labkit.runtime.std.typing import Any
@@ -139,7 +139,7 @@ def _image(container: Container) -> Image | None:
     name = container.image
     if name not in _images:
         try:
-            _images[name] = store.find(name)
+            _images[name] = imagestore.find(name)
         except LabkitError:
             _images[name] = None
     return _images[name]

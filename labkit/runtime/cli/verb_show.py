@@ -58,10 +58,10 @@ def diff(call: VerbCall) -> int:
     from labkit.runtime import storage
     from labkit.runtime.engine.files.changes import changes
     from labkit.runtime.engine.record import record
-    from labkit.runtime.images import store
+    from labkit.runtime.images import imagestore
 
     container = record.find(call.arguments[0])
-    lowers = store.find(container.image).lowers(storage.driver(container.storage_driver).LAYER_FORM)
+    lowers = imagestore.find(container.image).lowers(storage.driver(container.storage_driver).LAYER_FORM)
     found = changes(f"{container.directory}/upper", lowers)
     if call.options.json:
         print(json.dumps([{"kind": kind, "path": path} for kind, path in found], indent=1))
@@ -161,14 +161,14 @@ def top(call: VerbCall) -> int:
     The numbers are those of the host; 'labkit exec redis ps' shows those inside.
     """
     from labkit.runtime.cli import table
-    from labkit.runtime.engine.life import lifecycle
+    from labkit.runtime.engine.life import stopping
     from labkit.runtime.engine.record import record
     from labkit.runtime.engine.show import processes
 
     container = record.find(call.arguments[0])
     if container.state().status not in ("running", "paused"):
         raise ConflictError(f"the container {container.name} is not running", "see 'labkit ps -a'")
-    pids = lifecycle.processes(container)
+    pids = stopping.processes(container)
     if len(call.arguments) > 1:
         from labkit.runtime.cli.oci import ps
 

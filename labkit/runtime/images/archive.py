@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 
 from labkit.errors import ConfigError, KernelError, NotFoundError
-from labkit.runtime.images import layers, store
+from labkit.runtime.images import imagestore, layers
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager
 from labkit.runtime.std.typing import IO, Any, BinaryIO, cast
@@ -27,7 +27,7 @@ _NAME = "org.opencontainers.image.ref.name"
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 
-def load(path: str) -> list[store.Image]:
+def load(path: str) -> list[imagestore.Image]:
     """Load every named image of the archive; a layer that is there already is not unpacked again.
 
     NotFoundError where there is no such file, ConfigError where it is no image or is damaged, KernelError where it
@@ -104,8 +104,8 @@ class _Blobs:
         return Reader.parse(self.by_digest(digest).read(), f"{self.path}: {what}")
 
 
-def _load_one(blobs: _Blobs, text: str, digest: str) -> store.Image:
-    name = store.full_name(text)
+def _load_one(blobs: _Blobs, text: str, digest: str) -> imagestore.Image:
+    name = imagestore.full_name(text)
     manifest = blobs.document(digest, f"manifest of {name}")
     config_digest = manifest.child("config").value("digest", str)
     config = blobs.document(config_digest, f"configuration of {name}")
@@ -116,17 +116,17 @@ def _load_one(blobs: _Blobs, text: str, digest: str) -> store.Image:
     settings = _settings(config.child("config", optional=True))
     created = _created(config)
     for layer, diff_id in zip(packed_layers, diff_ids):
-        if not store.has_layer(diff_id):
+        if not imagestore.has_layer(diff_id):
             _unpack(blobs, layer, diff_id)
-    image = store.Image(
+    image = imagestore.Image(
         reference=name,
         id=blobs.hex_of(config_digest),
         layers=diff_ids,
         config=settings,
         created=created,
-        size=sum(int(Path(store.LAYERS, layer, "size").read_text(encoding="utf-8")) for layer in diff_ids),
+        size=sum(int(Path(imagestore.LAYERS, layer, "size").read_text(encoding="utf-8")) for layer in diff_ids),
     )
-    store.save(image)
+    imagestore.save(image)
     return image
 
 
@@ -180,7 +180,7 @@ def _unpack(blobs: _Blobs, layer: Reader, diff_id: str) -> None:
         raise damaged
     stream = blobs.by_digest(digest)
     counted = _Counted(cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if packed else stream, prove=packed)
-    beside = f"{store.LAYERS}/.{diff_id}.{os.getpid()}"
+    beside = f"{imagestore.LAYERS}/.{diff_id}.{os.getpid()}"
     try:
         layers.unpack(cast(BinaryIO, counted), beside)
         while counted.read(1 << 20):  # tar ends before its padding does
@@ -195,7 +195,7 @@ def _unpack(blobs: _Blobs, layer: Reader, diff_id: str) -> None:
 
 def _move_into_place(beside: str, diff_id: str) -> None:
     try:
-        os.rename(beside, f"{store.LAYERS}/{diff_id}")
+        os.rename(beside, f"{imagestore.LAYERS}/{diff_id}")
     except OSError:
-        if not store.has_layer(diff_id):  # another process was quicker with the same layer: as good
+        if not imagestore.has_layer(diff_id):  # another process was quicker with the same layer: as good
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from labkit.runtime.cli.dockernames import host, places, settings
 from labkit.runtime.cli.gotypes import Mapping, only_in_templates, or_nothing
 from labkit.runtime.engine.record.record import Container, State
-from labkit.runtime.images.store import Image
+from labkit.runtime.images.imagestore import Image
 from labkit.runtime.std.typing import Any
 from labkit.runtime.text import timestamps
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from labkit.errors import LabkitError
 from labkit.runtime.cli.dockernames import places, settings
 from labkit.runtime.cli.gotypes import Mapping, only_in_templates, or_nothing
+from labkit.runtime.engine.config import rights
 from labkit.runtime.engine.record import record, restart
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.engine.spec import rights
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.typing import Any
 

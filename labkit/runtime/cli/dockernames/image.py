@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.runtime.cli.gotypes import Mapping, only_in_templates, or_nothing
-from labkit.runtime.images.store import Image
+from labkit.runtime.images.imagestore import Image
 from labkit.runtime.std.typing import Any
 
 

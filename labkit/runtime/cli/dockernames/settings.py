@@ -9,7 +9,7 @@ from __future__ import annotations
 from labkit.runtime.cli.gotypes import NO_LIST, Lists, Mapping, or_nothing
 from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.images.store import Image
+from labkit.runtime.images.imagestore import Image
 from labkit.runtime.std.typing import Any
 
 

@@ -2,14 +2,14 @@ r"""``--format``: the part of Go's templates (text/template) that docker's users
 
 Fields as ``{{.State.Status}}``, ``{{if}}``, ``{{with}}``, ``{{range}}``, variables, pipelines, the functions of
 functions.py; ``\t`` and ``\n`` in the text between them. A template is read as a tree (parse.py), and the tree is
-followed for each entry (execute.py). ``json`` alone is ``{{json .}}``; for a list, ``table …`` is columns with a
+followed for each entry (follow.py). ``json`` alone is ``{{json .}}``; for a list, ``table …`` is columns with a
 heading.
 """
 
 from __future__ import annotations
 
 from labkit.runtime.cli import gotypes, table
-from labkit.runtime.cli.template import execute, functions, parse
+from labkit.runtime.cli.template import follow, functions, parse
 from labkit.runtime.std.typing import Any
 
 #: How docker spells the headings of fields that are not simply their own words.
@@ -21,7 +21,7 @@ def render(template: str, entries: list[dict[str, Any]]) -> list[str]:
     if template == "json":
         template = "{{json .}}"
     tree = parse.parse(template)
-    return [execute.execute(template, tree, entry, functions.TABLE) for entry in entries]
+    return [follow.execute(template, tree, entry, functions.TABLE) for entry in entries]
 
 
 def inspection(template: str, entries: list[dict[str, Any]]) -> list[str]:
@@ -39,7 +39,7 @@ def listing(template: str, entries: list[dict[str, Any]], fields: tuple[str, ...
     template = template[len("table ") :]
     heading = {name: headings.get(name) or _HEADINGS.get(name) or _apart(name) for name in fields}
     tree = parse.parse(template)
-    head = execute.execute(template, tree, {**heading, "Label": lambda name: name}, functions.FOR_HEADINGS).split("\t")
+    head = follow.execute(template, tree, {**heading, "Label": lambda name: name}, functions.FOR_HEADINGS).split("\t")
     rows = [row.split("\t") for row in render(template, entries)]
     return table.render(head, [row + [""] * (len(head) - len(row)) for row in rows]).split("\n")
 

@@ -190,7 +190,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "ge": _compare(lambda first, second: first >= second),
     **_DOCKERS,
 }
-"""What a template can call; ``and`` and ``or`` are execute.py's, since they do not look at all of their arguments."""
+"""What a template can call; ``and`` and ``or`` are follow.py's, since they do not look at all of their arguments."""
 
 
 FOR_HEADINGS = {**TABLE, **dict.fromkeys(_DOCKERS, lambda *given: given[0])}

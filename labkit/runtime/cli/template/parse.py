@@ -32,7 +32,7 @@ class Pipe:
     place: int
 
 
-# A node is a tuple: its word, and what execute.py's method of that word is given besides the dot.
+# A node is a tuple: its word, and what follow.py's method of that word is given besides the dot.
 #   ("text", TEXT)                       what stands between the actions
 #   ("show", PIPE)                       {{pipe}}
 #   ("branch", KIND, PIPE, BODY, OTHER)  {{if}}, {{with}} or {{range}}, and the nodes after its {{else}}

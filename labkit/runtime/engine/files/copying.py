@@ -12,11 +12,11 @@ import time
 
 from labkit import log
 from labkit.errors import ConflictError, LabkitError
+from labkit.runtime.engine.config import filesystems, steps
 from labkit.runtime.engine.files import copyplaces, tree
 from labkit.runtime.engine.record import lease, record
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.engine.spec import filesystems, plan
-from labkit.runtime.images import store
+from labkit.runtime.images import imagestore
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager, suppress
 from labkit.runtime.std.shlex import join
@@ -35,7 +35,7 @@ def root_of(container: Container) -> Iterator[str]:
     try:
         record.undo_run(container.id)  # what a dead shim has left
         journal = record.run_journal(container.id)
-        journal.run(plan.root_filesystem(container, store.find(container.image)))
+        journal.run(steps.root_filesystem(container, imagestore.find(container.image)))
         journal.run(filesystems.seen_from_outside(container))
         yield container.rootfs
     finally:

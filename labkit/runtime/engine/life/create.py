@@ -7,13 +7,13 @@ import time
 
 from labkit.errors import InfrastructureError, LabkitError
 from labkit.runtime import storage
-from labkit.runtime.engine.record import events, record
+from labkit.runtime.engine.config import bundle, steps
+from labkit.runtime.engine.record import eventlog, record
 from labkit.runtime.engine.record.lease import Lease, take_new
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container, State
-from labkit.runtime.engine.spec import bundle, plan
-from labkit.runtime.images import store
-from labkit.runtime.images.store import Image
+from labkit.runtime.images import imagestore
+from labkit.runtime.images.imagestore import Image
 from labkit.runtime.kernel import namespaces
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import replace
@@ -53,7 +53,7 @@ def new_container(options: Options, image: Image) -> Container:
 def _runtime(name: str) -> str:
     if name in ("", record.OWN_RUNTIME):
         return record.OWN_RUNTIME
-    from labkit.runtime.engine.spec import (
+    from labkit.runtime.engine.config import (
         runtimes,  # local: our own is loaded by the shim, while we make mounts and networks
     )
 
@@ -71,7 +71,7 @@ def refuse_chroot() -> None:
 
 def create(options: Options) -> Container:
     """Make the container. Whatever fails: nothing is left of it."""
-    container = new_container(options, store.find(options.image))
+    container = new_container(options, imagestore.find(options.image))
     refuse_chroot()
     lease = take_new(container.id)
     try:
@@ -86,9 +86,9 @@ def create(options: Options) -> Container:
 
 def make(container: Container) -> None:
     """What outlives its runs: name, directory, record. It is complete when a state is written, too."""
-    record.creation_journal(container.id).run_sections([plan.creation(container)])
+    record.creation_journal(container.id).run_sections([steps.creation(container)])
     container.save()
-    events.note("create", container)
+    eventlog.note("create", container)
 
 
 def take_back(container: Container, lease: Lease) -> None:
@@ -96,5 +96,5 @@ def take_back(container: Container, lease: Lease) -> None:
     with suppress(LabkitError):
         container.forget_state()
         record.creation_journal(container.id).undo()
-        events.note("destroy", container)
+        eventlog.note("destroy", container)
         lease.release()

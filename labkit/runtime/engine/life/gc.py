@@ -11,9 +11,9 @@ from labkit import log
 from labkit.errors import LabkitError
 from labkit.runtime.cgroups import group
 from labkit.runtime.cgroups.detect import here
-from labkit.runtime.engine.record import events, lease, record
+from labkit.runtime.engine.record import eventlog, lease, record
 from labkit.runtime.engine.record.record import DATA, RUN, UPDATES, Container
-from labkit.runtime.images.store import LAYERS
+from labkit.runtime.images.imagestore import LAYERS
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import replace
 
@@ -102,11 +102,11 @@ def _clean(container_id: str) -> Container | None:
     was_running = state.status in ("running", "restarting")
     if was_running:
         container.save_state(replace(state, status="exited", pid=0, exit_code=137, finished_at=time.time()))
-        events.note("die", container, exit_code=137)
+        eventlog.note("die", container, exit_code=137)
     if container.options.auto_remove:
         container.forget_state()
         record.creation_journal(container_id).undo()
-        events.note("destroy", container)
+        eventlog.note("destroy", container)
         return None
     return container if was_running else None
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from labkit.runtime.engine.config.steps import ReserveName
 from labkit.runtime.engine.net import networking
-from labkit.runtime.engine.record import events, record
+from labkit.runtime.engine.record import eventlog, record
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.engine.spec.plan import ReserveName
 from labkit.runtime.operations.journal import perform
 from labkit.runtime.std.dataclasses import replace
 
@@ -26,7 +26,7 @@ def rename(container: Container, name: str) -> None:
     renamed = replace(container, name=name, options=replace(container.options, name=name))
     renamed.save()
     ReserveName(container.name, container.id).undo()
-    events.note("rename", renamed, old_name=container.name)
+    eventlog.note("rename", renamed, old_name=container.name)
     if container.state().status in ("running", "paused"):
         _tell_neighbours(container, renamed)
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 from labkit import log
 from labkit.errors import ConflictError, InfrastructureError, LabkitError
 from labkit.runtime.cgroups.detect import here
+from labkit.runtime.engine.config import bundle, steps
 from labkit.runtime.engine.life import create
 from labkit.runtime.engine.record import lease, record
 from labkit.runtime.engine.record.lease import Lease
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.engine.shim import shim
-from labkit.runtime.engine.shim.foreground import PASSED_ON, Foreground
+from labkit.runtime.engine.shim.attached import PASSED_ON, Foreground
 from labkit.runtime.engine.shim.wire import SHIM_ERRORS, Line, Pipes, Wire
-from labkit.runtime.engine.spec import bundle, plan
-from labkit.runtime.images import store
-from labkit.runtime.images.store import Image
+from labkit.runtime.images import imagestore
+from labkit.runtime.images.imagestore import Image
 from labkit.runtime.oci.errors import StartError
 from labkit.runtime.std import json, signal, socket
 from labkit.runtime.std.contextlib import suppress
@@ -52,7 +52,7 @@ def _first(container: Container, image: Image, attached: bool) -> Started:
 def again(container: Container, attached: bool = False) -> Started:
     """Start one that is there. ConflictError if it runs. Whatever fails: it is as it was before."""
     create.refuse_chroot()
-    image = store.find(container.image)
+    image = imagestore.find(container.image)
     taken = lease.take(container.id)
     if taken is None:
         raise ConflictError(f"the container {container.name} is running", "see 'labkit ps'")
@@ -87,7 +87,7 @@ def _launch(container: Container, image: Image, taken: Lease, attached: bool, fr
 
 def _prepare(container: Container, image: Image) -> Container:
     """Everything up to the network; returns the container with its address."""
-    container = plan.run(container, image, record.run_journal(container.id).run_sections)
+    container = steps.run(container, image, record.run_journal(container.id).run_sections)
     container.save()
     document = bundle.specification(container, image, here())
     textfile.write(f"{container.directory}/config.json", json.dumps(document))
@@ -129,7 +129,7 @@ def run(options: Options, detach: bool) -> int:
 
     Prints the id when detached, as docker does. Whatever fails: nothing is left of it.
     """
-    image = store.find(options.image)
+    image = imagestore.find(options.image)
     container = create.new_container(options, image)
     started = _first(container, image, attached=not detach)
     if detach:

@@ -13,7 +13,7 @@ import time
 from labkit.errors import ConflictError, KernelError, LabkitError
 from labkit.runtime.cgroups import group, limits
 from labkit.runtime.cgroups.detect import here
-from labkit.runtime.engine.record import events, lease
+from labkit.runtime.engine.record import eventlog, lease
 from labkit.runtime.engine.record.record import UPDATES, Container
 from labkit.runtime.oci import spec
 from labkit.runtime.operations import Journal, Operation
@@ -74,7 +74,7 @@ def update(container: Container, wanted: dict[str, Any]) -> None:
         journal.run(operations)
         _replace(journal, ReplaceFile(path, json.dumps(document, indent=1), before))
         os.unlink(journal.path)  # from here on it is done
-    events.note("update", container)
+    eventlog.note("update", container)
 
 
 def _replace(journal: Journal, record: ReplaceFile) -> None:

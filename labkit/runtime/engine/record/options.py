@@ -55,7 +55,7 @@ class Options:
 
     # its files
     mounts: list[dict[str, Any]] = field(default_factory=list)
-    """What ``-v``, ``--mount`` and ``--tmpfs`` ask for, in one form: see engine/mounts.py."""
+    """What ``-v``, ``--mount`` and ``--tmpfs`` ask for, in one form: see mountflags.py."""
     read_only: bool = False
     shm_size: int = 64 << 20
     """Bytes of /dev/shm."""
@@ -90,7 +90,7 @@ class Options:
     log_driver: str = "json-file"
     """``json-file``, ``local`` (the same here) or ``none``."""
     log_options: dict[str, str] = field(default_factory=dict)
-    """As they were given: see engine/logoptions.py."""
+    """As they were given: see shim/logoptions.py."""
 
     # its life
     restart: str = ""

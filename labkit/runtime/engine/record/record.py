@@ -125,7 +125,7 @@ class Container:
 
     @property
     def log_path(self) -> str:
-        """What it wrote (engine/logfile.py); empty where nothing is kept."""
+        """What it wrote (shim/logfile.py); empty where nothing is kept."""
         return "" if self.options.log_driver == "none" else f"{self.directory}/container.log"
 
     @property

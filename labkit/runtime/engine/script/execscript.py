@@ -10,9 +10,9 @@ from labkit import __version__
 from labkit.errors import KernelError
 from labkit.runtime.cgroups import group
 from labkit.runtime.cgroups.detect import here
+from labkit.runtime.engine.config import beside
 from labkit.runtime.engine.record.execrequest import ExecRequest
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.engine.spec import beside
 from labkit.runtime.kernel import capabilities, libc
 from labkit.runtime.oci import exec as oci_exec
 from labkit.runtime.oci.launch import UNSHARE_WORDS

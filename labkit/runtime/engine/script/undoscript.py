@@ -9,7 +9,7 @@ from __future__ import annotations
 from labkit import __version__
 from labkit.runtime.cgroups import freezer, group
 from labkit.runtime.cgroups.detect import here
-from labkit.runtime.engine.life import lifecycle
+from labkit.runtime.engine.life import stopping
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import RUN, Container
 from labkit.runtime.engine.volume import volumes
@@ -28,7 +28,7 @@ def remove(container: Container, force: bool, with_volumes: bool, typed: list[st
 
     ConflictError if it runs and ``force`` is not given.
     """
-    lifecycle.check_removable(container, force)
+    stopping.check_removable(container, force)
     kept = [] if with_volumes else _keeping(container)
     lines = [*_head(container, typed), *_stopping(container, 0), *kept, *_removing(container)]
     return "\n".join(lines) + "\n"
@@ -77,7 +77,7 @@ def _ending(container: Container, pid: int, seconds: float) -> list[str]:
     if seconds > 0:
         lines += [
             f"# It is asked to end, and has {seconds:g} seconds. (Pid 1 of a namespace hears only what it handles.)",
-            f"kill -{signals.name(lifecycle.stop_signal(container))} {pid}",
+            f"kill -{signals.name(stopping.stop_signal(container))} {pid}",
             f"for _ in {{1..{max(1, round(seconds * 10))}}}; do",
             # A zombie has ended: nobody may be there to reap it at once.
             f"  grep -q '^State:.[^ZX]' /proc/{pid}/status 2> /dev/null || break; sleep 0.1",

@@ -7,11 +7,11 @@ import select
 
 from labkit.errors import LabkitError
 from labkit.runtime.cgroups.detect import here
-from labkit.runtime.engine.record import events
+from labkit.runtime.engine.config import beside
+from labkit.runtime.engine.record import eventlog
 from labkit.runtime.engine.record.execrequest import ExecRequest
 from labkit.runtime.engine.record.record import OWN_RUNTIME, Container, State
 from labkit.runtime.engine.shim.wire import Line, let_go
-from labkit.runtime.engine.spec import beside
 from labkit.runtime.kernel import process
 from labkit.runtime.oci import exec as oci_exec
 from labkit.runtime.oci.errors import LABKIT_FAILED
@@ -34,10 +34,10 @@ def keep(line: Line, container: Container, request: ExecRequest, state: State, o
     line.tell([master] if master >= 0 else [], event="started", pid=pid)
     sources = [descriptor for descriptor in (*outputs, master) if descriptor >= 0]
     let_go([line.channel.fileno(), *sources])
-    events.note("exec_start", container, command=request.args)
+    eventlog.note("exec_start", container, command=request.args)
     process.set_title(f"labkit-shim-exec {container.short_id} {container.name}")
     code = _attend(line, pid, sources)
-    events.note("exec_die", container, exit_code=code)
+    eventlog.note("exec_die", container, exit_code=code)
     line.tell(event="exited", code=code)
 
 

@@ -27,7 +27,7 @@ def execute(container: Container, request: ExecRequest) -> int:
     it goes on. ConflictError where the container does not run; StartError where the program cannot be executed.
     """
     line, pipes, given = fork(container, request, checked(container, request))
-    from labkit.runtime.engine.shim.foreground import Foreground  # local: meanwhile the other process is at work
+    from labkit.runtime.engine.shim.attached import Foreground  # local: meanwhile the other process is at work
 
     event = line.read()
     if event["event"] == "error":

@@ -11,12 +11,12 @@ import time
 from labkit.errors import LabkitError
 from labkit.runtime.cgroups import group
 from labkit.runtime.cgroups.detect import here
-from labkit.runtime.engine.record import events, record, restart
+from labkit.runtime.engine.config import runtimes
+from labkit.runtime.engine.record import eventlog, record, restart
 from labkit.runtime.engine.record.record import Container, State
 from labkit.runtime.engine.shim.logfile import Limits, LogWriter
-from labkit.runtime.engine.shim.output import Copier
+from labkit.runtime.engine.shim.output import OutputCopier
 from labkit.runtime.engine.shim.wire import Line
-from labkit.runtime.engine.spec import runtimes
 from labkit.runtime.kernel import memory, process
 from labkit.runtime.oci.errors import LABKIT_FAILED, StartError
 from labkit.runtime.std import signal, socket
@@ -39,7 +39,7 @@ class Keeper:
         self.fresh = fresh
         self.attached_from_start = sinks[0] >= 0
         self.hierarchies = here()
-        self.copier = Copier(_log(container))
+        self.copier = OutputCopier(_log(container))
         self.copier.attach(sinks)
         self.copier.rest = memory.let_code_go
         self.attached: list[Line] = []
@@ -71,7 +71,7 @@ class Keeper:
         while True:
             code, seconds = self._attend(created)
             starved = self._is_starved(code)
-            events.note("die", self.container, exit_code=code)
+            eventlog.note("die", self.container, exit_code=code)
             again = policy.after(code, seconds, record.is_stopped_by_hand(self.container))
             if again is None:
                 break
@@ -90,7 +90,7 @@ class Keeper:
 
         if not oom.killed(self.container.cgroups_path, self.hierarchies):
             return False
-        events.note("oom", self.container)
+        eventlog.note("oom", self.container)
         return True
 
     def _create(self) -> runtimes.Process:
@@ -143,7 +143,7 @@ class Keeper:
             )
         )
         created.start()
-        events.note("start", self.container)
+        eventlog.note("start", self.container)
 
     def _hand_over(self, line: Line) -> None:
         """Say that it runs, and give the command what the container reads from.
@@ -243,7 +243,7 @@ class Keeper:
         with suppress(LabkitError):
             self.container.forget_state()
             record.creation_journal(self.container.id).undo()
-            events.note("destroy", self.container)
+            eventlog.note("destroy", self.container)
 
 
 def _log(container: Container) -> LogWriter | None:

@@ -5,7 +5,7 @@
     hello world0000011                        the bytes, and their number again, so that it can be read backwards
 
 ``O`` and ``E`` are standard output and error where the piece begins a line, ``o`` and ``e`` where it goes on with one.
-Lines are looked for when somebody asks for them (engine/logs.py), so that writing costs one writev(2) for whatever one
+Lines are looked for when somebody asks for them (show/logs.py), so that writing costs one writev(2) for whatever one
 read(2) gave. container.log is written to; container.log.1, .2 … are those before, and no number is used twice, so that
 whoever follows the log knows which file comes next.
 

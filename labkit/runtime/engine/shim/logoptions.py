@@ -2,7 +2,7 @@
 
 The names are docker's, and so is the default's, ``json-file``: command lines that name it for its ``max-size`` mean
 here what they mean there, and ``inspect`` says what templates look for. There is one log, of labkit's own form
-(engine/logfile.py), turned over when it has grown, as that of docker's driver ``local``: both names mean the same.
+(logfile.py), turned over when it has grown, as that of docker's driver ``local``: both names mean the same.
 """
 
 from __future__ import annotations

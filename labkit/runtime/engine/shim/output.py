@@ -97,7 +97,7 @@ class _Stream:
         self.sinks = [sink for sink in self.sinks if not sink.waiting or sink.offer()]
 
 
-class Copier:
+class OutputCopier:
     """Copies the output of one process after the other."""
 
     def __init__(self, log: LogWriter | None) -> None:

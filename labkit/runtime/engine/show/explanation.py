@@ -11,9 +11,9 @@ import os
 from labkit.runtime.cgroups import group
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.cgroups.operations import SetEither, SetLimit
+from labkit.runtime.engine.config import runtimes
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.engine.spec import runtimes
 from labkit.runtime.kernel import namespaces
 from labkit.runtime.oci import plan, spec
 from labkit.runtime.operations import Journal, Operation

@@ -9,11 +9,11 @@ from labkit import __version__
 from labkit.errors import MissingToolError
 from labkit.runtime import storage
 from labkit.runtime.cgroups.detect import here
+from labkit.runtime.engine.config import runtimes
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.shim import logoptions
 from labkit.runtime.engine.show import stats
-from labkit.runtime.engine.spec import runtimes
-from labkit.runtime.images import store
+from labkit.runtime.images import imagestore
 from labkit.runtime.kernel import seccomp
 from labkit.runtime.network import backend, definitions
 from labkit.runtime.oci.state import OCI_VERSION
@@ -38,7 +38,7 @@ def information() -> dict[str, Any]:
     return {
         **version(),
         "containers": {kind: states.count(kind) for kind in ("running", "paused", "restarting", "created", "exited")},
-        "images": len(store.everything()),
+        "images": len(imagestore.everything()),
         "networks": [network.name for network in definitions.everything()],
         "storage_drivers": [name for name in storage.DRIVERS if storage.driver(name).available()],
         "logs": logoptions.shown(),

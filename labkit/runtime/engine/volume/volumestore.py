@@ -6,7 +6,7 @@ import os
 
 from labkit.errors import ConflictError, NotFoundError
 from labkit.runtime.engine.record import record
-from labkit.runtime.engine.record.mounts import check_volume_name
+from labkit.runtime.engine.record.mountflags import check_volume_name
 from labkit.runtime.engine.volume import volumes
 from labkit.runtime.operations.journal import perform
 from labkit.runtime.std import json

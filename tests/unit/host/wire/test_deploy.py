@@ -214,7 +214,7 @@ def test_base_images_are_loaded_once_and_again_when_the_way_to_keep_them_changed
     assert calls.read_text() == f"load -q -i {archives[0]}\n"
     files["lib/labkit/__init__.py"] = b"value = 3\n"
     assert not deploy(server.connection(), target).loaded
-    files["lib/labkit/runtime/images/store.py"] = b"layout = 2\n"
+    files["lib/labkit/runtime/images/imagestore.py"] = b"layout = 2\n"
     assert deploy(server.connection(), target).loaded
     assert calls.read_text().count("load -q") == 2
 

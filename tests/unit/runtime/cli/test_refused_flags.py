@@ -12,8 +12,8 @@ pytest.importorskip("fcntl", reason="the engine locks files as POSIX systems do"
 from labkit.errors import UsageError
 from labkit.runtime.cli import runflags, verb_run, wordlists
 from labkit.runtime.cli.main import read_call
+from labkit.runtime.engine.config import environment, rights
 from labkit.runtime.engine.record.options import Options
-from labkit.runtime.engine.spec import environment, rights
 
 
 def wanted(*words: str) -> Options:

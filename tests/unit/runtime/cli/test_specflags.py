@@ -9,7 +9,7 @@ pytest.importorskip("fcntl", reason="the engine locks files as POSIX systems do"
 from labkit.errors import UsageError
 from labkit.runtime.cli import runflags, wordlists
 from labkit.runtime.cli.flags import VerbCall, parse
-from labkit.runtime.engine.record import mounts
+from labkit.runtime.engine.record import mountflags
 from labkit.runtime.engine.record.options import Options
 
 
@@ -78,7 +78,7 @@ def test_labels_and_variables_of_files(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def mount(text: str) -> tuple[str, str, str, list[str]]:
-    found = mounts.parse_volume(text)
+    found = mountflags.parse_volume(text)
     return found["type"], found["source"], found["target"], found["options"]
 
 
@@ -87,8 +87,8 @@ def test_volumes_in_dockers_forms() -> None:
     assert mount("data:/b:ro,rshared") == ("volume", "data", "/b", ["ro", "rshared"])
     assert mount("/data") == ("volume", "", "/data", [])
     assert mount("data:/a/../b/")[2] == "/b"
-    assert mounts.parse_volume("data:/b:nocopy")["fill"] is False
-    assert mounts.parse_volume("/a:/b")["make"] is True
+    assert mountflags.parse_volume("data:/b:nocopy")["fill"] is False
+    assert mountflags.parse_volume("/a:/b")["make"] is True
 
 
 @pytest.mark.parametrize(
@@ -96,15 +96,15 @@ def test_volumes_in_dockers_forms() -> None:
 )
 def test_what_is_no_volume(text: str) -> None:
     with pytest.raises(UsageError):
-        mounts.parse_volume(text)
+        mountflags.parse_volume(text)
 
 
 def test_mounts_by_keys() -> None:
-    found = mounts.parse_mount("type=bind,src=/a,dst=/b,readonly,bind-propagation=rslave,bind-nonrecursive")
+    found = mountflags.parse_mount("type=bind,src=/a,dst=/b,readonly,bind-propagation=rslave,bind-nonrecursive")
     assert (found["type"], found["options"], found["make"]) == ("bind", ["ro", "rslave", "norecursive"], False)
-    found = mounts.parse_mount("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=700")
+    found = mountflags.parse_mount("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=700")
     assert found["options"] == ["size=1048576", "mode=700"]
-    assert mounts.parse_mount("source=data,target=/b,volume-nocopy")["fill"] is False
+    assert mountflags.parse_mount("source=data,target=/b,volume-nocopy")["fill"] is False
 
 
 @pytest.mark.parametrize(
@@ -117,17 +117,17 @@ def test_mounts_by_keys() -> None:
 )
 def test_what_is_no_mount(text: str) -> None:
     with pytest.raises(UsageError):
-        mounts.parse_mount(text)
+        mountflags.parse_mount(text)
 
 
 def test_the_last_word_of_a_file_system_in_memory_counts() -> None:
-    assert mounts.parse_tmpfs("/t")["options"] == ["nosuid", "nodev", "noexec"]
-    assert mounts.parse_tmpfs("/t:exec,size=1m")["options"] == ["nosuid", "nodev", "exec", "size=1m"]
+    assert mountflags.parse_tmpfs("/t")["options"] == ["nosuid", "nodev", "noexec"]
+    assert mountflags.parse_tmpfs("/t:exec,size=1m")["options"] == ["nosuid", "nodev", "exec", "size=1m"]
     for text in ("t", "/t:size", "/t:size=x", "/t:mode=9", "/t:uid=x", "/t:bind"):
         with pytest.raises(UsageError):
-            mounts.parse_tmpfs(text)
+            mountflags.parse_tmpfs(text)
 
 
 def test_two_mounts_on_one_place() -> None:
     with pytest.raises(UsageError, match="two mounts have the same place, /b"):
-        mounts.parse_all(["data:/b"], [], ["/b"])
+        mountflags.parse_all(["data:/b"], [], ["/b"])

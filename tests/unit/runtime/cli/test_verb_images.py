@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from labkit.runtime.cli import verb_images
-from labkit.runtime.images.store import Image
+from labkit.runtime.images.imagestore import Image
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from labkit.errors import ConfigError
 from labkit.runtime.cli import verb_ps
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container, State
-from labkit.runtime.images import store
+from labkit.runtime.images import imagestore
 
 CONTAINER = Container("0" * 64, "box", "odd:latest", "f" * 64, ["sh"], 1.0, Options("odd"))
 
@@ -16,11 +16,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The images that were read from the disk, each of which is damaged."""
     names: list[str] = []
 
-    def find(name: str) -> store.Image:
+    def find(name: str) -> imagestore.Image:
         names.append(name)
         raise ConfigError(f"{name} cannot be read")
 
-    monkeypatch.setattr(store, "find", find)
+    monkeypatch.setattr(imagestore, "find", find)
     monkeypatch.setattr(verb_ps, "_images", {})
     return names
 

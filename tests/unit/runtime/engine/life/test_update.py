@@ -12,7 +12,7 @@ pytest.importorskip("fcntl", reason="the engine locks files as POSIX systems do"
 from labkit.errors import ConflictError, KernelError, NotFoundError
 from labkit.runtime.cgroups.detect import Hierarchies
 from labkit.runtime.engine.life import update
-from labkit.runtime.engine.record import events, record
+from labkit.runtime.engine.record import eventlog, record
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container, State
 
@@ -25,7 +25,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files of a running container and of its group on v2, all of them in a directory of the test's own."""
     data, group = tmp_path / "data", tmp_path / "cgroup/labkit" / CONTAINER.id
     monkeypatch.setattr(record, "DATA", str(data))
-    monkeypatch.setattr(events, "LOG", str(tmp_path / "events/log"))
+    monkeypatch.setattr(eventlog, "LOG", str(tmp_path / "events/log"))
     monkeypatch.setattr(update, "UPDATES", str(tmp_path / "updates"))
     monkeypatch.setattr(update, "here", lambda: Hierarchies(v2=str(tmp_path / "cgroup")))
     monkeypatch.setattr(Container, "state", lambda _: State("running"))

@@ -13,7 +13,7 @@ if not hasattr(os, "pidfd_open"):
     pytest.skip("pidfd_open(2) is Linux's", allow_module_level=True)
 
 from labkit.runtime.engine.shim.logfile import START, Limits, LogReader, LogWriter
-from labkit.runtime.engine.shim.output import Copier
+from labkit.runtime.engine.shim.output import OutputCopier
 
 
 def logged(path: Path) -> list[tuple[int, bytes]]:
@@ -36,13 +36,13 @@ def _program(script: str) -> tuple[subprocess.Popen[bytes], tuple[int, int]]:
     return process, (out, err)
 
 
-def _copier(tmp_path: Path, sink: int = -1, log: bool = True) -> Copier:
-    copier = Copier(LogWriter(str(tmp_path / "log"), Limits()) if log else None)
+def _copier(tmp_path: Path, sink: int = -1, log: bool = True) -> OutputCopier:
+    copier = OutputCopier(LogWriter(str(tmp_path / "log"), Limits()) if log else None)
     copier.attach((sink, -1))
     return copier
 
 
-def _run(copier: Copier, process: subprocess.Popen[bytes], sources: tuple[int, int]) -> None:
+def _run(copier: OutputCopier, process: subprocess.Popen[bytes], sources: tuple[int, int]) -> None:
     nobody, caller = os.pipe()
     copier.run(process.pid, sources, nobody, lambda: None)
     os.close(nobody)

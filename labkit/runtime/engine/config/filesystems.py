@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from labkit.errors import NotFoundError
+from labkit.runtime.engine.config import sharednamespaces
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.engine.spec import sharing
 from labkit.runtime.oci import defaults
 from labkit.runtime.operations import Operation
 from labkit.runtime.operations.files import MakeDirectory
@@ -21,7 +21,7 @@ def mounts(container: Container) -> list[dict[str, Any]]:
     options = container.options
     asked = [_asked(mount) for mount in options.mounts]
     if options.init:
-        asked.append(_bind(sharing.init_program(), INIT, "ro"))
+        asked.append(_bind(sharednamespaces.init_program(), INIT, "ro"))
     places = {mount["destination"] for mount in asked}
     given = [*_defaults(container), *_name_files(container)]
     found = [mount for mount in given if mount["destination"] not in places]
@@ -39,7 +39,7 @@ def propagation(mounts_: list[dict[str, Any]]) -> str:
 
 def operations(container: Container) -> list[Operation]:
     """What must be there out here before the container is made. NotFoundError for a source that is not."""
-    made: list[Operation] = sharing.operations(container)
+    made: list[Operation] = sharednamespaces.operations(container)
     if container.options.mounts:
         from labkit.runtime.engine.volume import volumes  # local, as below: most containers have none
 
@@ -108,7 +108,7 @@ def _defaults(container: Container) -> list[dict[str, Any]]:
     for mount in defaults.mounts():
         place = mount["destination"]
         if place == "/dev/shm":  # noqa: S108 - the container's
-            source = sharing.own_shared_memory(container) if options.ipc == "shareable" else _shared(container)
+            source = sharednamespaces.own_shared_memory(container) if options.ipc == "shareable" else _shared(container)
             if source is None:
                 continue
             # The flags that the source has are named, since crun 1.8 takes off those that are not.
@@ -123,7 +123,7 @@ def _defaults(container: Container) -> list[dict[str, Any]]:
                 else mount
             )
         elif place in ("/sys", "/sys/fs/cgroup"):
-            if place == "/sys" and not sharing.sees_sysfs(options):
+            if place == "/sys" and not sharednamespaces.sees_sysfs(options):
                 mount = _bind("/sys", place, "nosuid", "noexec", "nodev", "ro", "rprivate")
             elif options.privileged:
                 mount = {**mount, "options": [word if word != "ro" else "rw" for word in mount["options"]]}
@@ -132,7 +132,7 @@ def _defaults(container: Container) -> list[dict[str, Any]]:
 
 
 def _shared(container: Container) -> str | None:
-    return sharing.shared_memory(container.options)
+    return sharednamespaces.shared_memory(container.options)
 
 
 def _with_size(mount: dict[str, Any], size: int) -> dict[str, Any]:

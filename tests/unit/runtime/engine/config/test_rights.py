@@ -11,8 +11,8 @@ if sys.platform != "linux":
     pytest.skip("the guest side is Linux's", allow_module_level=True)
 
 from labkit.errors import UsageError
+from labkit.runtime.engine.config import deviceoptions, rights, seccompfile, users
 from labkit.runtime.engine.record.options import Options
-from labkit.runtime.engine.spec import devices, rights, seccompfile, users
 from labkit.runtime.oci import defaults
 
 
@@ -104,16 +104,16 @@ def test_a_file_of_users_that_leads_out_or_is_none(root: str, tmp_path: Path) ->
 
 
 def test_devices() -> None:
-    assert devices.parse("/dev/null") == "/dev/null:/dev/null:rwm"
-    assert devices.parse("/dev/null:/dev/x:r") == "/dev/null:/dev/x:r"
-    assert devices.parse("/dev/null:r") == "/dev/null:/dev/null:r"
+    assert deviceoptions.parse("/dev/null") == "/dev/null:/dev/null:rwm"
+    assert deviceoptions.parse("/dev/null:/dev/x:r") == "/dev/null:/dev/x:r"
+    assert deviceoptions.parse("/dev/null:r") == "/dev/null:/dev/null:r"
     for text in ("", "null", "/dev/no-such", "/dev/null:x:r", "/dev/null:/a:/b:r", "/dev/null\0"):
         with pytest.raises(UsageError):
-            devices.parse(text)
-    assert devices.parse_rule("c 1:* rw") == "c 1:* rw"
+            deviceoptions.parse(text)
+    assert deviceoptions.parse_rule("c 1:* rw") == "c 1:* rw"
     with pytest.raises(UsageError):
-        devices.parse_rule("x 1:1 r")
-    nodes, rules = devices.of(Options("x", devices=["/dev/null:/dev/x:r"], device_rules=["b 8:* m"]), True)
+        deviceoptions.parse_rule("x 1:1 r")
+    nodes, rules = deviceoptions.of(Options("x", devices=["/dev/null:/dev/x:r"], device_rules=["b 8:* m"]), True)
     assert [(node["path"], node["major"], node["minor"]) for node in nodes] == [("/dev/x", 1, 3)]
     assert rules == [
         {"allow": False, "access": "rwm"},

@@ -6,10 +6,10 @@ import os
 
 from labkit.errors import ConflictError
 from labkit.runtime import storage
+from labkit.runtime.engine.config import filesystems
 from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record.record import NAMES, Container
-from labkit.runtime.engine.spec import filesystems
-from labkit.runtime.images.store import Image
+from labkit.runtime.images.imagestore import Image
 from labkit.runtime.operations import Operation, Section
 from labkit.runtime.operations.files import MakeDirectory, MakeTree
 from labkit.runtime.std.collections.abc import Callable

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
+from labkit.runtime.engine.config import environment
 from labkit.runtime.engine.record.execrequest import ExecRequest, checked
 from labkit.runtime.engine.record.record import RUN, Container, State
-from labkit.runtime.engine.spec import environment
 from labkit.runtime.oci import spec
 from labkit.runtime.oci.exec import Beside
 from labkit.runtime.oci.spec import Process
@@ -37,7 +37,7 @@ def _changes(container: Container, request: ExecRequest, base: Process) -> dict[
     changes: dict[str, Any] = {"args": request.args, "cwd": request.workdir or base.cwd, "terminal": request.tty}
     capabilities, home = base.capabilities, None
     if request.user:
-        from labkit.runtime.engine.spec import users  # local, as below: few ask for another user
+        from labkit.runtime.engine.config import users  # local, as below: few ask for another user
 
         # The groups of --group-add are the container's, and not its first user's.
         user = users.find([container.rootfs], request.user, container.options.groups)
@@ -47,7 +47,7 @@ def _changes(container: Container, request: ExecRequest, base: Process) -> dict[
         held = capabilities["bounding"] if user.uid == 0 else []
         capabilities = {**capabilities, "effective": held, "permitted": held}
     if request.privileged:
-        from labkit.runtime.engine.spec import rights
+        from labkit.runtime.engine.config import rights
 
         capabilities = {**capabilities, **dict.fromkeys(("bounding", "effective", "permitted"), rights.our_own())}
     changes["capabilities"] = capabilities
@@ -76,7 +76,7 @@ def _environment(
 
 def by_runtime(container: Container, request: ExecRequest) -> list[str]:
     """The other runtime's own exec: it knows its containers. Its filter of system calls stays in any case."""
-    from labkit.runtime.engine.spec import runtimes
+    from labkit.runtime.engine.config import runtimes
 
     specification = spec.load(container.directory)
     changes = _changes(container, request, specification.process)

@@ -11,11 +11,11 @@ from labkit import __version__
 from labkit.errors import UsageError
 from labkit.runtime.cgroups import group
 from labkit.runtime.cgroups.detect import here
+from labkit.runtime.engine.config import bundle, steps
 from labkit.runtime.engine.life.create import new_container
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.engine.spec import bundle, plan
-from labkit.runtime.images import store as images
+from labkit.runtime.images import imagestore as images
 from labkit.runtime.oci import plan as oci_plan
 from labkit.runtime.oci import script, spec
 from labkit.runtime.operations import Operation
@@ -28,8 +28,8 @@ def render(options: Options, detach: bool, typed: list[str]) -> str:
         raise UsageError("--dry-run has no words for --userns private", "its numbers are written from outside, by hand")
     image = images.find(options.image)
     container = new_container(options, image)
-    sections = [plan.creation(container)]
-    container = plan.run(container, image, sections.extend, dry=True)
+    sections = [steps.creation(container)]
+    container = steps.run(container, image, sections.extend, dry=True)
     hierarchies = here()
     specification = spec.parse(bundle.specification(container, image, hierarchies), container.directory)
     todo = oci_plan.make(specification, hierarchies)

@@ -9,7 +9,7 @@ from labkit.errors import ConflictError, KernelError
 from labkit.runtime.cgroups import freezer, group
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.life import gc
-from labkit.runtime.engine.record import events, lease, record
+from labkit.runtime.engine.record import eventlog, lease, record
 from labkit.runtime.engine.record.record import Container, State
 from labkit.runtime.kernel import process, signals
 from labkit.runtime.operations.journal import perform
@@ -39,7 +39,7 @@ def stop(container: Container, seconds: float | None = None) -> None:
             _send(state, signal.SIGKILL)
     _wait_until_settled(container)
     if state.status in ("running", "paused", "restarting"):
-        events.note("stop", container)
+        eventlog.note("stop", container)
 
 
 def patience(container: Container, seconds: float | None) -> float:
@@ -65,7 +65,7 @@ def kill(container: Container, number: int) -> None:
     if number in (signal.SIGKILL, stop_signal(container)):
         record.note_stop(container)
     _send(state, number)
-    events.note("kill", container, signal=int(number))
+    eventlog.note("kill", container, signal=int(number))
     if number == signal.SIGKILL:
         _thaw(container)  # v1: what is frozen does not die
 
@@ -99,7 +99,7 @@ def remove(container: Container, force: bool = False, with_volumes: bool = False
             volumes.keep(container, with_volumes)
         container.forget_state()
         record.creation_journal(container.id).undo()
-        events.note("destroy", container)
+        eventlog.note("destroy", container)
         taken.release()
     except BaseException:
         taken.let_go()
@@ -138,7 +138,7 @@ def pause(container: Container) -> None:
     """Stop all of its processes where they are. ConflictError if it does not run, or is paused already."""
     record.running(container)
     perform(freezer.operation(container.cgroups_path, here(), frozen=True), "host")
-    events.note("pause", container)
+    eventlog.note("pause", container)
 
 
 def unpause(container: Container) -> None:
@@ -146,7 +146,7 @@ def unpause(container: Container) -> None:
     if container.state().status != "paused":
         raise ConflictError(f"the container {container.name} is not paused", "see 'labkit ps -a'")
     perform(freezer.operation(container.cgroups_path, here(), frozen=False), "host")
-    events.note("unpause", container)
+    eventlog.note("unpause", container)
 
 
 def processes(container: Container) -> list[int]:

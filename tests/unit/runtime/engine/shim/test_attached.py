@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("fcntl", reason="the engine locks files as POSIX systems do")
 
 from labkit.errors import InfrastructureError
-from labkit.runtime.engine.shim.foreground import Foreground
+from labkit.runtime.engine.shim.attached import Foreground
 from labkit.runtime.engine.shim.wire import Line, Pipes
 from labkit.runtime.std import socket
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.errors import UsageError
-from labkit.runtime.images import store
+from labkit.runtime.images import imagestore
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from labkit.runtime.images import store
     [("redis", "redis:latest"), ("redis:7", "redis:7"), ("a/b_c/d--e:v1.0", "a/b_c/d--e:v1.0")],
 )
 def test_names(text: str, full: str) -> None:
-    assert store.full_name(text) == full
+    assert imagestore.full_name(text) == full
 
 
 @pytest.mark.parametrize(
@@ -21,13 +21,13 @@ def test_names(text: str, full: str) -> None:
 )
 def test_what_is_no_name(text: str) -> None:
     with pytest.raises(UsageError, match="is no image name"):
-        store.full_name(text)
+        imagestore.full_name(text)
 
 
 @given(st.text(max_size=40))
 def test_no_name_can_leave_the_images_directory(text: str) -> None:
     try:
-        full = store.full_name(text)
+        full = imagestore.full_name(text)
     except UsageError:
         return
     assert not full.startswith(("/", "."))

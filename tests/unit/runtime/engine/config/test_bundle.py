@@ -11,12 +11,12 @@ pytest.importorskip("fcntl", reason="the engine locks files as POSIX systems do"
 
 from labkit.errors import UsageError
 from labkit.runtime.cgroups.detect import Hierarchies
+from labkit.runtime.engine.config import bundle, steps
 from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.engine.spec import bundle, plan
-from labkit.runtime.images.store import Image
+from labkit.runtime.images.imagestore import Image
 from labkit.runtime.oci import spec
 
 IMAGE = Image("redis:latest", "f" * 64, ["a" * 64, "b" * 64], {"Cmd": ["redis-server"], "Env": ["A=1"]}, "", 1)
@@ -93,8 +93,8 @@ def _run(container: Container, monkeypatch: pytest.MonkeyPatch, port: str = "80-
     joined = replace(container, endpoints={"labkit0": endpoint}, ports=[f"0.0.0.0:{port}"])
     monkeypatch.setattr(networking, "join", lambda container, do, dry: joined)
     monkeypatch.setattr("labkit.runtime.network.backend.choose", lambda: "iptables")
-    sections = [plan.creation(container)]
-    assert plan.run(container, IMAGE, sections.extend) == joined
+    sections = [steps.creation(container)]
+    assert steps.run(container, IMAGE, sections.extend) == joined
     described = [operation.describe() for section in sections for operation in section.operations]
     return [re.sub("[0-9a-f]{64}", "ID", command) for command in described]
 

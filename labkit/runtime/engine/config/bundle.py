@@ -9,11 +9,11 @@ from labkit.errors import UsageError
 from labkit.runtime import storage
 from labkit.runtime.cgroups import group
 from labkit.runtime.cgroups.detect import Hierarchies
+from labkit.runtime.engine.config import environment, filesystems, rights, sharednamespaces, users
 from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.engine.spec import environment, filesystems, rights, sharing, users
-from labkit.runtime.images.store import Image
+from labkit.runtime.images.imagestore import Image
 from labkit.runtime.std.typing import Any
 
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -64,7 +64,7 @@ def specification(container: Container, image: Image, hierarchies: Hierarchies) 
         "resources": {**options.resources, "devices": rules},
         "maskedPaths": masked,
         "readonlyPaths": readonly,
-        **sharing.mappings(options),
+        **sharednamespaces.mappings(options),
     }
     more = {"devices": nodes, "sysctl": options.sysctls, "seccomp": filter_, "rootfsPropagation": propagation}
     linux |= {name: value for name, value in more.items() if value}
@@ -81,9 +81,9 @@ def specification(container: Container, image: Image, hierarchies: Hierarchies) 
 def _devices(options: Options, filtered: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     if not (options.privileged or options.devices or options.device_rules):
         return [], [{"allow": not filtered, "access": "rwm"}]
-    from labkit.runtime.engine.spec import devices  # local: most have none
+    from labkit.runtime.engine.config import deviceoptions  # local: most have none
 
-    return devices.of(options, filtered)
+    return deviceoptions.of(options, filtered)
 
 
 def _process(container: Container, image: Image, granted: list[str]) -> dict[str, Any]:
@@ -116,9 +116,9 @@ def _rlimit(text: str) -> dict[str, Any]:
 def _namespaces(container: Container) -> list[dict[str, str]]:
     network = networking.namespace_path(container)
     if network is None:
-        return sharing.namespaces(container.options)
+        return sharednamespaces.namespaces(container.options)
     joined = {"type": "network", **({"path": network} if network else {})}
-    return [*sharing.namespaces(container.options), joined]
+    return [*sharednamespaces.namespaces(container.options), joined]
 
 
 def _has_seccomp(options: Options) -> bool:

@@ -100,7 +100,7 @@ def seccomp(options: Options, names: list[str], has_library: bool) -> dict[str, 
     if options.privileged or "seccomp=unconfined" in options.security:
         return {}
     if options.seccomp:
-        from labkit.runtime.engine.spec import seccompfile  # local: few bring their own
+        from labkit.runtime.engine.config import seccompfile  # local: few bring their own
 
         return seccompfile.for_machine(options.seccomp, names)
     if not has_library:
