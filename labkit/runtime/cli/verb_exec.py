@@ -62,8 +62,8 @@ def main(call: VerbCall) -> int:
         privileged=options.privileged,
     )
     if options.dry_run:
-        from labkit.runtime.engine.script import execscript  # local: only dry runs need it
+        from labkit.runtime.engine import scripts  # local: only dry runs need it
 
-        print(execscript.render(container, request, call.words), end="")
+        print(scripts.execute(container, request, call.words), end="")
         return 0
     return execute(container, request)

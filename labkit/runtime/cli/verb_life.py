@@ -56,11 +56,7 @@ def _explained(call: VerbCall, act: Callable[[Container], object]) -> Callable[[
     """``act``, which ends a container's run. Its shim takes that back and tells nobody: its journals say what."""
 
     def act_and_tell(container: Container) -> None:
-        lines = []
-        if call.options.explain:
-            from labkit.runtime.engine.script import undoscript
-
-            lines = undoscript.end_of_run(container)
+        lines = stopping.end_of_run(container) if call.options.explain else []
         act(container)
         for line in lines:
             log.emit("undo", where="shim", command=line)
@@ -92,9 +88,9 @@ def stop(call: VerbCall) -> int:
     """
     seconds = _checked(call.options.time)
     if call.options.dry_run:
-        from labkit.runtime.engine.script import undoscript
+        from labkit.runtime.engine import scripts
 
-        return _scripts(call, lambda one: undoscript.stop(one, stopping.patience(one, seconds), call.words))
+        return _scripts(call, lambda one: scripts.stop(one, stopping.patience(one, seconds), call.words))
     return _each(call, _explained(call, lambda container: stopping.stop(container, seconds)))
 
 
@@ -184,9 +180,9 @@ def rm(call: VerbCall) -> int:
     """
     force, volumes = call.options.force, call.options.volumes
     if call.options.dry_run:
-        from labkit.runtime.engine.script import undoscript
+        from labkit.runtime.engine import scripts
 
-        return _scripts(call, lambda container: undoscript.remove(container, force, volumes, call.words))
+        return _scripts(call, lambda container: scripts.remove(container, force, volumes, call.words))
     return _each(call, _explained(call, lambda container: stopping.remove(container, force, volumes)))
 
 

@@ -35,9 +35,9 @@ def run(call: VerbCall) -> int:
     """
     options = runflags.wanted(call)
     if call.options.dry_run:
-        from labkit.runtime.engine.script import runscript
+        from labkit.runtime.engine import scripts
 
-        print(runscript.render(options, call.options.detach, call.words), end="")
+        print(scripts.run(options, call.options.detach, call.words), end="")
         return 0
     gc.collect_quietly()
     from labkit.runtime.engine.life import start
@@ -82,7 +82,7 @@ def spec(call: VerbCall) -> int:
     Nothing is made or reserved: addresses, volumes and files of a name are there once a container runs.
     """
     options = runflags.wanted(call)
-    from labkit.runtime.engine.script import runscript
+    from labkit.runtime.engine import scripts
 
-    print(runscript.specification(options, call.options.rootfs))
+    print(scripts.specification(options, call.options.rootfs))
     return 0

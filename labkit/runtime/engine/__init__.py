@@ -1,8 +1,8 @@
 """Containers as a user sees them: names, ports, logs, start and stop (as dockerd and containerd-shim are).
 
-The story of ``labkit run``: ``config/bundle.py`` writes the specification and ``config/steps.py`` lists what is to be
-done; ``life/start.py`` does the host's part and hands over to the container's shim (``shim/keeper.py``). That starts the
-process by ``runtime.oci`` (what runs as pid 1 before the program is ``oci/init.py``), keeps its output and its exit
+The story of ``labkit run``: ``config/bundle.py`` writes the specification, and ``config/steps.py`` lists what is to
+be done. ``life/start.py`` does the host's part and hands over to the container's shim (``shim/keeper.py``). That starts
+the process by ``runtime.oci`` (what runs as pid 1 before the program is ``oci/init.py``), keeps its output and its exit
 status, and takes everything back when it ends. ``life/gc.py`` takes back what the dead left. There is no daemon: who is
 responsible for a container holds its lease (``record/lease.py``).
 
@@ -14,5 +14,5 @@ shim      the processes that stay, and the commands that are attached to them
 life      start, stop, update, rename, and what is done about the dead
 show      logs, explain, stats, filters: what is told of containers; it changes nothing
 files     cp and diff
-script    the same steps as a shell script (--dry-run)
+scripts   the same steps as a shell script (--dry-run)
 """

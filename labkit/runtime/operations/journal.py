@@ -88,6 +88,10 @@ class Journal:
         """What its records stand for, in their order. ConfigError for one that cannot be read."""
         return [_operation(line) for line in self.lines()]
 
+    def describe_undo(self) -> list[str]:
+        """The commands that take back what it holds, the last first. ConfigError for a record that is none."""
+        return [line for operation in reversed(self.operations()) for line in operation.describe_undo().splitlines()]
+
     def undo(self) -> None:
         """Take everything back, in reverse order, and remove the journal.
 

@@ -42,6 +42,11 @@ def stop(container: Container, seconds: float | None = None) -> None:
         eventlog.note("stop", container)
 
 
+def end_of_run(container: Container) -> list[str]:
+    """The commands that take back what its run consists of, the last first."""
+    return [line for journal in record.journals_of_run(container.id) for line in journal.describe_undo()]
+
+
 def patience(container: Container, seconds: float | None) -> float:
     """How long it has to end after its stop signal: ``seconds`` if given, or its own option, or 10.
 

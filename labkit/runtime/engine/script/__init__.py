@@ -1,1 +1,0 @@
-"""Dry runs: what would be done, as a shell script or as config.json."""
