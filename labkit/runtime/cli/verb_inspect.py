@@ -97,7 +97,7 @@ def _container(container: Container, size: bool) -> dict[str, Any]:
 
 def _sizes(container: Container, image: Image) -> dict[str, int]:
     """Bytes: what it has written, and all that it sees."""
-    from labkit.runtime.engine.volume.volumestore import size_of  # local: few ask
+    from labkit.runtime.engine.volumes import size_of  # local: few ask
 
     written = size_of(f"{container.directory}/upper")
     return {"SizeRw": written, "SizeRootFs": written + image.size}

@@ -127,7 +127,7 @@ def _fields(container: Container, state: State, whole: bool, size: bool) -> dict
         "LocalVolumes": str(sum(mount["type"] == "volume" for mount in container.options.mounts)),
     }
     if size:
-        from labkit.runtime.engine.volume.volumestore import size_of  # local: few ask
+        from labkit.runtime.engine.volumes import size_of  # local: few ask
 
         written = size_of(f"{container.directory}/upper")
         fields["Size"] = f"{table.size(written)} (virtual {table.size(written + (image.size if image else 0))})"

@@ -16,7 +16,7 @@ from labkit.errors import UsageError
 from labkit.runtime.cli import gotypes, table, wordlists
 from labkit.runtime.cli.dockernames import volume as docker_volume
 from labkit.runtime.cli.flags import Command, Option, VerbCall
-from labkit.runtime.engine.volume import volumes, volumestore
+from labkit.runtime.engine import volumes
 from labkit.runtime.std import json
 
 _VERBS = ("create", "ls", "inspect", "rm", "prune")
@@ -50,12 +50,12 @@ def main(call: VerbCall) -> int:
 
 def _create(call: VerbCall, names: list[str]) -> int:
     labels = wordlists.labels(call.options.label, [])
-    print(volumestore.create(names[0] if names else "", [f"{name}={value}" for name, value in labels.items()]))
+    print(volumes.create(names[0] if names else "", [f"{name}={value}" for name, value in labels.items()]))
     return 0
 
 
 def _list(call: VerbCall, names: list[str]) -> int:
-    found = volumestore.everything()
+    found = volumes.everything()
     if call.options.json:
         print(json.dumps([volume.shown() for volume in found], indent=1))
     elif call.options.format:
@@ -75,7 +75,7 @@ def _list(call: VerbCall, names: list[str]) -> int:
 
 
 def _inspect(call: VerbCall, names: list[str]) -> int:
-    found = [{**docker_volume.of(volume), **volume.shown()} for volume in map(volumestore.find, names)]
+    found = [{**docker_volume.of(volume), **volume.shown()} for volume in map(volumes.find, names)]
     if call.options.format:
         from labkit.runtime.cli import template  # local: most calls do without
 
@@ -86,14 +86,14 @@ def _inspect(call: VerbCall, names: list[str]) -> int:
 
 
 def _remove(call: VerbCall, names: list[str]) -> int:
-    for volume in volumestore.to_remove(names, call.options.force):
+    for volume in volumes.to_remove(names, call.options.force):
         volumes.remove(volume.name)
         print(volume.name)
     return 0
 
 
 def _prune(call: VerbCall, names: list[str]) -> int:
-    removed = volumestore.prune(with_named=call.options.all)
+    removed = volumes.prune(with_named=call.options.all)
     print("".join(f"{volume.name}\n" for volume, _ in removed), end="")
     print(f"Total reclaimed space: {table.size(sum(size for _, size in removed))}")
     return 0

@@ -7,7 +7,7 @@ status, and takes everything back when it ends. ``life/gc.py`` takes back what t
 responsible for a container holds its lease (``record/lease.py``).
 
 record    what is written down of a container, and who is responsible for it
-volume    directories that outlive containers: what one needs, how it is made, filled and removed
+volumes   directories that outlive containers: what one needs, how it is made, filled and removed
 net       what of networks a container has; rules, bridges and addresses themselves are ``runtime.network``'s
 config    from what was asked for to config.json, and to the list of steps of a start
 shim      the processes that stay, and the commands that are attached to them

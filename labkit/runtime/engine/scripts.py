@@ -12,6 +12,7 @@ from labkit import __version__
 from labkit.errors import KernelError, UsageError
 from labkit.runtime.cgroups import freezer, group
 from labkit.runtime.cgroups.detect import here
+from labkit.runtime.engine import volumes
 from labkit.runtime.engine.config import beside, bundle, steps
 from labkit.runtime.engine.life import stopping
 from labkit.runtime.engine.life.create import new_container
@@ -19,7 +20,6 @@ from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.execrequest import ExecRequest
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import RUN, Container
-from labkit.runtime.engine.volume import volumes
 from labkit.runtime.images import imagestore as images
 from labkit.runtime.kernel import capabilities, libc, process, signals
 from labkit.runtime.oci import exec as oci_exec

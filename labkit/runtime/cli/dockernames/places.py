@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from labkit.runtime.cli.gotypes import Mapping, only_in_templates
+from labkit.runtime.engine import volumes
 from labkit.runtime.engine.record.mountflags import PROPAGATION
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.engine.volume import volumes
 from labkit.runtime.images.imagestore import Image
 from labkit.runtime.std.typing import Any
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from labkit.runtime.cli.gotypes import Mapping, or_nothing
-from labkit.runtime.engine.volume.volumestore import Volume
+from labkit.runtime.engine.volumes import Volume
 from labkit.runtime.std.typing import Any
 
 FIELDS = ("Name", "Driver", "Labels", "Mountpoint", "Scope")

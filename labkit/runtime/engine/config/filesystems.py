@@ -41,7 +41,7 @@ def operations(container: Container) -> list[Operation]:
     """What must be there out here before the container is made. NotFoundError for a source that is not."""
     made: list[Operation] = sharednamespaces.operations(container)
     if container.options.mounts:
-        from labkit.runtime.engine.volume import volumes  # local, as below: most containers have none
+        from labkit.runtime.engine import volumes  # local, as below: most containers have none
 
         made += volumes.filling(container)
     for mount in container.options.mounts:
@@ -87,7 +87,7 @@ def _asked(mount: dict[str, Any]) -> dict[str, Any]:
         return {"destination": mount["target"], "type": "tmpfs", "source": "tmpfs", "options": words}
     source = mount["source"]
     if mount["type"] == "volume":
-        from labkit.runtime.engine.volume import volumes  # local: most containers have none
+        from labkit.runtime.engine import volumes  # local: most containers have none
 
         source = volumes.data(source)
     words = [word for word in options if word != "norecursive"]

@@ -96,7 +96,7 @@ def creation(container: Container) -> Section:
     if options.cidfile:
         made.append(WriteId(options.cidfile, container.id))
     if options.mounts:
-        from labkit.runtime.engine.volume import volumes  # local: most containers have none
+        from labkit.runtime.engine import volumes  # local: most containers have none
 
         made += volumes.making(container)
     return Section("The name, and a writable layer of its own", made)

@@ -31,7 +31,7 @@ def new_container(options: Options, image: Image) -> Container:
     name = options.name or f"{'_'.join(words)}_{container_id[:4]}"
     changes: dict[str, Any] = {"runtime": _runtime(options.runtime)}
     if options.mounts or image.config.get("Volumes"):
-        from labkit.runtime.engine.volume import volumes  # local: most containers have none
+        from labkit.runtime.engine import volumes  # local: most containers have none
 
         changes["mounts"] = volumes.named(options, image.config.get("Volumes"), container_id)
     if not options.stop_signal and image.config.get("StopSignal"):

@@ -150,7 +150,7 @@ def _half_unpacked_layers() -> None:
 
 def _half_made_volumes() -> None:
     if os.path.isdir(f"{DATA}/volumes"):
-        from labkit.runtime.engine.volume import volumes  # local: only needed where there are any
+        from labkit.runtime.engine import volumes  # local: only needed where there are any
 
         volumes.clean_up()
 

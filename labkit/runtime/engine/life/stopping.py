@@ -99,7 +99,7 @@ def remove(container: Container, force: bool = False, with_volumes: bool = False
         raise ConflictError(f"another command is at work on {container.name}", "try again in a moment")
     try:
         if container.options.mounts:
-            from labkit.runtime.engine.volume import volumes  # local: most have none
+            from labkit.runtime.engine import volumes  # local: most have none
 
             volumes.keep(container, with_volumes)
         container.forget_state()
@@ -170,7 +170,7 @@ def prunable() -> list[Container]:
 
 def prune(containers: list[Container]) -> tuple[list[Container], int]:
     """Those of them that were still not running, and how many bytes their writable layers and logs took."""
-    from labkit.runtime.engine.volume.volumestore import size_of  # local, as above
+    from labkit.runtime.engine.volumes import size_of  # local, as above
 
     removed = []
     freed = 0

@@ -10,10 +10,10 @@ import os
 import re
 
 from labkit.errors import UsageError
+from labkit.runtime.engine.record.record import check_volume_name
 from labkit.runtime.std.typing import Any
 
 PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
-_VOLUME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}")
 #: Words of ``-v`` that docker has and labkit cannot follow, and why.
 _REFUSED = {
     "z": "labkit gives files no SELinux labels",
@@ -27,13 +27,6 @@ _TMPFS_SWITCHES = (
     "ro rw exec noexec suid nosuid dev nodev sync async atime noatime relatime strictatime diratime nodiratime "
     "tmpcopyup private rprivate shared rshared slave rslave"
 ).split()
-
-
-def check_volume_name(name: str) -> str:
-    """UsageError for what cannot be a volume's name (it becomes a directory's)."""
-    if not _VOLUME.fullmatch(name):
-        raise UsageError(f"'{name}' is no volume's name", "2 to 128 letters, digits, and _ . - after the first")
-    return name
 
 
 def parse_all(volumes: list[str], mounts: list[str], tmpfs: list[str]) -> list[dict[str, Any]]:

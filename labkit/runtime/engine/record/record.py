@@ -34,7 +34,6 @@ OWN_RUNTIME = "labkit-oci"
 
 
 _ALPHANUMERIC = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-_LONGEST_NAME = 63
 _PUNCTUATION = dict.fromkeys(map(ord, "_.-"))
 
 
@@ -273,12 +272,24 @@ def running(container: Container) -> State:
 
 def check_name(name: str) -> str:
     """UsageError for what cannot be a container's name (it becomes a file's name and a host's)."""
-    possible = 0 < len(name) <= _LONGEST_NAME and name[0] in _ALPHANUMERIC
-    if not possible or not _ALPHANUMERIC.issuperset(name.translate(_PUNCTUATION)):
+    if not _is_name(name, 1, 63):
         raise UsageError(
             f"'{name}' is no container name", "up to 63 letters, digits, and _ . - after the first, as --name redis-1"
         )
     return name
+
+
+def check_volume_name(name: str) -> str:
+    """UsageError for what cannot be a volume's name (it becomes a directory's)."""
+    if not _is_name(name, 2, 128):
+        raise UsageError(f"'{name}' is no volume's name", "2 to 128 letters, digits, and _ . - after the first")
+    return name
+
+
+def _is_name(name: str, least: int, most: int) -> bool:
+    """By its length and its letters; ``re`` takes 3 ms to import."""
+    possible = least <= len(name) <= most and name[0] in _ALPHANUMERIC
+    return possible and _ALPHANUMERIC.issuperset(name.translate(_PUNCTUATION))
 
 
 def load(container_id: str) -> Container | None:

@@ -1,1 +1,0 @@
-"""Volumes: directories that outlive the containers that use them."""
