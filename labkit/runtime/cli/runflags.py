@@ -43,6 +43,16 @@ OPTIONS = (
 )
 
 
+#: Flag -> the field that holds what was given, as it is.
+_AS_GIVEN = {
+    **{name: name for name in "name interactive tty publish network hostname dns dns_search restart runtime".split()},
+    "network_alias": "network_aliases",
+    "ip": "address",
+    "add_host": "add_hosts",
+    "rm": "auto_remove",
+}
+
+
 def wanted(call: VerbCall) -> Options:
     """Everything is looked at before anything is done. UsageError says what cannot be meant."""
     flags = call.options
@@ -52,23 +62,10 @@ def wanted(call: VerbCall) -> Options:
     options = Options(
         image=call.arguments[0],
         command=call.arguments[1:],
-        name=flags.name,
         env=[*wordlists.variables(flags.env_file), *environment.entries(flags.env)],
-        interactive=flags.interactive,
-        tty=flags.tty,
-        publish=flags.publish,
-        network=flags.network,
-        network_aliases=flags.network_alias,
-        address=flags.ip,
-        hostname=flags.hostname,
-        add_hosts=flags.add_host,
-        dns=flags.dns,
-        dns_search=flags.dns_search,
         resources=resources,
-        auto_remove=flags.rm,
         storage_driver=bundle.check_storage_driver(flags.storage_driver),
-        restart=flags.restart,
-        runtime=flags.runtime,
+        **{field: getattr(flags, flag) for flag, field in _AS_GIVEN.items()},
         **_log(flags),
         **specflags.wanted(flags),
     )

@@ -18,10 +18,10 @@ from __future__ import annotations
 import sys
 import time
 
-from labkit.errors import UsageError
 from labkit.runtime.cli import gotypes
 from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.record import eventlog
+from labkit.runtime.engine.show import filters
 from labkit.runtime.std import json
 from labkit.runtime.std.typing import Any
 from labkit.runtime.text import timestamps
@@ -46,7 +46,7 @@ COMMAND = Command(
 def main(call: VerbCall) -> int:
     """Print a line for each."""
     options, now = call.options, time.time()
-    wanted = _wanted(options.filter)
+    wanted = filters.pairs(options.filter, ("event", "container", "image", "label"))
     since = timestamps.parse(options.since, now) if options.since else None
     until = timestamps.parse(options.until, now) if options.until else None
     for event in eventlog.read(since, until):
@@ -56,16 +56,6 @@ def main(call: VerbCall) -> int:
     return 0
 
 
-def _wanted(words: list[str]) -> dict[str, list[str]]:
-    wanted: dict[str, list[str]] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or key not in ("event", "container", "image", "label"):
-            raise UsageError(f"--filter '{word}' is not understood", "KEY=VALUE; event, container, image or label")
-        wanted.setdefault(key, []).append(value)
-    return wanted
-
-
 def _fits(event: dict[str, Any], key: str, value: str) -> bool:
     if key == "event":
         return bool(event["action"] == value)
@@ -73,8 +63,7 @@ def _fits(event: dict[str, Any], key: str, value: str) -> bool:
         return event["name"] == value or (len(value) > 1 and event["id"].startswith(value))
     if key == "image":
         return event["image"] in (value, f"{value}:latest")
-    name, equals, text = value.partition("=")
-    return name in event["labels"] and (not equals or event["labels"][name] == text)
+    return filters.has_label(event["labels"], value)
 
 
 def _dockers(event: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from labkit.errors import UsageError
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container, State
-from labkit.runtime.std.collections.abc import Callable
+from labkit.runtime.std.collections.abc import Callable, Sequence
 from labkit.runtime.std.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,18 +17,25 @@ def parse(words: list[str]) -> Wanted:
 
     UsageError for an unknown key or status, NotFoundError where a container is named that is not there.
     """
+    wanted = pairs(words, sorted([*_RECORD, *_STATE]))
+    for value in wanted.get("status", ()):
+        if value not in record.STATUSES:
+            raise UsageError(f"there is no status '{value}'", f"one of {', '.join(record.STATUSES)}")
+    for value in wanted.get("exited", ()):
+        if not (value.isascii() and value.isdigit()):
+            raise UsageError(f"--filter 'exited={value}': an exit status is a number", "as exited=0")
+    for key in {"before", "since"} & set(wanted):
+        wanted[key] = [record.find(value).id for value in wanted[key]]
+    return wanted
+
+
+def pairs(words: list[str], known: Sequence[str]) -> Wanted:
+    """Key -> the values that were given. UsageError for an unknown key."""
     wanted: Wanted = {}
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals or (key not in _RECORD and key not in _STATE):
-            known = ", ".join(sorted([*_RECORD, *_STATE]))
-            raise UsageError(f"--filter '{word}' is not understood", f"KEY=VALUE; the keys are {known}")
-        if key == "status" and value not in record.STATUSES:
-            raise UsageError(f"there is no status '{value}'", f"one of {', '.join(record.STATUSES)}")
-        if key == "exited" and not (value.isascii() and value.isdigit()):
-            raise UsageError(f"--filter '{word}': an exit status is a number", "as exited=0")
-        if key in ("before", "since"):
-            value = record.find(value).id
+        if not equals or key not in known:
+            raise UsageError(f"--filter '{word}' is not understood", f"KEY=VALUE; the keys are {', '.join(known)}")
         wanted.setdefault(key, []).append(value)
     return wanted
 
@@ -43,9 +50,9 @@ def state_fits(wanted: Wanted, state: State) -> bool:
     return all(any(_STATE[key](state, value) for value in wanted[key]) for key in wanted if key in _STATE)
 
 
-def _label(container: Container, value: str) -> bool:
+def has_label(labels: dict[str, str], value: str) -> bool:
+    """``NAME`` or ``NAME=VALUE``."""
     name, equals, text = value.partition("=")
-    labels = container.options.labels
     return name in labels and (not equals or labels[name] == text)
 
 
@@ -85,7 +92,7 @@ def _network(container: Container, value: str) -> bool:
 _RECORD: dict[str, Callable[[Container, str], bool]] = {
     "id": lambda container, value: container.id.startswith(value),
     "name": lambda container, value: value in container.name,
-    "label": _label,
+    "label": lambda container, value: has_label(container.options.labels, value),
     "ancestor": _ancestor,
     "network": _network,
     "volume": _volume,
