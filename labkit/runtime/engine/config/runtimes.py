@@ -21,12 +21,13 @@ from labkit.runtime.std import json, socket
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager, suppress
 from labkit.runtime.std.dataclasses import dataclass
-from labkit.runtime.std.typing import TYPE_CHECKING, Union
+from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from labkit.runtime.cgroups.detect import Hierarchies
     from labkit.runtime.engine.record.record import Container
     from labkit.runtime.operations import Journal
+    from labkit.runtime.std.typing import Union  # local: it would bring the real module
 
     Process = Union[launch.Created, "Foreign"]
     """A first process that has done everything but execute its program."""
