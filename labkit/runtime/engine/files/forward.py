@@ -7,6 +7,7 @@ import os
 
 from labkit.errors import ConfigError
 from labkit.runtime.kernel import filedata
+from labkit.runtime.std import importlib
 from labkit.runtime.std.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ _BLOCK = 512
 _BUFFER = 1 << 18
 #: A name and what else may be in a header are much shorter; a damaged length would be read into memory.
 _LONGEST_HEADER = 16 << 20
-_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+#: How a packed stream begins -> the module that unpacks it; but for zstd's.
+_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\0": "lzma", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
 def damaged(error: object) -> ConfigError:
@@ -120,15 +122,8 @@ def opened(descriptor: int) -> Forward | None:
     if not packer:
         return Forward(raw) if head else None
     buffered = io.BufferedReader(raw, _BUFFER)
-    if packer == "gzip":
-        import gzip  # local, as below: few are packed
-        import zlib
+    import zlib  # local, as its module: few are packed
 
-        return Forward(gzip.GzipFile(fileobj=buffered), (OSError, EOFError, zlib.error))
-    if packer == "bzip2":
-        import bz2
-
-        return Forward(bz2.BZ2File(buffered), (OSError, EOFError, ValueError))
-    import lzma
-
-    return Forward(lzma.LZMAFile(buffered), (OSError, EOFError, lzma.LZMAError))
+    module = importlib.import_module(packer)
+    damage = (OSError, EOFError, ValueError, zlib.error, getattr(module, "LZMAError", OSError))
+    return Forward(module.open(buffered), damage)
