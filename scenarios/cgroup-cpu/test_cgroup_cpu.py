@@ -7,7 +7,7 @@ import re
 import pytest
 from testinfra.host import Host
 
-from labkit.host.scenario import Lesson, after
+from labkit.host.scenario import PlayedLesson, after
 
 ROOT = "/sys/fs/cgroup"
 START = "start it: `labkit run -d --network none --cpus 0.5 --name half busybox sh -c 'while :; do :; done'`"
@@ -184,7 +184,7 @@ def test_update_takes_effect(host: Host) -> None:
 
 @after("stop-it", by_hand=False)
 @pytest.mark.claim("G12")
-def test_stopping_removes_the_directories(host: Host, lesson: Lesson) -> None:
+def test_stopping_removes_the_directories(host: Host, lesson: PlayedLesson) -> None:
     """No tree has a group of the container any more, nor the engine's own, since it was the last."""
     container_id = lesson.variable("id")
     assert re.fullmatch(r"[0-9a-f]{64}", container_id)

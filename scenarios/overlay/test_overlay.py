@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from testinfra.host import Host
 
-from labkit.host.scenario import Lesson, after
+from labkit.host.scenario import PlayedLesson, after
 
 PLACE = "/root/lessons/overlay"
 CONTAINERS = "/var/lib/labkit/containers"
@@ -85,7 +85,7 @@ def test_a_deletion_leaves_a_whiteout(host: Host) -> None:
 
 @after("each-for-itself")
 @pytest.mark.claim("B6")
-def test_containers_share_the_layers_below(host: Host, lesson: Lesson) -> None:
+def test_containers_share_the_layers_below(host: Host, lesson: PlayedLesson) -> None:
     """Containers of one image stand on the same read-only layers; each has a writable one of its own."""
     one, two = (options(host, f"/run/labkit/containers/{lesson.variable(name)}/rootfs") for name in ("one", "two"))
     assert one["lowerdir"] == two["lowerdir"]
@@ -98,7 +98,7 @@ def test_containers_share_the_layers_below(host: Host, lesson: Lesson) -> None:
 
 @after("each-for-itself")
 @pytest.mark.claim("B6")
-def test_a_shared_file_is_one_inode(host: Host, lesson: Lesson) -> None:
+def test_a_shared_file_is_one_inode(host: Host, lesson: PlayedLesson) -> None:
     """A program of the shared layer has one inode, seen through two containers and in the layer itself."""
     roots = [f"/run/labkit/containers/{lesson.variable(name)}/rootfs" for name in ("one", "two", "three")]
     layer = options(host, roots[0])["lowerdir"]
@@ -110,7 +110,7 @@ def test_a_shared_file_is_one_inode(host: Host, lesson: Lesson) -> None:
 
 @after("each-for-itself")
 @pytest.mark.claim("B6")
-def test_what_one_writes_is_in_its_own_layer_only(host: Host, lesson: Lesson) -> None:
+def test_what_one_writes_is_in_its_own_layer_only(host: Host, lesson: PlayedLesson) -> None:
     """What one container wrote, changed and deleted is in its own layer, not in the other's or the image."""
     one, two = lesson.variable("one"), lesson.variable("two")
     layer = options(host, f"/run/labkit/containers/{one}/rootfs")["lowerdir"]
@@ -122,7 +122,7 @@ def test_what_one_writes_is_in_its_own_layer_only(host: Host, lesson: Lesson) ->
 
 
 @after("put-everything-back", by_hand=False)
-def test_nothing_is_left(host: Host, lesson: Lesson) -> None:
+def test_nothing_is_left(host: Host, lesson: PlayedLesson) -> None:
     """No overlay is mounted any more, the containers' layers are gone, and the lesson's directories too."""
     assert "overlay" not in host.file("/proc/mounts").content_string
     assert host.run("ls -d %s/%s", CONTAINERS, lesson.variable("one")).rc != 0

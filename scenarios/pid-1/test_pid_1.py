@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from testinfra.host import Host
 
-from labkit.host.scenario import Lesson, after
+from labkit.host.scenario import PlayedLesson, after
 
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 STEPS = {"sleep 600": "One process, two numbers", "sleep 601": "A family", "sleep 602": "A family"}
@@ -45,7 +45,7 @@ def test_the_clones_shell_is_process_1_inside_and_another_outside(host: Host) ->
 
 @after("process-1-once-more", by_hand=False)
 @pytest.mark.claim("D4")
-def test_the_shell_outside_is_what_it_was(host: Host, lesson: Lesson) -> None:
+def test_the_shell_outside_is_what_it_was(host: Host, lesson: PlayedLesson) -> None:
     """The shell inside said 1; after its end the outer shell is the process that it was, and so is its machine."""
     assert "\nI am process 1\n" in lesson.output("process-1-once-more")
     outer = lesson.variable("outer")
@@ -56,7 +56,7 @@ def test_the_shell_outside_is_what_it_was(host: Host, lesson: Lesson) -> None:
 
 @after("one-call-does-it", by_hand=False)
 @pytest.mark.claim("H1")
-def test_one_clone_makes_process_and_namespaces(host: Host, lesson: Lesson) -> None:
+def test_one_clone_makes_process_and_namespaces(host: Host, lesson: PlayedLesson) -> None:
     """One clone() with its flags combined made the process and the namespaces; no other such call was needed."""
     calls = host.file("/root/lessons/pid-1/calls").content_string.splitlines()
     assert len(calls) == 1, f"strace saw {len(calls)} calls"
@@ -119,7 +119,7 @@ def test_process_1_adopts_orphans(host: Host) -> None:
 
 @after("the-last-one-turns-off-the-light", by_hand=False)
 @pytest.mark.claim("D12")
-def test_all_die_with_process_1(host: Host, lesson: Lesson) -> None:
+def test_all_die_with_process_1(host: Host, lesson: PlayedLesson) -> None:
     """The end of process 1 was the end of its orphan, which had outlived its own parent."""
     first, orphan = lesson.variable("first"), lesson.variable("orphan")
     assert first.isdecimal()

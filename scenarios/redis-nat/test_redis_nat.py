@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from labkit.host.scenario import Lesson, after
+from labkit.host.scenario import PlayedLesson, after
 
 BRIDGE = "labkit0"
 CHAIN = "LABKIT"
@@ -216,7 +216,7 @@ def test_stopping_removes_the_rule(host: Host) -> None:
 
 @after("stop-it", by_hand=False)
 @pytest.mark.claim("E12")
-def test_stopping_removes_the_veth_pair_and_the_reservation(host: Host, lesson: Lesson) -> None:
+def test_stopping_removes_the_veth_pair_and_the_reservation(host: Host, lesson: PlayedLesson) -> None:
     """Stopping the container removed its veth pair, its namespace and the reservation of its address."""
     short = lesson.variable("redis")[:12]
     assert re.fullmatch(r"[0-9a-f]{12}", short)

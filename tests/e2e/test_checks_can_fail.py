@@ -79,7 +79,7 @@ def test_the_claims_own_check_fails(
     # Only that check: it plays the steps before it by itself, and one that fails would be "not run", no failure.
     status = pytest.main(
         [*words, "--tb=short", f"--junitxml={junit}", "-k", check, str(lessons / lesson)],
-        plugins=[plugin.Setting(machine), saboteur],
+        plugins=[plugin.Stage(machine), saboteur],
     )
     assert saboteur.was_there, "the lesson did not come to the check"
     assert status == pytest.ExitCode.TESTS_FAILED

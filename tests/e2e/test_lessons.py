@@ -219,8 +219,8 @@ def one_check(machine: Machine, junit: Path, name: str, lesson: str = "redis-nat
     """The verdict about what is there now of one of the lesson's checks."""
     lessons = checkout() / "scenarios"
     words = ["--config-file", str(lessons / "pytest.ini"), "-p", "no:cacheprovider", "-q", "--tb=no", "-k", name]
-    setting = plugin.Setting(machine, checks_only=True)
-    pytest.main([*words, f"--junitxml={junit}", str(lessons / lesson)], plugins=[setting])
+    stage = plugin.Stage(machine, checks_only=True)
+    pytest.main([*words, f"--junitxml={junit}", str(lessons / lesson)], plugins=[stage])
     return cases(junit)[name][0]
 
 

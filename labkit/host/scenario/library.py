@@ -7,7 +7,7 @@ from pathlib import Path
 from labkit.host.lab.names import not_found
 from labkit.host.lab.paths import checkout
 from labkit.host.scenario import parser
-from labkit.host.scenario.model import Scenario
+from labkit.host.scenario.model import Lesson
 from labkit.host.scenario.needs import NEEDS
 
 
@@ -16,12 +16,12 @@ def directory() -> Path:
     return checkout() / "scenarios"
 
 
-def catalogue(place: Path | None = None) -> list[Scenario]:
+def catalogue(place: Path | None = None) -> list[Lesson]:
     """All lessons, by name. ConfigError where one does not parse."""
     return [load(readme) for readme in sorted((place or directory()).glob("*/README.md"))]
 
 
-def find(name: str, place: Path | None = None) -> Scenario:
+def find(name: str, place: Path | None = None) -> Lesson:
     """The lesson called ``name``. NotFoundError with the nearest names."""
     readmes = {readme.parent.name: readme for readme in (place or directory()).glob("*/README.md")}
     if name not in readmes:
@@ -29,11 +29,11 @@ def find(name: str, place: Path | None = None) -> Scenario:
     return load(readmes[name])
 
 
-def following(scenario: Scenario, place: Path | None = None) -> Scenario | None:
+def following(lesson: Lesson, place: Path | None = None) -> Lesson | None:
     """The lesson after this one in the catalogue; None after the last."""
-    return next((other for other in catalogue(place) if other.name > scenario.name), None)
+    return next((other for other in catalogue(place) if other.name > lesson.name), None)
 
 
-def load(readme: Path) -> Scenario:
+def load(readme: Path) -> Lesson:
     """The lesson in ``readme``."""
     return parser.read(readme, tuple(NEEDS))

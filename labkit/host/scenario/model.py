@@ -57,7 +57,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Scenario:
+class Lesson:
     """A lesson: a directory with README.md and test_NAME.py."""
 
     name: str

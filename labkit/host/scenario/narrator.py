@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from labkit.host.scenario.compare import diff
-from labkit.host.scenario.model import Answer, Command, Prose, Scenario, Step
+from labkit.host.scenario.model import Answer, Command, Lesson, Prose, Step
 from labkit.host.scenario.player import Audience, LessonLeftError, StepFailedError, directory
 from labkit.host.scenario.plugin import INFRASTRUCTURE, LACKING, NOT_RUN, StepItem
 from labkit.host.scenario.shell import Result
@@ -62,30 +62,28 @@ class Narrator(Audience):
 
     # ---- what the player tells
 
-    def lesson_begins(self, scenario: Scenario, machine: str, kernel: str) -> None:
+    def lesson_begins(self, lesson: Lesson, machine: str, kernel: str) -> None:
         """Title and introduction."""
         self._started = time.monotonic()
         self._machine = f"{machine} (Linux {kernel})"
-        title = Text.assemble((scenario.title, "bold"), (f"  {scenario.name}", "cyan"))
+        title = Text.assemble((lesson.title, "bold"), (f"  {lesson.name}", "cyan"))
         self._console.print(Rule(title, align="left", style="bold", characters=self._marks["rule"]))
         claims = (
-            f" It proves {', '.join(scenario.claims)} of the article; docs/claims.md lists them."
-            if scenario.claims
-            else ""
+            f" It proves {', '.join(lesson.claims)} of the article; docs/claims.md lists them." if lesson.claims else ""
         )
-        minutes = _count(scenario.minutes, "minute")
+        minutes = _count(lesson.minutes, "minute")
         self._console.print(Text(f"About {minutes} to read; on {self._machine}.{claims}", "dim"))
-        for part in scenario.introduction:
+        for part in lesson.introduction:
             if isinstance(part, Prose | Answer):
                 self.says(part)
 
-    def checks_begin(self, scenario: Scenario, machine: str) -> None:
+    def checks_begin(self, lesson: Lesson, machine: str) -> None:
         """Instead of a lesson: a title for its checks alone."""
-        title = Text.assemble((scenario.title, "bold"), (f"  {scenario.name}", "cyan"))
+        title = Text.assemble((lesson.title, "bold"), (f"  {lesson.name}", "cyan"))
         self._console.print(Rule(title, align="left", style="bold", characters=self._marks["rule"]))
         words = f"Its checks alone, on what is there now on {machine}. The machine is not reset, no step is played."
         self._console.print(Text(words, "dim"), soft_wrap=True)
-        words = f"In the machine, work in {directory(scenario)} (`invoke ssh`): the checks look there."
+        words = f"In the machine, work in {directory(lesson)} (`invoke ssh`): the checks look there."
         self._console.print(Text(words, "dim"), soft_wrap=True)
 
     def step_begins(self, step: Step, number: int, total: int) -> None:
@@ -140,6 +138,13 @@ class Narrator(Audience):
             self._line(f"    {'>>>' if sign == '?' else sign} ", text, styles[sign])
 
     # ---- what pytest tells
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """The narrator tells the lesson; pytest's own reporter stays silent."""
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            config.pluginmanager.unregister(reporter)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """One line for a check; steps have shown themselves."""
@@ -215,12 +220,12 @@ class Narrator(Audience):
         each = f" ({kinds}: each is a test to pytest)" if kinds else ""
         self._console.print(Text(f"pytest: {told or 'nothing was run'}{each}", "dim"), soft_wrap=True)
 
-    def suggest(self, scenario: Scenario, following: Scenario | None) -> None:
+    def suggest(self, lesson: Lesson, following: Lesson | None) -> None:
         """After a lesson that was played to its end: what the reader can do now."""
         self._console.print(Text("Next:", "bold"))
         ways = [("invoke ssh", "look around: the machine stays as it is")]
         if not self._step:
-            ways.insert(0, (f"invoke scenario {scenario.name} --step", "go through it again, at your own pace"))
+            ways.insert(0, (f"invoke scenario {lesson.name} --step", "go through it again, at your own pace"))
         if following is not None:
             ways.append((f"invoke scenario {following.name}", f"the lesson that follows: {following.title}"))
         else:

@@ -26,28 +26,37 @@ a ``<summary>`` is an answer that the reader should look for first. Everything t
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import yaml
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from labkit.errors import ConfigError
 from labkit.host.lab import yamlmarks
 from labkit.host.lab.names import suggestion
 from labkit.host.lab.yamlmarks import Value
-from labkit.host.scenario.model import Answer, Command, Part, Prose, Scenario, Step
+from labkit.host.scenario.model import Answer, Command, Lesson, Part, Prose, Step
 
 _KEYS = ("title", "minutes", "needs", "claims")
-_FENCE = re.compile(r" {0,3}(?P<marks>`{3,}|~{3,})\s*(?P<info>[^`]*)$")
-_HEADING = re.compile(r"## +(?P<title>.*?)(?: +\{#(?P<id>[^}]*)\})?\s*#*$")
+_HEADING = re.compile(r"(?P<title>.*?)(?: +\{#(?P<id>[^}]*)\})?")
 _ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _CLAIM = re.compile(r"[A-I][1-9][0-9]?")
-_SUMMARY = re.compile(r"<summary>(?P<text>.*?)</summary>", re.DOTALL)
+_ANSWER = re.compile(
+    r".*?<details>.*?<summary>(?P<summary>.*?)</summary>(?P<text>.*?)</details>(?P<after>.*)", re.DOTALL
+)
+_DETAILS = (
+    "Write <details><summary>Answer</summary>, an empty line, the answer, an empty line, </details>; "
+    "a console block cannot stand inside."
+)
 
 
-def parse(text: str, path: Path, known_needs: tuple[str, ...] | None = None) -> Scenario:
+def parse(text: str, path: Path, known_needs: tuple[str, ...] | None = None) -> Lesson:
     """The lesson in ``text``. ``path`` names it (its directory's name is the lesson's) and is used in messages.
 
     ``known_needs``, where given, are the only needs that the front matter may name.
@@ -61,19 +70,10 @@ def parse(text: str, path: Path, known_needs: tuple[str, ...] | None = None) -> 
             f"{path}:{len(lines)}: the lesson has no step.",
             "A step is a `##` heading with a ```console block below it that has a line beginning with `$ `.",
         )
-    return Scenario(
-        name=path.parent.name,
-        title=front.title,
-        minutes=front.minutes,
-        needs=front.needs,
-        claims=front.claims,
-        path=path,
-        introduction=tuple(introduction),
-        steps=tuple(steps),
-    )
+    return Lesson(name=path.parent.name, path=path, introduction=tuple(introduction), steps=tuple(steps), **front)
 
 
-def read(path: Path, known_needs: tuple[str, ...] | None = None) -> Scenario:
+def read(path: Path, known_needs: tuple[str, ...] | None = None) -> Lesson:
     """The lesson in the file ``path``."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -86,14 +86,6 @@ def read(path: Path, known_needs: tuple[str, ...] | None = None) -> Scenario:
 
 
 # ---- front matter
-
-
-@dataclass(frozen=True)
-class _FrontMatter:
-    title: str
-    minutes: int
-    needs: tuple[str, ...]
-    claims: tuple[str, ...]
 
 
 def _front_matter_end(lines: list[str], path: Path) -> int:
@@ -109,8 +101,8 @@ def _front_matter_end(lines: list[str], path: Path) -> int:
     raise ConfigError(f"{path}:1: the front matter that begins here does not end.", "End it with a line `---`.")
 
 
-def _front_matter(lines: list[str], path: Path, known_needs: tuple[str, ...] | None) -> _FrontMatter:
-    """The four keys. An empty line is put in front, so that the YAML reader's line numbers are the file's."""
+def _front_matter(lines: list[str], path: Path, known_needs: tuple[str, ...] | None) -> dict[str, Any]:
+    """The four keys, as fields of the model. An empty line is put in front: so YAML's line numbers are the file's."""
     members = yamlmarks.parse("\n" + "\n".join(lines), path).mapping("a mapping of " + ", ".join(_KEYS), _KEYS)
     for required in ("title", "minutes"):
         if required not in members:
@@ -122,12 +114,12 @@ def _front_matter(lines: list[str], path: Path, known_needs: tuple[str, ...] | N
     for claim in claims:
         if not _CLAIM.fullmatch(claim.text()):
             raise claim.wrong("a claim's id such as E7")
-    return _FrontMatter(
-        title=members["title"].text(),
-        minutes=members["minutes"].integer(1, 240),
-        needs=tuple(need.text() for need in needs),
-        claims=tuple(claim.text() for claim in claims),
-    )
+    return {
+        "title": members["title"].text(),
+        "minutes": members["minutes"].integer(1, 240),
+        "needs": tuple(need.text() for need in needs),
+        "claims": tuple(claim.text() for claim in claims),
+    }
 
 
 def _names(value: Value | None) -> list[Value]:
@@ -142,145 +134,140 @@ def _names(value: Value | None) -> list[Value]:
 # ---- the body
 
 
-@dataclass
-class _Section:
-    """A heading and what stands below it, while it is being read."""
-
-    title: str
-    id: str
-    line: int
-    heading: str
-    parts: list[Part] = field(default_factory=list)
-
-
 def _body(lines: list[str], start: int, path: Path) -> tuple[list[Part], list[Step]]:
-    """Introduction and steps."""
+    """Introduction and steps. (The front matter becomes empty lines, so that a token's lines are the file's.)"""
     introduction: list[Part] = []
     steps: list[Step] = []
-    for section in _sections(lines, start, path):
+    tokens = MarkdownIt("commonmark").parse("\n" * start + "\n".join(lines[start:]))
+    for section in _sections(tokens, lines, start, path):
         if any(isinstance(part, Command) for part in section.parts):
             if not section.title:
-                raise ConfigError(
-                    f"{path}:{section.line}: commands stand before the first step.", "Put a `##` heading above them."
+                raise _error(
+                    path, section.line, "commands stand before the first step.", "Put a `##` heading above them."
                 )
             for other in steps:
                 if other.id == section.id:
-                    raise ConfigError(
-                        f"{path}:{section.line}: two steps have the id {section.id}, the other on line {other.line}.",
+                    raise _error(
+                        path,
+                        section.line,
+                        f"two steps have the id {section.id}, the other on line {other.line}.",
                         "Give one of them an id of its own: `## Title {#id}`.",
                     )
-            steps.append(Step(section.id, section.title, section.line, tuple(section.parts)))
+            steps.append(section)
             continue
-        without_commands: list[Part] = [*([Prose(section.heading)] if section.heading else []), *section.parts]
+        heading: list[Part] = [Prose(f"## {section.title}")] if section.title else []
         if steps:
-            last = steps.pop()
-            steps.append(Step(last.id, last.title, last.line, (*last.parts, *without_commands)))
+            steps[-1] = replace(steps[-1], parts=(*steps[-1].parts, *heading, *section.parts))
         else:
-            introduction += without_commands
+            introduction += [*heading, *section.parts]
     return introduction, steps
 
 
-def _sections(lines: list[str], start: int, path: Path) -> Iterator[_Section]:
+def _sections(tokens: list[Token], lines: list[str], start: int, path: Path) -> Iterator[Step]:
     """The text cut at its ``##`` headings. The first section has no heading."""
-    section = _Section(title="", id="", line=start + 1, heading="")
-    prose: list[str] = []
-    index = start
-    while index < len(lines):
-        line = lines[index]
-        fence = _FENCE.match(line)
-        if fence:
-            end = _fence_end(lines, index, fence["marks"], path)
-            info = fence["info"].split()
-            if info and info[0] == "console":
-                section.parts += _prose(prose, path, index)
-                prose = []
-                section.parts += _console(lines, index, end, info[1:], path)
-            else:
-                prose += lines[index : end + 1]
-            index = end + 1
-            continue
-        heading = _HEADING.match(line)
-        if heading:
-            section.parts += _prose(prose, path, index)
-            prose = []
-            yield section
-            section = _Section(heading["title"], _step_id(heading, path, index), index + 1, f"## {heading['title']}")
-        else:
-            prose.append(line)
-        index += 1
-    section.parts += _prose(prose, path, index)
-    yield section
-
-
-def _fence_end(lines: list[str], start: int, marks: str, path: Path) -> int:
-    """The index of the line that closes the fence opened at ``start``: as many marks, nothing else."""
-    for index in range(start + 1, len(lines)):
-        candidate = lines[index].strip()
-        if len(candidate) >= len(marks) and not candidate.strip(marks[0]):
-            return index
-    raise ConfigError(f"{path}:{start + 1}: the block that begins here is not closed.", f"Close it with {marks}.")
-
-
-def _step_id(heading: re.Match[str], path: Path, index: int) -> str:
-    """The id that the heading gives, or else the slug of its words."""
-    if heading["id"] is not None:
-        if not _ID.fullmatch(heading["id"]):
-            raise ConfigError(
-                f"{path}:{index + 1}: “{heading['id']}” cannot be a step's id.",
-                "An id has lower-case letters, digits and single hyphens.",
-            )
-        return heading["id"]
-    slug = re.sub(r"[^a-z0-9]+", "-", heading["title"].lower().replace("'", "").replace("’", "")).strip("-")
-    if not slug:
-        raise ConfigError(f"{path}:{index + 1}: this heading has no words to make an id of.", "Write `## Title {#id}`.")
-    return slug
-
-
-def _prose(lines: list[str], path: Path, end: int) -> list[Part]:
-    """Prose, cut at its ``<details>``. ``end`` is the index of the line after it, for messages."""
+    id_, title, line = "", "", start + 1
     parts: list[Part] = []
-    text = "\n".join(lines)
-    while "<details>" in text:
-        before, _, rest = text.partition("<details>")
-        inside, closed, text = rest.partition("</details>")
-        summary = _SUMMARY.search(inside)
-        if not closed or not summary:
-            raise ConfigError(
-                f"{path}:{end}: a <details> above this line has no {'<summary>' if closed else '</details>'}.",
-                "Write <details><summary>Answer</summary>, an empty line, the answer, an empty line, </details>; "
-                "a console block cannot stand inside.",
-            )
-        if before.strip():
-            parts.append(Prose(before.strip("\n")))
-        parts.append(Answer(summary["text"].strip(), inside[summary.end() :].strip()))
-    if text.strip():
-        parts.append(Prose(text.strip("\n")))
-    return parts
+    answer = -1
+    """Where a <details> began that has not ended yet."""
+
+    def prose_until(end: int) -> None:
+        """Add the lines from ``start`` on, which are Markdown for the reader."""
+        if answer >= 0:
+            raise _error(path, end, "a <details> above this line has no </details>.", _DETAILS)
+        text = "\n".join(lines[start:end])
+        if text.strip():
+            parts.append(Prose(text.strip("\n")))
+
+    for token, following in itertools.zip_longest(tokens, tokens[1:]):
+        if not token.map or (token.level and token.type != "fence"):
+            continue
+        if token.type == "heading_open" and token.tag == "h2":
+            prose_until(token.map[0])
+            yield Step(id_, title, line, tuple(parts))
+            id_, title, line = *_heading(following.content, path, token.map[0] + 1), token.map[0] + 1
+            parts, start = [], token.map[1]
+        elif token.type == "fence":
+            if _check_fence(token, lines, path):
+                prose_until(token.map[0])
+                parts += _console(token, path)
+                start = token.map[1]
+        elif token.type == "html_block":
+            if answer < 0 and "<details>" in token.content:
+                prose_until(token.map[0])
+                answer = token.map[0]
+            if answer >= 0 and "</details>" in token.content:
+                parts += _answer("\n".join(lines[answer : token.map[1]]), path, token.map[1])
+                answer, start = -1, token.map[1]
+    prose_until(len(lines))
+    yield Step(id_, title, line, tuple(parts))
+
+
+def _error(path: Path, line: int, message: str, hint: str = "") -> ConfigError:
+    return ConfigError(f"{path}:{line}: {message}", hint)
+
+
+def _heading(text: str, path: Path, line: int) -> tuple[str, str]:
+    """A step's id, which the heading gives, or else the slug of its words; and its title."""
+    heading = _HEADING.fullmatch(text)
+    assert heading, "it matches anything"
+    title, given = heading["title"], heading["id"]
+    if given is not None and not _ID.fullmatch(given):
+        message = f"“{given}” cannot be a step's id."
+        raise _error(path, line, message, "An id has lower-case letters, digits and single hyphens.")
+    slug = re.sub(r"[^a-z0-9]+", "-", title.lower().replace("'", "").replace("’", "")).strip("-")
+    if not (given or slug):
+        raise _error(path, line, "this heading has no words to make an id of.", "Write `## Title {#id}`.")
+    return given or slug, title
+
+
+def _check_fence(token: Token, lines: list[str], path: Path) -> bool:
+    """Whether it is a console block; ConfigError where it is not closed, or where nobody would run it."""
+    assert token.map
+    begin, end = token.map
+    last = lines[end - 1].strip(" >")
+    if end - 1 == begin or len(last) < len(token.markup) or last.strip(token.markup[0]):
+        raise _error(path, begin + 1, "the block that begins here is not closed.", f"Close it with {token.markup}.")
+    is_console = token.info.split()[:1] == ["console"]
+    if is_console and token.level:
+        raise _error(path, begin + 1, "a console block stands in a list or in a quotation.", "Put it below.")
+    return is_console
+
+
+def _answer(text: str, path: Path, end: int) -> list[Part]:
+    """From ``<details>`` on: the answer, and what stands behind it before the next empty line."""
+    found = _ANSWER.fullmatch(text)
+    if not found:
+        raise _error(path, end, "a <details> above this line has no <summary>.", _DETAILS)
+    answer = Answer(found["summary"].strip(), found["text"].strip())
+    return [answer, Prose(found["after"].strip("\n"))] if found["after"].strip() else [answer]
 
 
 # ---- console blocks
 
 
-def _console(lines: list[str], start: int, end: int, words: list[str], path: Path) -> Iterator[Command]:
-    """The commands of the block between the fences at ``start`` and ``end``."""
-    exit_status, timeout = _settings(words, path, start)
+def _console(token: Token, path: Path) -> Iterator[Command]:
+    """The commands of a block."""
+    assert token.map
+    start = token.map[0] + 1
+    exit_status, timeout = _settings(token.info.split()[1:], path, start)
     text: list[str] = []
     expected: list[str] = []
     at = start
 
     def command() -> Command:
-        return Command("\n".join(text), "\n".join(expected).rstrip(), at + 1, exit_status, timeout)
+        return Command("\n".join(text), "\n".join(expected).rstrip(), at, exit_status, timeout)
 
-    for index in range(start + 1, end):
-        line = lines[index]
+    for number, line in enumerate(token.content.splitlines(), start + 1):
         if line.startswith("$ "):
             if text:
                 yield command()
-            text, expected, at = [line[2:]], [], index
+            text, expected, at = [line[2:]], [], number
         elif not text:
             if line.strip():
-                raise ConfigError(
-                    f"{path}:{index + 1}: output stands before the first command of its block.",
+                raise _error(
+                    path,
+                    number,
+                    "output stands before the first command of its block.",
                     "A command begins with `$ `; a block that is not run is fenced with ```text.",
                 )
         elif not expected and (line.startswith("> ") or line.rstrip() == ">"):
@@ -288,22 +275,20 @@ def _console(lines: list[str], start: int, end: int, words: list[str], path: Pat
         else:
             expected.append(line)
     if not text:
-        raise ConfigError(f"{path}:{start + 1}: the console block has no command.", "A command begins with `$ `.")
+        raise _error(path, start, "the console block has no command.", "A command begins with `$ `.")
     yield command()
 
 
-def _settings(words: list[str], path: Path, start: int) -> tuple[int, float]:
+def _settings(words: list[str], path: Path, line: int) -> tuple[int, float]:
     """``exit=N`` and ``timeout=SECONDS`` of a block's info string."""
     settings = {"exit": 0, "timeout": 30}
     for word in words:
         key, _, value = word.partition("=")
         # isdecimal alone would let other scripts' digits through.
         if key not in settings or not (value.isascii() and value.isdecimal() and len(value) < 5):
-            raise ConfigError(
-                f"{path}:{start + 1}: a console block knows exit=NUMBER and timeout=SECONDS, and not “{word}”.",
-                "Write, for example, ```console exit=1 timeout=60.",
-            )
+            message = f"a console block knows exit=NUMBER and timeout=SECONDS, and not “{word}”."
+            raise _error(path, line, message, "Write, for example, ```console exit=1 timeout=60.")
         settings[key] = int(value)
     if settings["exit"] > 255 or settings["timeout"] == 0:
-        raise ConfigError(f"{path}:{start + 1}: an exit status is at most 255, a timeout at least 1 second.")
+        raise _error(path, line, "an exit status is at most 255, a timeout at least 1 second.")
     return settings["exit"], float(settings["timeout"])

@@ -15,7 +15,7 @@ from labkit.host.machines import Machine
 from labkit.host.machines.consolelog import last_lines
 from labkit.host.scenario import backend, needs
 from labkit.host.scenario.compare import Mismatch, compare
-from labkit.host.scenario.model import Answer, Command, Prose, Scenario, Step
+from labkit.host.scenario.model import Answer, Command, Lesson, Prose, Step
 from labkit.host.scenario.shell import CommandHangsError, Result, Shell, ShellEndedError
 
 DIRECTORY = "/root/lessons"
@@ -46,7 +46,7 @@ class LessonLeftError(Exception):
 class Audience:
     """Whoever is told what happens, as it happens. This one does not listen; ``narrator.Narrator`` does."""
 
-    def lesson_begins(self, scenario: Scenario, machine: str, kernel: str) -> None:
+    def lesson_begins(self, lesson: Lesson, machine: str, kernel: str) -> None:
         """The machine is ready. ``kernel`` is what ``uname -r`` says there."""
 
     def step_begins(self, step: Step, number: int, total: int) -> None:
@@ -66,40 +66,40 @@ class Audience:
 
 
 @dataclass
-class _Played:
-    """What is known of a step that was run."""
+class _PlayedStep:
+    """What is known of it."""
 
     output: str = ""
     failure: StepFailedError | None = None
 
 
-class Lesson:
-    """A scenario being played on a machine. Checks get it as the fixture ``lesson``."""
+class PlayedLesson:
+    """A lesson being played on a machine. Checks get it as the fixture ``lesson``."""
 
     def __init__(
         self,
-        scenario: Scenario,
+        lesson: Lesson,
         machine: Machine,
         audience: Audience | None = None,
         *,
         checks_only: bool = False,
         is_fresh: bool = False,
     ) -> None:
-        self.scenario = scenario
+        self.lesson = lesson
         self.machine = machine
         self.checks_only = checks_only
         self._is_fresh = is_fresh
         self._audience = audience or Audience()
         self._shell: Shell | None = None
         self._host: Host | None = None
-        self._played: list[_Played] = []
+        self._played: list[_PlayedStep] = []
         self._lacks: dict[str, str | None] = {}
 
     # ---- what checks may ask
 
     def output(self, step_id: str) -> str:
         """What the step's commands printed, one after the other."""
-        position = self.scenario.position(step_id)
+        position = self.lesson.position(step_id)
         if position >= len(self._played):
             raise ValueError(f"the step {step_id} has not been played yet: put the check @after it")
         return self._played[position].output
@@ -121,10 +121,10 @@ class Lesson:
                 self.machine.reset()
             self._host = backend.host(self.machine.name, self.machine.connection())
             shell = self._open_shell()
-            shell.enter(directory(self.scenario), _archive(self.scenario.path.parent), keep=self.checks_only)
+            shell.enter(directory(self.lesson), _archive(self.lesson.path.parent), keep=self.checks_only)
             if not self.checks_only:
                 kernel = shell.run("uname -r").output.strip()
-                self._audience.lesson_begins(self.scenario, self.machine.name, kernel)
+                self._audience.lesson_begins(self.lesson, self.machine.name, kernel)
         return self._host
 
     def close(self) -> None:
@@ -160,9 +160,9 @@ class Lesson:
 
     def _play(self, position: int) -> None:
         """One step. A machine that is gone leaves it unplayed."""
-        step = self.scenario.steps[position]
-        played = _Played()
-        self._audience.step_begins(step, position + 1, len(self.scenario.steps))
+        step = self.lesson.steps[position]
+        played = _PlayedStep()
+        self._audience.step_begins(step, position + 1, len(self.lesson.steps))
         try:
             for part in step.parts:
                 if isinstance(part, Command):
@@ -202,9 +202,9 @@ class Lesson:
         return self._shell
 
 
-def directory(scenario: Scenario) -> str:
+def directory(lesson: Lesson) -> str:
     """Where in the machine the lesson is played, and where its checks look."""
-    return f"{DIRECTORY}/{scenario.name}"
+    return f"{DIRECTORY}/{lesson.name}"
 
 
 def _archive(source: Path) -> bytes:

@@ -19,8 +19,8 @@ A test case of the junit file has these properties: ``claim`` (an id of docs/cla
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Generator, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -34,9 +34,9 @@ from labkit.host.lab.names import suggestion
 from labkit.host.machines import Machine
 from labkit.host.scenario import library
 from labkit.host.scenario.compare import diff
-from labkit.host.scenario.model import Scenario, Step
+from labkit.host.scenario.model import Lesson, Step
 from labkit.host.scenario.needs import NEEDS
-from labkit.host.scenario.player import Audience, Lesson, LessonLeftError, StepFailedError, explain
+from labkit.host.scenario.player import Audience, LessonLeftError, PlayedLesson, StepFailedError, explain
 
 LACKING = "lacking"
 NOT_RUN = "not run"
@@ -61,85 +61,89 @@ def after(step_id: str, *, by_hand: bool = True) -> pytest.MarkDecorator:
     return pytest.mark.after(step_id, by_hand=by_hand)
 
 
-@dataclass(eq=False)  # pluggy keeps plugins in sets
-class Setting:
-    """Where lessons are played, and before whom. ``run`` gives one to pytest; else it is made from ``--machine``."""
-
-    machine: Machine
-    audience: Audience = field(default_factory=Audience)
-    checks_only: bool = False
-    is_fresh: bool = False
-    """Nobody has used the machine since it was booted, so that the first lesson need not reset it."""
-
-
 class Stage:
-    """Holds the lesson that is being played in this pytest session. One at a time: there is one machine."""
+    """Where lessons are played in this run of pytest, before whom, and what came of it. One after the other.
+
+    ``run`` gives one to pytest, as a plugin; else it is made of pytest's options.
+    """
 
     KEY: ClassVar[pytest.StashKey[Stage]] = pytest.StashKey()
     """Where pytest's config keeps it."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-        self._scenarios: dict[Path, Scenario] = {}
-        self._lesson: Lesson | None = None
+    def __init__(
+        self,
+        machine: Machine | str | None = None,
+        audience: Audience | None = None,
+        *,
+        checks_only: bool = False,
+        is_fresh: bool = False,
+    ) -> None:
+        self._machine = machine
+        """Or its name in lab.yaml, as long as nobody has asked for it: collecting alone needs none."""
+        self._audience = audience
+        self.checks_only = checks_only
+        self._is_fresh = is_fresh
+        """Nobody has used the machine since it was booted, so that the first lesson need not reset it."""
+        self._lessons: dict[Path, Lesson] = {}
+        self._played: PlayedLesson | None = None
         self.lost: InfrastructureError | None = None
         self.left = False
         """The reader ended the lesson before its end."""
+        self.interrupted = False
+        """Ctrl-C did."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """From now on it is this run's."""
+        config.stash[Stage.KEY] = self
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """pytest calls this for its own ways of stopping early, too."""
+        self.interrupted = type(excinfo.value) is KeyboardInterrupt
 
     @property
-    def setting(self) -> Setting:
-        """The run's own, or else made now: collecting alone needs no machine."""
-        for plugin in self._config.pluginmanager.get_plugins():
-            if isinstance(plugin, Setting):
-                return plugin
-        machine = machines.open_machine(lab.load().machine(self._config.getoption("machine")))
-        option = self._config.getoption
-        made = Setting(machine, checks_only=option("checks_only"), is_fresh=option("is_fresh"))
-        self._config.pluginmanager.register(made)
-        return made
+    def machine(self) -> Machine:
+        """LabkitError where lab.yaml does not know it."""
+        if self._machine is None or isinstance(self._machine, str):
+            self._machine = machines.open_machine(lab.load().machine(self._machine))
+        return self._machine
 
-    @property
-    def checks_only(self) -> bool:
-        """Whether no step is played. Asked while collecting, so it must not open a machine."""
-        for plugin in self._config.pluginmanager.get_plugins():
-            if isinstance(plugin, Setting):
-                return plugin.checks_only
-        return bool(self._config.getoption("checks_only"))
-
-    def scenario(self, path: Path) -> Scenario:
+    def lesson(self, path: Path) -> Lesson:
         """The lesson in whose directory ``path`` is. pytest.UsageError where there is none, or it does not parse."""
         readme = path.parent / "README.md"
-        if readme not in self._scenarios:
+        if readme not in self._lessons:
             if not readme.is_file():
                 raise pytest.UsageError(f"{path.parent} is no lesson: it has no README.md")
-            try:
-                self._scenarios[readme] = library.load(readme)
-            except LabkitError as error:
-                raise pytest.UsageError(f"{error.message} {error.hint}") from None
-        return self._scenarios[readme]
+            with _usage_errors():
+                self._lessons[readme] = library.load(readme)
+        return self._lessons[readme]
 
-    def lesson(self, item: pytest.Item) -> Lesson:
+    def played(self, item: pytest.Item) -> PlayedLesson:
         """The lesson to which ``item`` belongs, with its machine ready."""
-        scenario = self.scenario(item.path)
-        if self._lesson is None or self._lesson.scenario is not scenario:
+        lesson = self.lesson(item.path)
+        if self._played is None or self._played.lesson is not lesson:
             self.close()
-            setting = self.setting
-            self._lesson = Lesson(
-                scenario,
-                setting.machine,
-                setting.audience,
-                checks_only=setting.checks_only,
-                is_fresh=setting.is_fresh,
+            self._played = PlayedLesson(
+                lesson, self.machine, self._audience, checks_only=self.checks_only, is_fresh=self._is_fresh
             )
-            setting.is_fresh = False
-        self._lesson.open()
-        return self._lesson
+            self._is_fresh = False
+        self._played.open()
+        return self._played
 
     def close(self) -> None:
         """End the lesson, if one is being played."""
-        if self._lesson is not None:
-            self._lesson.close()
-            self._lesson = None
+        if self._played is not None:
+            self._played.close()
+            self._played = None
+
+
+@contextmanager
+def _usage_errors(where: str = "") -> Iterator[None]:
+    """What the author of a lesson, or of lab.yaml, has to mend is one error of pytest's, and not one for each item."""
+    try:
+        yield
+    except LabkitError as error:
+        raise pytest.UsageError(f"{where}{error.message} {error.hint}") from None
 
 
 # ---- items
@@ -150,7 +154,7 @@ class LessonFile(pytest.File):
 
     def collect(self) -> Iterable[pytest.Item]:
         """Its steps."""
-        for step in self.config.stash[Stage.KEY].scenario(self.path).steps:
+        for step in self.config.stash[Stage.KEY].lesson(self.path).steps:
             yield StepItem.from_parent(self, name=step.id, step=step)
 
 
@@ -163,8 +167,8 @@ class StepItem(pytest.Item):
 
     def runtest(self) -> None:
         """Play it."""
-        lesson = self.config.stash[Stage.KEY].lesson(self)
-        failure = lesson.reach(lesson.scenario.position(self.step.id))
+        played = self.config.stash[Stage.KEY].played(self)
+        failure = played.reach(played.lesson.position(self.step.id))
         if failure:
             raise failure
 
@@ -193,18 +197,18 @@ def describe(failure: StepFailedError, path: Path) -> str:
 
 
 @pytest.fixture
-def lesson(request: pytest.FixtureRequest) -> Lesson:
+def lesson(request: pytest.FixtureRequest) -> PlayedLesson:
     """The lesson being played: ``lesson.output("step-id")``, ``lesson.variable("name")``."""
     stage = request.config.stash[Stage.KEY]
     if stage.checks_only:
         pytest.skip("it reads what the lesson printed, and the lesson is not played")
-    return stage.lesson(request.node)
+    return stage.played(request.node)
 
 
 @pytest.fixture
 def host(request: pytest.FixtureRequest) -> Host:
     """The machine, as testinfra sees it: ``host.run("ip link show %s", name)``."""
-    return request.config.stash[Stage.KEY].lesson(request.node).open()
+    return request.config.stash[Stage.KEY].played(request.node).open()
 
 
 # ---- hooks
@@ -225,7 +229,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "claim(id): the statement of the article that this check proves")
     config.addinivalue_line("markers", "after(step_id, by_hand=True): the step of the lesson that this check follows")
     config.addinivalue_line("markers", "needs(name, ...): what of the kernel this check needs beyond its lesson")
-    config.stash[Stage.KEY] = Stage(config)
+    option = config.getoption
+    made = Stage(option("machine"), checks_only=option("checks_only"), is_fresh=option("is_fresh"))
+    config.stash.setdefault(Stage.KEY, made)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> LessonFile | None:
@@ -248,9 +254,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     stage = config.stash[Stage.KEY]
     places: dict[pytest.Item, tuple[str, int, bool]] = {}
     for item in items:
-        scenario = stage.scenario(item.path)
-        is_check = not isinstance(item, StepItem)
-        places[item] = (scenario.name, _position(item, scenario), is_check)
+        lesson = stage.lesson(item.path)
+        places[item] = (lesson.name, _position(item, lesson), not isinstance(item, StepItem))
         for need in _needs(item):
             if need not in NEEDS:
                 raise pytest.UsageError(f"{item.nodeid}: there is no need called “{need}”. {suggestion(need, NEEDS)}")
@@ -258,17 +263,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=places.__getitem__)  # stable: checks of one step stay in their file's order
 
 
-def _position(item: pytest.Item, scenario: Scenario) -> int:
+def _position(item: pytest.Item, lesson: Lesson) -> int:
     """The step that ``item`` is or follows, from 0; the last one where it does not say."""
     if isinstance(item, StepItem):
-        return scenario.position(item.step.id)
+        return lesson.position(item.step.id)
     mark = item.get_closest_marker("after")
     if mark is None:
-        return len(scenario.steps) - 1
-    try:
-        return scenario.position(mark.args[0])
-    except LabkitError as error:
-        raise pytest.UsageError(f"{item.nodeid}: {error.message} {error.hint}") from None
+        return len(lesson.steps) - 1
+    with _usage_errors(f"{item.nodeid}: "):
+        return lesson.position(mark.args[0])
 
 
 def _needs(item: pytest.Item) -> tuple[str, ...]:
@@ -280,18 +283,16 @@ def _needs(item: pytest.Item) -> tuple[str, ...]:
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Look the machine up before the first item: that lab.yaml does not know it is one error, and not one for each."""
     if session.items and not session.config.option.collectonly:
-        try:
-            _ = session.config.stash[Stage.KEY].setting
-        except LabkitError as error:
-            raise pytest.UsageError(f"{error.message} {error.hint}") from None
+        with _usage_errors():
+            _ = session.config.stash[Stage.KEY].machine
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Bring the lesson to where the item can run."""
     stage = item.config.stash[Stage.KEY]
-    lesson = stage.lesson(item)
-    probed = lesson.probe(lesson.scenario.needs + _needs(item))
+    played = stage.played(item)
+    probed = played.probe(played.lesson.needs + _needs(item))
     # For the matrix, which compares them with what lab.yaml expects; see the module's docstring.
     item.user_properties += [("lacks", f"{name}: {why}") if why else ("has", name) for name, why in probed.items()]
     if any(probed.values()):
@@ -301,8 +302,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if mark is not None and not mark.kwargs.get("by_hand", True):
             _skip(item, NOT_RUN, "it means something in the played lesson only")
         return
-    position = _position(item, lesson.scenario) - isinstance(item, StepItem)
-    failure = lesson.reach(position) if position >= 0 else None
+    position = _position(item, played.lesson) - isinstance(item, StepItem)
+    failure = played.reach(position) if position >= 0 else None
     if failure:
         _skip(item, NOT_RUN, f"the step “{failure.step.title}” failed")
 
@@ -321,7 +322,7 @@ def pytest_runtest_makereport(
         stage = item.config.stash[Stage.KEY]
         stage.lost, report.lesson_verdict = error, INFRASTRUCTURE  # type: ignore[attr-defined]
         # pytest calls what fails in a test's own phase a failure, and an error what fails around it, in junit too.
-        report.when, report.outcome, report.longrepr = "setup", "failed", explain(error, stage.setting.machine)
+        report.when, report.outcome, report.longrepr = "setup", "failed", explain(error, stage.machine)
         item.session.shouldstop = f"infrastructure error: {error.message}"
     elif isinstance(error, LessonLeftError):
         item.config.stash[Stage.KEY].left = True

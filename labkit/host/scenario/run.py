@@ -11,27 +11,7 @@ from labkit.host.machines import Machine
 from labkit.host.scenario import library
 from labkit.host.scenario.narrator import Narrator, make_console
 from labkit.host.scenario.player import last_words
-from labkit.host.scenario.plugin import Setting, Stage
-
-
-class _Session:
-    """What pytest says only to plugins: its stage, and whether Ctrl-C ended it."""
-
-    def __init__(self) -> None:
-        self.stage: Stage | None = None
-        self.interrupted = False
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_configure(self, config: pytest.Config) -> None:
-        """The narrator tells the lesson; pytest's own reporter stays silent."""
-        self.stage = config.stash[Stage.KEY]
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            config.pluginmanager.unregister(reporter)
-
-    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """pytest calls this for its own ways of stopping early, too."""
-        self.interrupted = type(excinfo.value) is KeyboardInterrupt
+from labkit.host.scenario.plugin import Stage
 
 
 def run(
@@ -50,39 +30,37 @@ def run(
     the checkout's). Raises InfrastructureError where the machine cannot be reached, also in the middle of the lesson,
     and KeyboardInterrupt after a Ctrl-C, when the machine stays as it is and the report has been written.
     """
-    scenario = library.find(name, place)
+    lesson = library.find(name, place)
     if junit is not None and junit.is_dir():
         raise UsageError(f"{junit} is a directory, and the report is a file.", "Name a file: `--junit results.xml`.")
     console = make_console()
     narrator = Narrator(console, step=step)
     if checks_only:
-        narrator.checks_begin(scenario, machine.name)
-    session = _Session()
+        narrator.checks_begin(lesson, machine.name)
+    stage = Stage(machine, narrator, checks_only=checks_only)
     arguments = [
-        str(scenario.path.parent),
+        str(lesson.path.parent),
         f"--config-file={library.directory() / 'pytest.ini'}",
-        f"--rootdir={scenario.path.parent.parent}",
+        f"--rootdir={lesson.path.parent.parent}",
         "--capture=no",  # the narrator writes while tests run, and reads Enter
         "-p",
         "no:cacheprovider",
         *([f"--junitxml={junit.absolute()}"] if junit else []),
     ]
-    status = int(pytest.main(arguments, plugins=[Setting(machine, narrator, checks_only), narrator, session]))
-    lost = session.stage.lost if session.stage else None
-    if lost is not None:
+    status = int(pytest.main(arguments, plugins=[stage, narrator]))
+    if stage.lost is not None:
         for line in last_words(machine):
             narrator.quote(line)
-        raise lost
+        raise stage.lost
     if console.reader_is_gone:
         raise BrokenPipeError
-    if session.interrupted:
+    if stage.interrupted:
         narrator.interrupted()
         raise KeyboardInterrupt
-    _refuse(status, scenario.name)
-    left = session.stage is not None and session.stage.left
-    narrator.farewell(f"The checks of {name}" if checks_only else name, left=left)
-    if status == 0 and not left and not checks_only:
-        narrator.suggest(scenario, library.following(scenario, place))
+    _refuse(status, name)
+    narrator.farewell(f"The checks of {name}" if checks_only else name, left=stage.left)
+    if status == 0 and not stage.left and not checks_only:
+        narrator.suggest(lesson, library.following(lesson, place))
     return 0 if status == 0 else LabkitError.exit_status
 
 

@@ -9,7 +9,7 @@ from labkit.host.terminal.tables import print_table, write_json
 
 if TYPE_CHECKING:  # Importing the back ends or the lessons' player takes longer than printing a table.
     from labkit.host.machines.base import Status
-    from labkit.host.scenario import Scenario
+    from labkit.host.scenario import Lesson
 
 
 def show_statuses(statuses: Sequence[Status], as_json: bool) -> None:
@@ -35,7 +35,7 @@ def show_statuses(statuses: Sequence[Status], as_json: bool) -> None:
     print_table(("machine", "provider", "state", ""), rows)
 
 
-def show_scenarios(scenarios: Iterable[Scenario], as_json: bool) -> None:
+def show_scenarios(scenarios: Iterable[Lesson], as_json: bool) -> None:
     """Print lessons.
 
     As JSON: ``{"scenarios": [{"name": str, "title": str, "minutes": int, "claims": [str], "needs": [str],

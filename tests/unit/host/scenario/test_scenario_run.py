@@ -16,7 +16,7 @@ from labkit.errors import ConfigError, InfrastructureError, UsageError
 from labkit.host.lab.paths import checkout
 from labkit.host.machines import Machine
 from labkit.host.scenario import needs, player, run
-from labkit.host.scenario.plugin import Setting
+from labkit.host.scenario.plugin import Stage
 
 FRONT = """---
 title: A small lesson
@@ -348,7 +348,7 @@ def plain_pytest(place: Place, machine: Machine) -> Callable[..., int]:
     def start(*arguments: str) -> int:
         ini = checkout() / "scenarios" / "pytest.ini"
         words = [f"--config-file={ini}", f"--rootdir={place.directory}", f"--junitxml={place.junit}", *arguments]
-        return int(pytest.main(words, plugins=[Setting(machine)]))
+        return int(pytest.main(words, plugins=[Stage(machine)]))
 
     return start
 
@@ -374,7 +374,7 @@ def test_a_machine_that_was_just_booted_is_not_reset_for_the_first_lesson(place:
     place.write(name="other")
     ini = checkout() / "scenarios" / "pytest.ini"
     words = [f"--config-file={ini}", f"--rootdir={place.directory}", str(place.directory)]
-    assert pytest.main(words, plugins=[Setting(machine, is_fresh=True)]) == 0
+    assert pytest.main(words, plugins=[Stage(machine, is_fresh=True)]) == 0
     assert machine.resets == 1
 
 
