@@ -19,5 +19,5 @@ if [ ! -d /opt/labkit/lib/pyroute2 ]; then
         --only-binary :all: --python-version 3.9 'pyroute2>=0.9,<0.10'
 fi
 rm -rf "$code" && mkdir "$code" && tar -xzf "$code.tar.gz" --no-same-owner -C "$code"
-PYTHONPATH="$code:$fetched" python3 -B "$code/labkit/host/payload/deploy_here.py"
+PYTHONPATH="$code:$fetched" python3 -B "$code/labkit/host/payload/installation.py"
 rm -rf /tmp/labkit-code /tmp/labkit-code.tar.gz /tmp/labkit-pyroute2

@@ -8,10 +8,12 @@ import shutil
 import sys
 from pathlib import Path
 
+import psutil
+
 from labkit.errors import LabkitError
+from labkit.host.checks.finding import Finding, gib, nearest_existing
 from labkit.host.image import guestimage, kernels
 from labkit.host.lab import config, paths
-from labkit.host.lab.finding import Finding, first_line, gib, nearest_existing
 
 MIB = 2**20
 GIB = 2**30
@@ -55,15 +57,12 @@ def python() -> Finding:
 
 def memory() -> Finding:
     """Enough for the default machine?"""
-    total, available = memory_bytes()
-    if total is None:
-        return Finding("memory", "info", "this system does not say how much memory it has")
+    seen = psutil.virtual_memory()
     wanted = _default_machine_mib() * MIB + BESIDE_THE_MACHINE_BYTES
-    free = "" if available is None else f", {gib(available)} of it free"
-    what = f"{gib(total)}{free}; the default machine needs {gib(wanted)}"
-    if total < wanted:
+    what = f"{gib(seen.total)}, {gib(seen.available)} of it free; the default machine needs {gib(wanted)}"
+    if seen.total < wanted:
         return Finding("memory", "problem", what, "Lower `memory:` of the machine in lab.yaml (512 MiB is enough).")
-    if available is not None and available < wanted:
+    if seen.available < wanted:
         return Finding("memory", "warning", what, "Close other programs, or lower `memory:` in lab.yaml.")
     return Finding("memory", "ok", what)
 
@@ -73,52 +72,6 @@ def _default_machine_mib() -> int:
         return config.load().machine(None).memory_mib
     except LabkitError:
         return config.MachineConfig("default").memory_mib  # What is wrong with lab.yaml is another's finding.
-
-
-def memory_bytes() -> tuple[int | None, int | None]:
-    """Physical memory and what is free of it, in bytes; None for what the system does not tell."""
-    if sys.platform == "win32":
-        return _windows_memory()
-    if sys.platform == "darwin":
-        # macOS keeps little memory free on purpose, so only the total says something (sysctl(3), hw.memsize).
-        total = first_line(["sysctl", "-n", "hw.memsize"])
-        return (int(total) if total and total.isdigit() else None), None
-    return parse_meminfo(Path("/proc/meminfo").read_text(encoding="ascii"))
-
-
-def parse_meminfo(text: str) -> tuple[int | None, int | None]:
-    """MemTotal and MemAvailable of /proc/meminfo (proc_meminfo(5)), in bytes; its "kB" are KiB."""
-    table = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    total, available = (table.get(key) for key in ("MemTotal", "MemAvailable"))
-    return (
-        int(total.split()[0]) * 1024 if total else None,
-        int(available.split()[0]) * 1024 if available else None,
-    )
-
-
-def _windows_memory() -> tuple[int | None, int | None]:
-    """GlobalMemoryStatusEx fills a MEMORYSTATUSEX (Windows API, sysinfoapi.h)."""
-    if sys.platform != "win32":
-        return None, None
-    import ctypes  # (not needed elsewhere)
-
-    class MemoryStatus(ctypes.Structure):
-        _fields_ = [
-            ("length", ctypes.c_ulong),
-            ("load", ctypes.c_ulong),
-            ("total", ctypes.c_ulonglong),
-            ("available", ctypes.c_ulonglong),
-            ("total_page_file", ctypes.c_ulonglong),
-            ("available_page_file", ctypes.c_ulonglong),
-            ("total_virtual", ctypes.c_ulonglong),
-            ("available_virtual", ctypes.c_ulonglong),
-            ("available_extended", ctypes.c_ulonglong),
-        ]
-
-    status = MemoryStatus(length=ctypes.sizeof(MemoryStatus))
-    if not ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
-        return None, None
-    return int(status.total), int(status.available)
 
 
 def disk() -> list[Finding]:

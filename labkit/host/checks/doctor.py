@@ -16,7 +16,7 @@ from rich.table import Table
 from labkit import log
 from labkit.errors import LabkitError, MissingToolError
 from labkit.host.checks import computer, files, imagebuild, network, vagrant, virtualisation
-from labkit.host.lab.finding import Finding, Verdict
+from labkit.host.checks.finding import Finding, Verdict
 
 Examination = Callable[[], "Finding | list[Finding]"]
 
@@ -27,7 +27,7 @@ EXAMINATIONS: dict[str, Examination] = {
     "disk": computer.disk,
     "qemu": virtualisation.qemu,
     "accelerator": virtualisation.accelerator,
-    "image": imagebuild.programs,
+    "image": imagebuild.image,
     "build rights": imagebuild.rights,
     "ports": network.ports,
     "name resolution": network.names,

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labkit.errors import ConfigError
+from labkit.host.checks.finding import Finding
 from labkit.host.lab import config, paths
-from labkit.host.lab.finding import Finding
 
 READ_BY_THE_GUEST = ("labkit", "scenarios", "tests/guest")
 """Directories of the checkout whose files Linux reads, in the machine."""

@@ -10,10 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from labkit.host.checks.finding import Finding, gib
 from labkit.host.image import guestimage, kernels
 from labkit.host.image.building import mmdebstrap
-from labkit.host.lab import config, paths
-from labkit.host.lab.finding import Finding, first_line, gib, program
+from labkit.host.lab import config, paths, programs
 
 BRING_IT = "Run `invoke up` once on an x86-64 Linux computer (or in WSL), and copy those directories of its cache here."
 
@@ -30,7 +30,7 @@ def missing() -> list[Path]:
     return places
 
 
-def programs() -> Finding:
+def image() -> Finding:
     """Image and kernel are there, or what makes them."""
     places = missing()
     if not places:
@@ -38,7 +38,7 @@ def programs() -> Finding:
     if sys.platform != "linux" or platform.machine() != "x86_64":
         here = f"{platform.system()} on {platform.machine()}"
         return Finding("image", "problem", f"not there: {_listed(places)}; it cannot be built on {here}", BRING_IT)
-    absent = [name for name in mmdebstrap.TOOLS if program(name) is None]
+    absent = [name for name in mmdebstrap.TOOLS if programs.find(name) is None]
     if absent:
         what = f"not built yet, and not installed: {', '.join(absent)}"
         return Finding("image", "problem", what, "Run `python3 bootstrap.py`: it installs them.")
@@ -82,7 +82,7 @@ def rights() -> Finding:
 def _what_lacks(user: str, uid: int) -> tuple[str, str] | None:
     """What keeps an ordinary user from building, and the remedy; None if nothing does."""
     for helper in ("newuidmap", "newgidmap"):
-        if program(helper) is None:
+        if programs.find(helper) is None:
             return f"{helper} is not installed", "Install uidmap (Debian, Ubuntu) or shadow-utils."
     for table in ("/etc/subuid", "/etc/subgid"):
         if not has_range(Path(table), user, uid):
@@ -91,8 +91,8 @@ def _what_lacks(user: str, uid: int) -> tuple[str, str] | None:
                 f"Run `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}`.",
             )
     # Asked of mmdebstrap itself, to which Ubuntu's AppArmor may allow what it denies to unshare(1).
-    mmdebstrap = program("mmdebstrap")
-    if mmdebstrap and first_line([mmdebstrap, "--unshare-helper", "echo", "yes"]) != "yes":
+    mmdebstrap = programs.find("mmdebstrap")
+    if mmdebstrap and programs.first_line([mmdebstrap, "--unshare-helper", "echo", "yes"]) != "yes":
         return (
             "this kernel gives ordinary users no user namespace",
             "Run `sudo sysctl kernel.unprivileged_userns_clone=1` (older Debian), or on Ubuntu "

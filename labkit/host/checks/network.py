@@ -8,7 +8,8 @@ import sys
 import urllib.parse
 import urllib.request
 
-from labkit.host.lab.finding import Finding, first_line, program
+from labkit.host.checks.finding import Finding
+from labkit.host.lab import programs
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 5.0
@@ -108,8 +109,8 @@ def proxies() -> Finding:
 
 def _apt_proxy() -> str:
     """What apt is configured to use for http, or nothing."""
-    apt_config = program("apt-config") if sys.platform == "linux" else None
-    said = first_line([apt_config, "dump", "--format", "%v%n", "Acquire::http::Proxy"]) if apt_config else None
+    apt_config = programs.find("apt-config") if sys.platform == "linux" else None
+    said = programs.first_line([apt_config, "dump", "--format", "%v%n", "Acquire::http::Proxy"]) if apt_config else None
     return said or ""
 
 

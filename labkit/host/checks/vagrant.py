@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from pathlib import Path
 
+from labkit.host.checks.finding import Finding
+from labkit.host.lab import programs
 from labkit.host.lab.config import VAGRANT_PROVIDERS
-from labkit.host.lab.finding import Finding, first_line, program
 from labkit.host.machines import providers
 
 PLUGINS = {"libvirt": "vagrant-libvirt", "vmware_desktop": "vagrant-vmware-desktop", "parallels": "vagrant-parallels"}
@@ -17,10 +17,10 @@ PLUGINS = {"libvirt": "vagrant-libvirt", "vmware_desktop": "vagrant-vmware-deskt
 
 def vagrant() -> list[Finding]:
     """Its version, and which providers' programs exist."""
-    path = program("vagrant")
+    path = programs.find("vagrant")
     if path is None:
         return [Finding("vagrant", "info", "not installed, and not needed: QEMU is what the lab uses by default")]
-    version = first_line([path, "--version"], seconds=60)
+    version = programs.first_line([path, "--version"], seconds=60)
     if version is None:
         remedy = f"Run `{path} --version` to see why. The lab does without it unless lab.yaml says otherwise."
         return [Finding("vagrant", "warning", f"{path} is there and does not work", remedy)]
@@ -48,19 +48,8 @@ def _providers() -> Finding:
 
 def _plugins() -> set[str]:
     """The names of Vagrant's plugins; none where it does not say."""
-    try:
-        done = subprocess.run(
-            [program("vagrant") or "vagrant", "plugin", "list"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=60,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return set()
-    return set(re.findall(r"^(\S+) \(", done.stdout, re.MULTILINE))
+    said = programs.said([programs.find("vagrant") or "vagrant", "plugin", "list"], seconds=60)
+    return set(re.findall(r"^(\S+) \(", said, re.MULTILINE))
 
 
 def _runtime_directory_of_another() -> bool:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from labkit.errors import MissingToolError, UsageError
-from labkit.host.lab.finding import Finding
+from labkit.host.checks.finding import Finding
 from labkit.host.machines import accelerator as proofs
 from labkit.host.machines import qemuprogram
 

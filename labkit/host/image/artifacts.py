@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from labkit import log
 from labkit.errors import BuildError, InfrastructureError
-from labkit.host.lab import paths
+from labkit.host.lab import locks, paths, records
 
 MANIFEST = "manifest.json"
 
@@ -62,15 +58,14 @@ class Artifact:
 
     def facts(self) -> dict[str, Any]:
         """What its build said about it, in ``facts.json``."""
-        facts: dict[str, Any] = json.loads((self.directory / "facts.json").read_text(encoding="utf-8"))
-        return facts
+        return records.read(self.directory / "facts.json")
 
 
 def find(kind: Kind, key: str) -> Artifact | None:
     """The artifact of that key if it is there and whole, else None. Changes nothing but remembered file times."""
     directory = kind.place / key
-    manifest = _read_manifest(directory / MANIFEST, kind)
-    if manifest is None or not _is_whole(directory, manifest):
+    manifest = records.read(directory / MANIFEST)
+    if set(manifest.get("files", {})) != set(kind.files) or not _is_whole(directory, manifest):
         return None
     return Artifact(directory, key, {name: entry["sha256"] for name, entry in manifest["files"].items()})
 
@@ -89,7 +84,7 @@ def ensure(kind: Kind, key: str, build: Build) -> Artifact:
     except OSError as error:
         reason = f"Cannot make the directory {kind.place}: {error.strerror}"
         raise BuildError(reason, "LABKIT_CACHE chooses another.") from error
-    with _build_lock(kind, key):
+    with locks.held(kind.place / f"{key}.lock", f"builds the {kind.title}"):
         found = find(kind, key)  # another process may have built it while we waited
         if found is None:
             _delete_what_is_not_whole(kind, key)
@@ -102,37 +97,17 @@ def ensure(kind: Kind, key: str, build: Build) -> Artifact:
 
 def _build(kind: Kind, key: str, build: Build) -> None:
     """Build in a sibling directory, write the manifest, rename."""
-    free = shutil.disk_usage(kind.place).free
-    if free < kind.space:
-        raise BuildError(
-            f"A {kind.title} needs {kind.space / 1e6:.0f} MB in {kind.place}, and {free / 1e6:.0f} MB are free.",
-            "Free some space, or choose a directory on another disk with LABKIT_CACHE.",
-        )
+    paths.check_space(f"A {kind.title}", kind.space, kind.place, "LABKIT_CACHE", BuildError)
     partial = Path(tempfile.mkdtemp(prefix=f"{key}-", suffix=_PARTIAL, dir=kind.place))
     try:
         build(partial, kind.place / f"{key}.log")
         files = {name: _describe(partial / name) for name in kind.files}
-        (partial / MANIFEST).write_text(json.dumps({"key": key, "files": files}, indent=1), encoding="utf-8")
+        records.write(partial / MANIFEST, {"key": key, "files": files})
         partial.rename(kind.place / key)
     except OSError as error:
         raise BuildError(f"The {kind.title} could not be written: {error}", "Is the disk full?") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _build_lock(kind: Kind, key: str) -> Iterator[None]:
-    """One build of an artifact at a time; who waits says so."""
-    lock = filelock.FileLock(kind.place / f"{key}.lock")
-    try:
-        lock.acquire(timeout=0.2)
-    except filelock.Timeout:
-        with log.step(f"Waiting for another labkit that builds the {kind.title}"):
-            lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _delete_what_is_not_whole(kind: Kind, key: str) -> None:
@@ -143,14 +118,6 @@ def _delete_what_is_not_whole(kind: Kind, key: str) -> None:
             shutil.rmtree(remains, ignore_errors=True)
     if (kind.place / key).exists():
         raise BuildError(f"The corrupt {kind.title} {kind.place / key} cannot be deleted.", "Delete it by hand.")
-
-
-def _read_manifest(path: Path, kind: Kind) -> dict[str, Any] | None:
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return manifest if isinstance(manifest, dict) and set(manifest.get("files", {})) == set(kind.files) else None
 
 
 def _is_whole(directory: Path, manifest: dict[str, Any]) -> bool:
@@ -172,18 +139,9 @@ def _is_whole(directory: Path, manifest: dict[str, Any]) -> bool:
             recorded["mtime_ns"] = found.st_mtime_ns
             touched = True
     if touched:  # a copied artifact: the next look is quick again
-        _replace(directory / MANIFEST, json.dumps(manifest, indent=1))
+        with contextlib.suppress(OSError):  # Where the cache is read-only (a shared one) nothing is remembered.
+            records.write(directory / MANIFEST, manifest)
     return True
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file at once. Where the cache is read-only (a shared one) nothing is remembered."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
 
 
 def _describe(path: Path) -> dict[str, Any]:

@@ -8,11 +8,12 @@ The environment variables exist for tests and for shared rooms, where a prepared
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import platformdirs
 
-from labkit.errors import ConfigError
+from labkit.errors import ConfigError, LabkitError
 
 
 def checkout() -> Path:
@@ -39,6 +40,16 @@ def state_dir() -> Path:
 def machine_dir(name: str) -> Path:
     """Everything that is kept of the machine ``name``. The directory may not exist."""
     return state_dir() / "machines" / name
+
+
+def check_space(what: str, wanted: int, directory: Path, variable: str, error: type[LabkitError]) -> None:
+    """``error`` where fewer than ``wanted`` bytes are free; ``variable`` is what chooses another directory."""
+    free = shutil.disk_usage(directory).free
+    if free < wanted:
+        raise error(
+            f"{what} needs {wanted / 1e6:.0f} MB in {directory}, and {free / 1e6:.0f} MB are free.",
+            f"Free some space, or choose a directory on another disk with {variable}.",
+        )
 
 
 def _chosen(variable: str) -> Path | None:

@@ -8,7 +8,6 @@ The verdict is remembered for this version of QEMU and this release of the host'
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import subprocess
@@ -23,7 +22,7 @@ from typing import IO
 from labkit import log
 from labkit.errors import InfrastructureError, UsageError
 from labkit.host.image.kernels import Kernel
-from labkit.host.lab import paths
+from labkit.host.lab import paths, programs, records
 from labkit.host.machines.qemuprogram import Qemu
 
 SOFTWARE = "tcg"
@@ -103,35 +102,24 @@ def choose(qemu: Qemu, kernel: Kernel) -> str:
 
 def remembered(name: str, qemu: Qemu) -> Verdict | None:
     """What an earlier proof of an accelerator found on this computer as it is now, if there was one."""
-    entry = _read_verdicts().get(_key(name, qemu))
+    entry = records.read(_verdicts_file()).get(_key(name, qemu))
     return Verdict(bool(entry["works"]), str(entry["why"])) if entry else None
 
 
 def prove(name: str, qemu: Qemu, kernel: Kernel) -> Verdict:
     """Boot the kernel under an accelerator until it starts its first program, or a limit is reached."""
     command = [
-        *[
-            qemu.program,
-            "-nodefaults",
-            "-display",
-            "none",
-            "-machine",
-            "q35",
-            *arguments(name),
-            "-smp",
-            "2",
-            "-m",
-            "256",
-        ],
+        *[qemu.program, "-nodefaults", "-display", "none", "-machine", "q35", *arguments(name)],
+        *["-smp", "2", "-m", "256"],
         *["-kernel", str(kernel.vmlinuz), "-initrd", str(kernel.initrd), "-append", "console=ttyS0 panic=-1"],
         *["-no-reboot", "-serial", "stdio", "-monitor", "none"],
     ]
-    options = {"start_new_session": True} if os.name == "posix" else {}
     # A directory of its own: a QEMU that crashes may leave a core file in its working directory.
     with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(  # type: ignore[call-overload]
-            command, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, **options
+        process: subprocess.Popen[bytes] = subprocess.Popen(
+            command, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, **programs.apart()
         )
+        assert process.stdout is not None
         try:
             return _watch(process, errors)
         finally:
@@ -179,22 +167,11 @@ def _key(name: str, qemu: Qemu) -> str:
     return f"{name}, QEMU {qemu.version}, {platform.system()} {platform.release()}"
 
 
-def _read_verdicts() -> dict[str, dict[str, object]]:
-    """All verdicts. A file that is not there or cannot be read only means that the proof is made again."""
-    try:
-        verdicts = json.loads(_verdicts_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return verdicts if isinstance(verdicts, dict) else {}
-
-
 def _remember(name: str, qemu: Qemu, verdict: Verdict) -> None:
-    verdicts = {**_read_verdicts(), _key(name, qemu): {"works": verdict.works, "why": verdict.why}}
+    verdicts = {**records.read(_verdicts_file()), _key(name, qemu): {"works": verdict.works, "why": verdict.why}}
     file = _verdicts_file()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f"{file.name}.{os.getpid()}")
-        partial.write_text(json.dumps(verdicts, indent=1), encoding="utf-8")
-        partial.replace(file)
+        records.write(file, verdicts)
     except OSError as error:
         raise InfrastructureError(f"Cannot write {file}: {error.strerror}") from error

@@ -32,9 +32,7 @@ esac
 
 def check(connection: fabric.Connection, config: MachineConfig, kernel_release: str) -> None:
     """ConfigError where the machine is not what ``config`` says, InfrastructureError where it is lost."""
-    from labkit.host.wire.deploy import (
-        execute,  # paramiko comes with it, which a machine that runs already does not need
-    )
+    from labkit.host.wire.ssh import execute  # paramiko comes with it, which a machine that runs already does not need
 
     _, found, _ = execute(connection, _LOOK)
     compare(found.decode().split(), config, kernel_release)

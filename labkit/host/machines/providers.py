@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from labkit.errors import MissingToolError
+from labkit.host.lab import programs
 from labkit.host.lab.config import PROVIDERS, VAGRANT_PROVIDERS
-from labkit.host.lab.finding import program
 from labkit.host.machines import qemuprogram
 
 PROGRAMS = {
@@ -40,12 +40,12 @@ def why_not(provider: str) -> str:
         except MissingToolError as error:
             return error.message.rstrip(".")
         return ""
-    if program("vagrant") is None:
+    if programs.find("vagrant") is None:
         return "Vagrant is not installed"
     if provider == "hyperv":
         return "" if _has_hyperv() else "Hyper-V is not there"
-    programs = PROGRAMS[provider]
-    return "" if any(program(each) for each in programs) else f"{' or '.join(programs)} is not installed"
+    names = PROGRAMS[provider]
+    return "" if any(programs.find(name) for name in names) else f"{' or '.join(names)} is not installed"
 
 
 def available() -> list[str]:

@@ -18,64 +18,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit import log
-from labkit.errors import ConfigError, InfrastructureError
+from labkit.errors import InfrastructureError
 from labkit.host.image import guestimage, kernels
 from labkit.host.image.guestimage import GuestImage
 from labkit.host.image.kernels import Kernel
 from labkit.host.lab import config as lab
-from labkit.host.lab import paths
+from labkit.host.lab import paths, programs, records
 from labkit.host.lab.config import MachineConfig
 from labkit.host.machines import accelerator, choices, common, consolelog, qemuprogram, qemurun, qmp, warmup
 from labkit.host.machines.base import Status
+from labkit.host.machines.common import BOOT_LIMIT, OwnMachine
 from labkit.host.machines.qemuprogram import CONSOLE, DISK, OUTPUT, Qemu
 from labkit.host.machines.qemurun import Run
-from labkit.host.wire.oneconnection import OneConnection
 
-if TYPE_CHECKING:
-    import fabric
+if TYPE_CHECKING:  # fabric comes with it
+    from labkit.host.wire.ssh import Endpoint
 
 SNAPSHOT, SNAPSHOT_RECORD = "labkit", "snapshot.json"
 
-BOOT_LIMIT = 120.0
-"""Seconds until sshd must answer after a boot. Software emulation on a busy machine takes 25."""
-ANSWER_LIMIT = 20.0
-"""Seconds until a machine that is running already must answer: then it hangs."""
 START_ATTEMPTS = 3
 """Another process may take the port that we found free."""
 SPACE_NEEDED = 600_000_000
 """Bytes for a machine's disk with its snapshot, beside the image."""
 
 
-class QemuMachine:
+class QemuMachine(OwnMachine):
     """A ``Machine`` (see base.py)."""
-
-    provider = "qemu"
 
     def __init__(self, config: MachineConfig) -> None:
         qemuprogram.check_options(config)
-        self.name = config.name
-        self._config = config
-        self._directory = paths.machine_dir(config.name)
-        # `destroy` deletes this directory with all that is in it: it must be one machine's, and nothing above.
-        if self._directory.parent != paths.state_dir() / "machines" or config.name in ("", ".", ".."):
-            raise ConfigError(f"“{config.name}” cannot be a machine's name.", "Choose letters, digits and hyphens.")
-        self._connection = OneConnection(config.name)
+        super().__init__(config)
 
     # What the tasks call.
-
-    def up(self) -> None:
-        """Running, reachable and deployed. Where it is running and answers, nothing is done but for its clock."""
-        with common.one_at_a_time(self.name):
-            run = self._live_run()
-            if run is None:
-                self._start()
-            elif not self._answers(run):
-                raise InfrastructureError(
-                    f"The machine {self.name} is running (pid {run.pid}) and does not answer.",
-                    self._what_to_do(),
-                )
-            else:
-                self.connection()  # It may have slept: then its clock is set.
 
     def down(self) -> None:
         """QEMU ended. Nothing of what was done in the machine is kept: the next ``up`` loads the snapshot."""
@@ -122,10 +96,7 @@ class QemuMachine:
             "pid": None,
             "snapshot": "yes" if self._snapshot_fingerprint() else "no",
             "disk_bytes": _disk_bytes(self._directory),
-            "memory_mib": self._config.memory_mib,
-            "cpus": self._config.cpus,
-            "cgroup": self._config.cgroup,
-            "iptables": self._config.iptables,
+            **self._facts(),
         }
         if run is None:
             return Status(self.name, self.provider, "stopped", facts=facts)
@@ -142,17 +113,6 @@ class QemuMachine:
         if not run.ready:
             return Status(self.name, self.provider, "broken", "it is being started, or its start was killed", facts)
         return Status(self.name, self.provider, "running", facts=facts)
-
-    def connection(self) -> fabric.Connection:
-        """The one connection, opened anew where it was lost. InfrastructureError where the machine is not running."""
-        if current := self._connection.current():
-            return current
-        run = self._live_run()
-        if run is None:
-            raise InfrastructureError(
-                f"The machine {self.name} is not running.", f"Start it: {common.task('up', self.name)}."
-            )
-        return self._connect(run, ANSWER_LIMIT)
 
     def console_log(self) -> Path | None:
         """QEMU writes the guest's serial console there, anew at each start."""
@@ -188,32 +148,26 @@ class QemuMachine:
 
     def _boot(self, wanted: _Wanted) -> None:
         """A fresh disk, a boot, a deploy, a snapshot."""
-        from labkit.host.wire.deploy import execute
+        from labkit.host.wire.ssh import execute
 
         self._make_disk(wanted)
         with log.step(f"Booting the machine {self.name}") as step:
             step.note(f"accelerator {wanted.accelerator}, kernel {wanted.kernel.release}")
             run = self._launch(wanted, [])
             self._wait_for_ssh(run)
-            choices.check(self._connect(run, is_fresh=True), self._config, wanted.kernel.release)
+            choices.check(self._connect(run.endpoint, is_fresh=True), self._config, wanted.kernel.release)
         self._deploy()
         warmup.warm_up(lambda command: execute(self.connection(), command))
         with log.step("Saving the snapshot"):
             # The session must not be in the snapshot: after loading, the guest would wait for its other end for ever.
             self._connection.close()
             qmp.save_snapshot(run.monitor_address, SNAPSHOT)
-            record = {"fingerprint": wanted.fingerprint, "made": time.time()}
-            (self._directory / SNAPSHOT_RECORD).write_text(json.dumps(record), encoding="utf-8")
+            records.write(self._directory / SNAPSHOT_RECORD, {"fingerprint": wanted.fingerprint, "made": time.time()})
         run.mark_ready(self._directory)
 
     def _make_disk(self, wanted: _Wanted) -> None:
         """An overlay on the image, empty. An older one, and what was saved in it, is gone."""
-        free = shutil.disk_usage(self._directory).free
-        if free < SPACE_NEEDED:
-            raise InfrastructureError(
-                f"A machine needs {SPACE_NEEDED / 1e6:.0f} MB in {self._directory}, and {free / 1e6:.0f} MB are free.",
-                "Free some space, or choose a directory on another disk with LABKIT_STATE.",
-            )
+        paths.check_space("A machine", SPACE_NEEDED, self._directory, "LABKIT_STATE", InfrastructureError)
         (self._directory / SNAPSHOT_RECORD).unlink(missing_ok=True)
         (self._directory / DISK).unlink(missing_ok=True)
         command = [wanted.qemu.image_program, "create", "-q", "-f", "qcow2", "-F", "qcow2"]
@@ -253,7 +207,7 @@ class QemuMachine:
 
         sshd was answering when the snapshot was taken, so it is not asked first whether it does.
         """
-        self._connect(run, is_fresh=True)
+        self._connect(run.endpoint, is_fresh=True)
         self._deploy()
 
     def _wait_for_ssh(self, run: Run) -> None:
@@ -270,14 +224,9 @@ class QemuMachine:
         try:
             ssh.wait_until_it_answers(run.endpoint, BOOT_LIMIT, check)
         except InfrastructureError as error:
-            last = qemurun.tail(self._directory / CONSOLE, 12) or qemurun.tail(self._directory / OUTPUT, 5)
+            last = "\n".join(programs.tail(self._directory / CONSOLE, 12) or programs.tail(self._directory / OUTPUT, 5))
             hint = f"Its console ends with\n{last}\nThe whole console: {self._directory / CONSOLE}"
             raise InfrastructureError(error.message, hint) from error
-
-    def _deploy(self) -> None:
-        from labkit.host.wire.deploy import deploy
-
-        deploy(self.connection())
 
     # Stopping.
 
@@ -297,11 +246,13 @@ class QemuMachine:
         run = qemurun.read(self._directory)
         return run if run is not None and run.ready and run.is_alive() else None
 
-    def _answers(self, run: Run) -> bool:
-        from labkit.host.wire import ssh
+    def _endpoint(self) -> Endpoint | None:
+        run = self._live_run()
+        return run.endpoint if run else None
 
-        # A guest that is busy answers late: three tries, the last one patient.
-        return any(ssh.answers("127.0.0.1", run.ssh_port, timeout) for timeout in (2.0, 2.0, 8.0))
+    def _as_process(self) -> str:
+        run = self._live_run()
+        return f" (pid {run.pid})" if run else ""
 
     def _wanted(self) -> _Wanted:
         """What the machine shall be like according to lab.yaml, image and kernel (made if need be), QEMU."""
@@ -313,14 +264,7 @@ class QemuMachine:
 
     def _snapshot_fingerprint(self) -> str | None:
         """Of the machine that the snapshot was taken of; None where there is no complete one."""
-        try:
-            record = json.loads((self._directory / SNAPSHOT_RECORD).read_text(encoding="utf-8"))
-            return str(record["fingerprint"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def _connect(self, run: Run, limit: float = BOOT_LIMIT, *, is_fresh: bool = False) -> fabric.Connection:
-        return self._connection.open(run.endpoint, limit, self._what_to_do(), is_fresh=is_fresh)
+        return records.read(self._directory / SNAPSHOT_RECORD).get("fingerprint")
 
     def _what_to_do(self) -> str:
         """The hint where it does not answer."""

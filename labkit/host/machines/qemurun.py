@@ -7,7 +7,6 @@ ready when the machine is deployed and saved; whoever finds one that is not read
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import sys
@@ -16,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from labkit.errors import InfrastructureError
+from labkit.host.lab import programs, records
 from labkit.host.machines import consolelog, processes, qmp
 from labkit.host.machines.qemuprogram import CONSOLE, OUTPUT
 from labkit.host.wire.ssh import Endpoint
@@ -62,9 +62,7 @@ class Run:
 
     def write(self, directory: Path) -> None:
         """Record it, at once."""
-        partial = directory / f"{RECORD}.{os.getpid()}"
-        partial.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-        partial.replace(directory / RECORD)
+        records.write(directory / RECORD, asdict(self))
 
     def mark_ready(self, directory: Path) -> Run:
         """Record that the machine is complete."""
@@ -76,8 +74,8 @@ class Run:
 def read(directory: Path) -> Run | None:
     """The recorded run, alive or not; None where there is none, or where the record cannot be read."""
     try:
-        return Run(**json.loads((directory / RECORD).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return Run(**records.read(directory / RECORD))
+    except TypeError:
         return None
 
 
@@ -119,7 +117,7 @@ def start(command: list[str], directory: Path, unstarted: Run) -> Run:
         run.write(directory)
         qmp.wait_until_ready(run.monitor_address, START_LIMIT, run.is_alive)
     except InfrastructureError as error:
-        words = tail(directory / OUTPUT, 3)
+        words = "\n".join(programs.tail(directory / OUTPUT, 3))
         stop(run, directory)
         reason = f"QEMU does not start: {words or error.message}"
         raise InfrastructureError(reason, "`invoke doctor` may know why.") from error
@@ -172,18 +170,11 @@ def _delete_monitor(monitor: str, directory: Path) -> None:
             path.parent.rmdir()
 
 
-def tail(path: Path, lines: int) -> str:
-    """The last lines of a text file, none where it is not there."""
-    try:
-        return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
-    except OSError:
-        return ""
-
-
 def console_complaint(directory: Path) -> str:
     """What on the console says that this boot will not succeed; else nothing."""
-    console = tail(directory / CONSOLE, 60)
+    lines = programs.tail(directory / CONSOLE, 60)
     for sign in ("Kernel panic", "labkit initrd: cannot mount", "You are in emergency mode"):
-        if sign in console:
-            return next(line for line in console.splitlines() if sign in line).strip()
+        for line in lines:
+            if sign in line:
+                return line.strip()
     return ""

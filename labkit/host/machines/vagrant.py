@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from labkit import log
 from labkit.errors import ConfigError, InfrastructureError, LabkitError
 from labkit.host.image import kernels
 from labkit.host.lab import config as lab
-from labkit.host.lab import paths
+from labkit.host.lab import paths, records
 from labkit.host.lab.config import MachineConfig
 from labkit.host.machines import (
     accelerator,
@@ -34,14 +33,12 @@ from labkit.host.machines import (
     vagrantcommand,
 )
 from labkit.host.machines.base import Status
+from labkit.host.machines.common import OwnMachine
 from labkit.host.machines.vagrantcommand import Vagrant
-from labkit.host.machines.vagranthypervisor import Hypervisor, hypervisor
-from labkit.host.wire.oneconnection import OneConnection
+from labkit.host.machines.vagranthypervisor import ByVagrant, hypervisor
 from labkit.host.wire.ssh import Endpoint
 
 if TYPE_CHECKING:
-    import fabric
-
     from labkit.host.machines.vagrantbox import Box
 
 RECORD = "vagrant.json"
@@ -49,9 +46,6 @@ RECORD = "vagrant.json"
 OPTIONS = {"network": ("isolated", "open"), "insert_key": ("yes", "no")}
 """What lab.yaml's ``options:`` may hold for these providers. ``network`` is for libvirt with our own box, as with qemu;
 ``insert_key: no`` leaves Vagrant's well-known key in the machine."""
-
-ANSWER_LIMIT = 20.0
-"""Seconds until a machine that runs already must answer: then it hangs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,38 +61,17 @@ class Record:
     """What the Vagrantfile was told when it was made, and has to be told again."""
 
 
-class VagrantMachine:
+class VagrantMachine(OwnMachine):
     """A ``Machine`` (see base.py)."""
 
     def __init__(self, config: MachineConfig) -> None:
         _check_options(config)
-        self.name = config.name
-        self.provider = config.provider
-        self._config = config
-        self._directory = paths.machine_dir(config.name)
-        # `destroy` deletes this directory with all that is in it: it must be one machine's, and nothing above.
-        if self._directory.parent != paths.state_dir() / "machines" or config.name in ("", ".", ".."):
-            raise ConfigError(f"“{config.name}” cannot be a machine's name.", "Choose letters, digits and hyphens.")
+        super().__init__(config)
         # Not in the machine's directory: a failed start is read about when that is gone.
         self._log = vagrantcommand.directory() / f"{config.name}.log"
         self._console = vagrantcommand.directory() / f"{config.name}-console.log"
-        self._connection = OneConnection(config.name)
 
     # What the tasks call.
-
-    def up(self) -> None:
-        """Running, reachable and deployed. Where it is running and answers, nothing is done but for its clock."""
-        with common.one_at_a_time(self.name):
-            record = self._record()
-            if record is None or self._state() != "running":
-                self._start(record)
-            elif not self._answers(record):
-                raise InfrastructureError(
-                    f"The machine {self.name} is running and does not answer.",
-                    f"{common.task('reset', self.name)} brings back a fresh one.",
-                )
-            else:
-                self.connection()  # It may have slept: then its clock is set.
 
     def down(self) -> None:
         """Its power is off. The next ``up`` goes back to the snapshot."""
@@ -127,7 +100,7 @@ class VagrantMachine:
     def reset(self) -> None:
         """The snapshot again, whatever the machine does; where there is none that fits, it is made anew."""
         with common.one_at_a_time(self.name):
-            self._start(self._record())
+            self._start()
 
     def status(self) -> Status:
         """From what was recorded and what the provider says; the guest is not asked."""
@@ -137,10 +110,7 @@ class VagrantMachine:
         facts: dict[str, str | int | None] = {
             "box": record.box if record else None,
             "ssh_port": record.port if record else None,
-            "memory_mib": self._config.memory_mib,
-            "cpus": self._config.cpus,
-            "cgroup": self._config.cgroup,
-            "iptables": self._config.iptables,
+            **self._facts(),
         }
         try:
             state = self._state()
@@ -154,25 +124,15 @@ class VagrantMachine:
             return Status(self.name, self.provider, "broken", why, facts)
         return Status(self.name, self.provider, state if state == "running" else "stopped", facts=facts)
 
-    def connection(self) -> fabric.Connection:
-        """The one connection, opened anew where it was lost. InfrastructureError where the machine is not running."""
-        if current := self._connection.current():
-            return current
-        record = self._record()
-        state = self._state() if record else "absent"
-        if record is None or state != "running":
-            was = "was destroyed by something else than labkit" if record and state == "absent" else "is not running"
-            raise InfrastructureError(f"The machine {self.name} {was}.", f"{common.task('up', self.name)} starts it.")
-        return self._connect(record, ANSWER_LIMIT)
-
     def console_log(self) -> Path | None:
         """With libvirt the guest's serial console is written there."""
         return self._console if self._console.exists() else None
 
     # Starting.
 
-    def _start(self, record: Record | None) -> None:
+    def _start(self) -> None:
         """From the snapshot if it fits, else made anew. A failure leaves no machine behind, and can be repeated."""
+        record = self._record()
         self._connection.close()
         providers.require(self.provider)
         self._hypervisor().check()
@@ -206,7 +166,7 @@ class VagrantMachine:
             consolelog.mark_reset(self._console)
             if hypervisor.moves:
                 record = self._let_root_in(record)
-            self._connect(record, is_fresh=True)
+            self._connect(self._way_in(record), is_fresh=True)
         self._deploy()
 
     def _make(self, box: Box | None, fingerprint: str) -> None:
@@ -220,12 +180,12 @@ class VagrantMachine:
         )
         name = f"{box.name} {box.version}" if box else lab.load().boxes.get(self._config.box or "debian-12", "")
         record = self._let_root_in(Record("", 0, "", fingerprint, name, told))
-        connection = self._connect(record)
+        connection = self._connect(self._way_in(record))
         if not box and connection.run("test -e /run/labkit-reboot-needed", hide=True, warn=True, in_stream=False).ok:
             self._connection.close()
             vagrant.do("Restarting it, for the control groups", "reload", self.name, "--no-provision")
             record = self._let_root_in(record)
-            connection = self._connect(record)
+            connection = self._connect(self._way_in(record))
         release = connection.run("uname -r", hide=True, in_stream=False).stdout.strip()
         choices.check(connection, self._config, release)
         self._deploy()
@@ -233,7 +193,8 @@ class VagrantMachine:
             # The session must not be in the snapshot: after loading, the guest would wait for its other end for ever.
             self._connection.close()
             self._hypervisor(record).save()
-        self._write(record)
+        # Last of all: from now on the machine is complete.
+        records.write(self._directory / RECORD, dataclasses.asdict(record))
 
     def _let_root_in(self, record: Record) -> Record:
         """``record`` with the way in that there is now."""
@@ -305,41 +266,31 @@ class VagrantMachine:
     def _record(self) -> Record | None:
         """None where there is no complete machine."""
         try:
-            return Record(**json.loads((self._directory / RECORD).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return Record(**records.read(self._directory / RECORD))
+        except TypeError:
             return None
-
-    def _write(self, record: Record) -> None:
-        """Last of all: from now on the machine is complete."""
-        partial = self._directory / f"{RECORD}.{os.getpid()}"
-        partial.write_text(json.dumps(dataclasses.asdict(record), indent=1), encoding="utf-8")
-        partial.replace(self._directory / RECORD)
 
     def _state(self) -> str:
         """The provider's: ``running``, ``paused``, ``stopped`` or ``absent``."""
         return self._hypervisor().state()
 
-    def _hypervisor(self, record: Record | None = None) -> Hypervisor:
+    def _hypervisor(self, record: Record | None = None) -> ByVagrant:
         found = record or self._record()
         return hypervisor(self._vagrant(found.told if found else {}))
 
     def _vagrant(self, told: dict[str, Any]) -> Vagrant:
         return Vagrant(self.name, self.provider, self._log, told)
 
-    def _answers(self, record: Record) -> bool:
-        from labkit.host.wire import ssh
+    def _way_in(self, record: Record) -> Endpoint:
+        return Endpoint(record.host, record.port, self._directory / vagrantaccess.CLIENT_KEY, record.host_key)
 
-        return any(ssh.answers(record.host, record.port, timeout) for timeout in (2.0, 2.0, 8.0))
+    def _endpoint(self) -> Endpoint | None:
+        record = self._record()
+        return self._way_in(record) if record and self._state() == "running" else None
 
-    def _connect(self, record: Record, limit: float = 120.0, *, is_fresh: bool = False) -> fabric.Connection:
-        endpoint = Endpoint(record.host, record.port, self._directory / vagrantaccess.CLIENT_KEY, record.host_key)
-        hint = f"{common.task('reset', self.name)} brings back a fresh one."
-        return self._connection.open(endpoint, limit, hint, is_fresh=is_fresh)
-
-    def _deploy(self) -> None:
-        from labkit.host.wire.deploy import deploy
-
-        deploy(self.connection())
+    def _why_down(self) -> str:
+        destroyed = self._record() is not None and self._state() == "absent"
+        return "was destroyed by something else than labkit" if destroyed else super()._why_down()
 
 
 def _check_options(config: MachineConfig) -> None:

@@ -14,7 +14,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import tarfile
 import tempfile
 import time
@@ -156,12 +155,7 @@ def make(kernel: KernelConfig) -> Box:
     directory = boxes_dir()
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(directory).free
-        if free < SPACE_NEEDED:
-            raise BuildError(
-                f"The box needs {SPACE_NEEDED / 1e6:.0f} MB in {directory}, and {free / 1e6:.0f} MB are free.",
-                "Free some space, or choose a directory on another disk with LABKIT_CACHE.",
-            )
+        paths.check_space("The box", SPACE_NEEDED, directory, "LABKIT_CACHE", BuildError)
         with tempfile.TemporaryDirectory(prefix="box-", suffix=".partial", dir=directory) as partial:
             return _make(kernel, image, booted, Path(partial))
     except OSError as error:

@@ -6,22 +6,18 @@ by several people, and a machine of the tests is not the one that somebody made 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
-import signal
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from labkit import log
 from labkit.errors import InfrastructureError, LabkitError
-from labkit.host.lab import paths
+from labkit.host.lab import paths, programs
 from labkit.host.lab.config import default_path
-from labkit.host.lab.finding import program
 from labkit.host.machines import providers
 
 SHORT = 120.0
@@ -58,14 +54,10 @@ class Vagrant:
             logged.write(f"$ vagrant {' '.join(words)}\n".encode())
             logged.flush()
             begin = logged.tell()
-            process = self._start(words, subprocess.STDOUT)
-            try:
-                assert process.stdout is not None
-                _follow(process.stdout, logged, step)
-                status = process.wait()
-            except BaseException:
-                _end(process)
-                raise
+            # At a second Ctrl-C Vagrant drops everything: it gets one, from us, and its children none.
+            status = programs.follow(
+                [self._program(), *words], logged, step, _announced, cwd=paths.checkout(), env=self.environment()
+            )
         if status != 0:
             with open(self.log_file, "rb") as file:
                 file.seek(begin)
@@ -73,36 +65,31 @@ class Vagrant:
 
     def ask(self, *words: str) -> str:
         """Run a command that only says something; its standard output. InfrastructureError where it fails."""
-        process = self._start(words, subprocess.PIPE)
+        process: subprocess.Popen[bytes] = subprocess.Popen(
+            [self._program(), *words],
+            cwd=paths.checkout(),
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **programs.apart(),
+        )
         try:
             output, errors = process.communicate(timeout=SHORT)
-        except subprocess.TimeoutExpired:
-            _end(process)
-            raise InfrastructureError(f"`vagrant {' '.join(words)}` did not end within {SHORT:.0f} s.") from None
-        except BaseException:
-            _end(process)
+        except BaseException as error:
+            programs.end(process, 30)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise InfrastructureError(f"`vagrant {' '.join(words)}` did not end within {SHORT:.0f} s.") from None
             raise
         if process.returncode != 0:
             raise self._failure(words, (output + errors).decode(errors="replace"))
         return output.decode(errors="replace")
 
-    def _start(self, words: tuple[str, ...], errors: int) -> subprocess.Popen[bytes]:
-        path = program("vagrant")
+    def _program(self) -> str:
+        path = programs.find("vagrant")
         if path is None:
             raise providers.unusable(self.provider, "Vagrant is not installed")
-        options: dict[str, Any] = {}
-        if sys.platform != "win32":
-            # Ctrl-C reaches us alone, and we pass it on once: at the second one Vagrant drops everything.
-            options["start_new_session"] = True
-        return subprocess.Popen(
-            [path, *words],
-            cwd=paths.checkout(),
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            **options,
-        )
+        return path
 
     def environment(self) -> dict[str, str]:
         """Ours, and what makes Vagrant use our files."""
@@ -141,25 +128,7 @@ def readable(output: str) -> list[str]:
     return [_CONTROL.sub("", line).split("\r")[-1].rstrip() for line in output.split("\n")]
 
 
-def _follow(output: IO[bytes], logged: IO[bytes], step: log.Step) -> None:
-    """Copy the output to the log, and note each line that announces something (``==> default: Starting domain.``)."""
-    for raw in output:
-        logged.write(raw)
-        logged.flush()
-        line = readable(raw.decode(errors="replace").rstrip("\n"))[-1]
-        announced = re.match(r"==> [^:]+: (?! )(.*)", line)
-        if announced:
-            step.note(announced[1])
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt Vagrant, which then takes back what it began, and wait; not for ever."""
-    last = getattr(signal, "SIGKILL", signal.SIGTERM)
-    for number in (signal.SIGTERM,) if sys.platform == "win32" else (signal.SIGINT, signal.SIGTERM, last):
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
-        try:
-            process.wait(30)
-            return
-        except subprocess.TimeoutExpired:
-            continue
+def _announced(line: str) -> str | None:
+    """What a line announces (``==> default: Starting domain.``)."""
+    announced = re.match(r"==> [^:]+: (?! )(.*)", readable(line)[-1])
+    return announced[1] if announced else None

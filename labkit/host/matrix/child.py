@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from labkit.host.lab import paths
+from labkit.host.lab import paths, programs
 
 PATIENCE = 20.0
 """Seconds that a program is given to end by itself when it is told to."""
@@ -33,33 +31,28 @@ def run(command: Sequence[str], log: Path, limit: float, stop: threading.Event) 
     """
     if stop.is_set():
         raise StoppedError
-    options: dict[str, int | bool] = {}
-    if sys.platform == "win32":
-        options["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP
-    else:
-        options["start_new_session"] = True
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "PYTHONUTF8": "1"}
     deadline = time.monotonic() + limit
     with open(log, "ab") as file:
         file.write(f"\n== {' '.join(command)}\n".encode())
         file.flush()
-        process = subprocess.Popen(  # type: ignore[call-overload]
+        process = subprocess.Popen(
             command,
             cwd=paths.checkout(),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
-            **options,
+            **programs.apart(),
         )
         try:
             while not stop.is_set():
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    return int(process.wait(timeout=0.2))
+                    return process.wait(timeout=0.2)
                 if time.monotonic() > deadline:
                     file.write(f"== It did not end within {limit:.0f} seconds and is ended.\n".encode())
-                    return _end(process)
-            _end(process)
+                    return programs.end(process, PATIENCE)
+            programs.end(process, PATIENCE)
             raise StoppedError
         finally:
             if process.poll() is None:
@@ -67,22 +60,6 @@ def run(command: Sequence[str], log: Path, limit: float, stop: threading.Event) 
                 process.wait()
 
 
-def _end(process: subprocess.Popen[bytes]) -> int:
-    """As Ctrl-C would, which Python programs answer by putting their things away; for certain after ``PATIENCE``."""
-    process.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGINT)
-    try:
-        return process.wait(timeout=PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
-
-
 def last_line(log: Path) -> str:
     """What the program said last."""
-    try:
-        with open(log, "rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
-            lines = file.read().decode("utf-8", "replace").split("\n")
-    except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return next((line.strip() for line in reversed(programs.tail(log, 100)) if line.strip()), "")

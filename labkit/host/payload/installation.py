@@ -1,59 +1,58 @@
 """labkit on this very Linux host: what ``deploy`` puts into a machine, by the same receiver, without a connection.
 
-It is also what a machine does that Vagrant provisions for somebody without Python, so it runs on Python 3.9 and needs
-the standard library only.
+Run as a program, as root (``PYTHONPATH=CODE[:PYROUTE2] python3 installation.py``; vagrant/deploy.sh does that), it installs
+labkit in this very machine, and loads the base images, for somebody who has no Python on the computer where ``vagrant
+up`` was typed. So it runs on Python 3.9, and needs the standard library only.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 from labkit.errors import BuildError, ConflictError, MissingToolError, NotFoundError, UsageError
-from labkit.host.payload import payload
+from labkit.host.payload import deployed
 
 PYTHON = "/usr/bin/python3"
-"""The launchers' (payload.LAUNCHER): what is compiled must be compiled by the interpreter that will read it."""
+"""The launchers' (deployed.LAUNCHER): what is compiled must be compiled by the interpreter that will read it."""
+
+IMAGES = Path("/usr/share/labkit/images")
+
+_PYROUTE2 = "lib/pyroute2"
 
 #: What the receiver and ``deploy`` keep beside the files of the manifest.
 _OWN_FILES = ("manifest.json", ".deploy.lock", "images-loaded")
 
 
-def install(prefix: str = payload.PREFIX) -> int:
+def install(prefix: str = deployed.PREFIX) -> int:
     """Put this checkout's labkit below ``prefix``; how many files were new or changed.
 
     With the usual prefix /usr/local/bin gets links to the programs, and mount(8) its helper for aufs; with another one
     nothing outside of it is touched. BuildError where it failed: then what was there works as before.
     """
     old = _manifest(prefix)
-    there = payload.read_manifest(old)
-    files = payload.guest_code()
+    files = deployed.guest_code()
     # A machine from our own image has pyroute2 already, and maybe no Python environment that could give it.
-    kept = {path: digest for path, digest in there.items() if path.startswith("lib/pyroute2")}
-    if not kept:
-        files.update({f"lib/{path}": contents for path, contents in payload.vendored().items()})
-    wanted = {**kept, **payload.manifest(files)}
-    send = {path: contents for path, contents in files.items() if there.get(path) != wanted[path]}
-    delete = sorted(set(there) - set(wanted))
-    if send or delete:
-        outside = (payload.BIN, payload.HELPER) if prefix == payload.PREFIX else ("", "")
-        base = hashlib.sha256(old).hexdigest() if old else ""
-        message = payload.receiver_input(prefix, outside[0], base, send, delete, wanted, outside[1])
+    if not any(path.startswith(_PYROUTE2) for path in deployed.read_manifest(old)):
+        files.update(deployed.vendored())
+    difference = deployed.compare(files, old, kept=_PYROUTE2)
+    if difference:
+        place = deployed.Place() if prefix == deployed.PREFIX else deployed.Place(prefix, "", "")
         python = PYTHON if Path(PYTHON).exists() else sys.executable
-        done = subprocess.run([python, "-IS", str(payload.RECEIVER)], input=message, stderr=subprocess.PIPE)
+        command = [python, "-IS", str(deployed.RECEIVER)]
+        done = subprocess.run(command, input=difference.message(place), stderr=subprocess.PIPE)
         if done.returncode != 0:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
             raise BuildError(
                 f"labkit could not be installed below {prefix}: {said[-1]}.", "What was there is unchanged."
             )
-    return len(send)
+    return len(difference.send)
 
 
-def remove_from(prefix: str = payload.PREFIX) -> int:
+def remove_from(prefix: str = deployed.PREFIX) -> int:
     """Take away what ``install`` has put there, and nothing else; how many files.
 
     Images and containers below /var/lib/labkit stay. NotFoundError where labkit is not installed there, ConflictError
@@ -67,14 +66,14 @@ def remove_from(prefix: str = payload.PREFIX) -> int:
         raise ConflictError(
             f"labkit still runs containers ({len(running.stdout.split())}).", "Stop them first: labkit ps, labkit stop."
         )
-    names = [*payload.read_manifest(old), *_OWN_FILES]
+    names = [*deployed.read_manifest(old), *_OWN_FILES]
     for name in names:
         _remove_file(Path(prefix, name))
     for directory in sorted({parent for name in names for parent in Path(prefix, name).parents}, reverse=True):
         if directory == Path(prefix) or Path(prefix) in directory.parents:
             with contextlib.suppress(OSError):  # somebody else's file is in it
                 directory.rmdir()
-    for link in [*(Path(payload.BIN, Path(name).name) for name in payload.PROGRAMS), Path(payload.HELPER)]:
+    for link in [*(Path(deployed.BIN, Path(name).name) for name in deployed.PROGRAMS), Path(deployed.HELPER)]:
         if link.is_symlink() and Path(prefix) in link.readlink().parents:
             link.unlink()
     return len(names) - len(_OWN_FILES)
@@ -90,7 +89,7 @@ def is_meant(machine: str | None, prefix: str | None, *, remove: bool) -> bool:
 def deploy_or_remove(prefix: str | None, *, remove: bool) -> str:
     """What ``invoke deploy --machine local`` does, and the line that it ends with."""
     _check_host()
-    place = check_prefix(prefix or payload.PREFIX)
+    place = check_prefix(prefix or deployed.PREFIX)
     if remove:
         return f"{remove_from(place)} files removed; images and containers below /var/lib/labkit stay."
     return install_and_say(place)
@@ -99,12 +98,9 @@ def deploy_or_remove(prefix: str | None, *, remove: bool) -> str:
 def install_and_say(place: str) -> str:
     """Install, and say what can be tried now."""
     sent = install(place)
-    directory = payload.BIN if place == payload.PREFIX else f"{place}/bin"
-    return f"{sent} file{'' if sent == 1 else 's'} installed below {place}. Programs: {' '.join(_programs(directory))}"
-
-
-def _programs(directory: str) -> list[str]:
-    return [f"{directory}/{Path(name).name}" for name in payload.PROGRAMS if name.startswith("bin/")]
+    directory = deployed.BIN if place == deployed.PREFIX else f"{place}/bin"
+    programs = " ".join(f"{directory}/{Path(name).name}" for name in deployed.PROGRAMS if name.startswith("bin/"))
+    return f"{sent} file{'' if sent == 1 else 's'} installed below {place}. Programs: {programs}"
 
 
 def check_prefix(prefix: str) -> str:
@@ -114,7 +110,7 @@ def check_prefix(prefix: str) -> str:
     if not Path(prefix).is_absolute() or place == Path("/") or place.is_file() or others:
         raise UsageError(
             f"--prefix {prefix}: it must be an absolute path of a directory that is labkit's, new or empty.",
-            f"The usual one is {payload.PREFIX}.",
+            f"The usual one is {deployed.PREFIX}.",
         )
     return str(place)
 
@@ -145,3 +141,17 @@ def _remove_file(path: Path) -> None:
             compiled.unlink()
         with contextlib.suppress(OSError):
             cache.rmdir()
+
+
+def main() -> None:
+    """In a machine that Vagrant provisions: install what is missing or different, then load the base images."""
+    sent = install()
+    load = [f"{deployed.PREFIX}/bin/labkit", "load", "-q"]
+    for archive in sorted(IMAGES.glob("*.tar")):
+        load += ["-i", str(archive)]
+    subprocess.run(load, check=True, stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"]})
+    print(f"labkit: deployed ({sent} files), base images loaded. Try: sudo labkit run --rm busybox echo it works")
+
+
+if __name__ == "__main__":
+    main()

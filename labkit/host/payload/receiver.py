@@ -153,7 +153,7 @@ def vouched(manifest: bytes) -> dict[str, str]:
 
 
 def write_manifest(file: Path, manifest: dict[str, str]) -> None:
-    """Replace the manifest in one step, as ``payload.encode_manifest`` writes it."""
+    """Replace the manifest in one step, as ``deployed.encode_manifest`` writes it."""
     beside = file.with_name(f"{file.name}.new")
     with open(beside, "w") as stream:
         stream.write(json.dumps(manifest, indent=0, sort_keys=True) + "\n")

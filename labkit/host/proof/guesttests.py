@@ -17,11 +17,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import fabric
-import paramiko
 
 from labkit.errors import InfrastructureError, MissingToolError
 from labkit.host.lab import paths
-from labkit.host.payload import payload
+from labkit.host.payload import deployed
+from labkit.host.wire.ssh import execute
 
 TESTS = "tests/guest"
 
@@ -84,9 +84,10 @@ def _packages() -> Iterator[tuple[str, Path]]:
 def send(connection: fabric.Connection) -> None:
     """Unpack the archive in the machine, in place of an earlier one."""
     where = DIRECTORY_IN_MACHINE
-    status, said = _remotely(connection, f"rm -rf {where} && mkdir -p {where} && tar -xzf - -C {where}", archive())
+    command = f"rm -rf {where} && mkdir -p {where} && tar -xzf - -C {where}"
+    status, _, stderr = execute(connection, command, archive())
     if status != 0:
-        reason = said.decode(errors="replace").strip()
+        reason = stderr.decode(errors="replace").strip()
         raise InfrastructureError(
             f"The tests could not be carried into the machine (status {status}): {reason}",
             "Look whether its disk is full: `invoke ssh -c 'df -h'`.",
@@ -96,46 +97,18 @@ def send(connection: fabric.Connection) -> None:
 def run_in_machine(connection: fabric.Connection, pytest_arguments: Sequence[str]) -> tuple[int, bytes]:
     """Run the tests that ``send`` put there: pytest's exit status, and its JUnit report (empty if it wrote none).
 
-    What pytest says is passed on to standard output as it comes.
+    What pytest says is passed on to standard output as it comes. InfrastructureError where the machine is lost.
     """
     where = DIRECTORY_IN_MACHINE
-    environment = f"PYTHONPATH={where}/site:{payload.PREFIX}/lib"
+    environment = f"PYTHONPATH={where}/site:{deployed.PREFIX}/lib"
     arguments = shlex.join(["-p", "no:cacheprovider", "--junitxml=report.xml", *pytest_arguments, TESTS])
     command = f"cd {where} && rm -f report.xml && {environment} python3 -m pytest {arguments}"
-    status, _ = _remotely(connection, command, show=True)
-    missing, report = _remotely(connection, f"cat {where}/report.xml")
-    return status, b"" if missing else report
-
-
-def _remotely(
-    connection: fabric.Connection, command: str, given: bytes = b"", *, show: bool = False
-) -> tuple[int, bytes]:
-    """Run ``command`` in the machine: its exit status, and what it said on standard output and error.
-
-    ``given`` is its standard input, which ends then. Through a channel of its own, since fabric's ``run`` takes text
-    only and leaves standard input open.
-    """
-    heard = bytearray()
     decoder = codecs.getincrementaldecoder("utf-8")("replace")  # A chunk may end within a character.
-    try:
-        connection.open()
-        with connection.transport.open_session(timeout=60) as channel:
-            channel.settimeout(LONGEST_SILENCE)
-            channel.set_combine_stderr(True)
-            channel.exec_command(command)
-            channel.sendall(given)
-            channel.shutdown_write()
-            while chunk := channel.recv(65536):
-                heard += chunk
-                if show:
-                    sys.stdout.write(decoder.decode(chunk))
-                    sys.stdout.flush()
-            status = channel.recv_exit_status()
-    except (OSError, EOFError, paramiko.SSHException) as error:
-        raise InfrastructureError(
-            f"The connection to the machine ended while `{command.split()[0]} …` ran: {error or type(error).__name__}.",
-            "Look at its console: `invoke logs`.",
-        ) from error
-    if status < 0:  # paramiko's way to say that none came
-        raise InfrastructureError("The machine was lost while its tests ran.", "Look at its console: `invoke logs`.")
-    return status, bytes(heard)
+
+    def show(chunk: bytes) -> None:
+        sys.stdout.write(decoder.decode(chunk))
+        sys.stdout.flush()
+
+    status, _, _ = execute(connection, command, timeout=LONGEST_SILENCE, tell=show)
+    missing, report, _ = execute(connection, f"cat {where}/report.xml")
+    return status, b"" if missing else report

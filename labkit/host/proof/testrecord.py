@@ -6,13 +6,11 @@ Kept in ``state_dir()/tests.json``: title -> ``when`` (ISO 8601, UTC), ``verdict
 from __future__ import annotations
 
 import contextlib
-import json
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from labkit.host.lab import paths
+from labkit.host.lab import paths, programs, records
 from labkit.host.proof.testreport import Outcome
 
 
@@ -26,18 +24,12 @@ def note(outcome: Outcome) -> None:
     }
     with contextlib.suppress(OSError):
         _place().parent.mkdir(parents=True, exist_ok=True)
-        _place().write_text(json.dumps({**read(), outcome.title: entry}, indent=2) + "\n", encoding="utf-8")
+        records.write(_place(), {**read(), outcome.title: entry})
 
 
 def read() -> dict[str, dict[str, Any]]:
     """What is remembered; nothing where that cannot be read."""
-    try:
-        found = json.loads(_place().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return (
-        {title: entry for title, entry in found.items() if isinstance(entry, dict)} if isinstance(found, dict) else {}
-    )
+    return {title: entry for title, entry in records.read(_place()).items() if isinstance(entry, dict)}
 
 
 def _place() -> Path:
@@ -48,10 +40,5 @@ def _place() -> Path:
 
 def _commit() -> str:
     """The checkout's, with a plus where something is not committed; empty where git does not know."""
-    try:
-        command = ["git", "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"]
-        return subprocess.run(
-            command, cwd=paths.checkout(), capture_output=True, text=True, timeout=30, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
+    where = str(paths.checkout())
+    return programs.said(["git", "-C", where, "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labkit.errors import InfrastructureError
-from labkit.host.lab import paths
+from labkit.host.lab import paths, programs
 from labkit.host.proof import testreport
 from labkit.host.proof.testreport import Outcome
 
@@ -50,33 +50,25 @@ def run_here(
 
 
 def run_to_its_end(command: Sequence[str], limit: float) -> int:
-    """The exit status of ``command``, run in the checkout. At Ctrl-C it is given time to put its machines away."""
+    """The exit status of ``command``, run in the checkout, which puts its machines away before it ends.
+
+    pytest does that at SIGINT, its workers, too, and still writes its report.
+    """
     with subprocess.Popen(command, cwd=paths.checkout()) as process:
         try:
             return process.wait(timeout=limit)
         except KeyboardInterrupt:  # The terminal has told the process, too.
-            _end(process, 60.0)
+            with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+                process.wait(timeout=60)
+            process.kill()
             raise
         except SystemExit:  # ended_properly; nobody told the process
-            _interrupt(process)
+            programs.end(process, 60)
             raise
         except subprocess.TimeoutExpired:
             print(f"It did not end within {limit:.0f} seconds and is stopped.", file=sys.stderr, flush=True)
-            _interrupt(process)
+            programs.end(process, 60)
             return -1
-
-
-def _interrupt(process: subprocess.Popen[bytes]) -> None:
-    """pytest puts its things away at SIGINT, its workers' too, and still writes its report."""
-    process.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGINT)
-    _end(process, 60.0)
-
-
-def _end(process: subprocess.Popen[bytes], patience: float) -> None:
-    try:
-        process.wait(timeout=patience)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        process.kill()
 
 
 def outcome(title: str, status: int, report: bytes, *, may_be_empty: bool = False) -> Outcome:

@@ -99,7 +99,7 @@ def _correct(connection: fabric.Connection, reading: Reading) -> bool:
 
 def _read(connection: fabric.Connection, command: str) -> Reading | None:
     """Run a command that prints the machine's clock; None where it does not."""
-    from labkit.host.wire.deploy import execute  # local: paramiko, which a machine that is not asked does not need
+    from labkit.host.wire.ssh import execute  # local: paramiko, which a machine that is not asked does not need
 
     before = time.time()
     status, output, _ = execute(connection, command, timeout=_PATIENCE)

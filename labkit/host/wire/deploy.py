@@ -13,14 +13,11 @@ import time
 from dataclasses import dataclass
 
 import fabric
-import paramiko
 
 from labkit import log
 from labkit.errors import BuildError, InfrastructureError
-from labkit.host.payload import payload
-
-TIMEOUT = 120.0
-"""Seconds without a byte from the machine after which it counts as lost. All of pyroute2 is compiled in 12."""
+from labkit.host.payload import deployed
+from labkit.host.wire.ssh import execute
 
 LOADERS = ("lib/labkit/runtime/images/", "lib/labkit/runtime/storage/")
 """After a change below these the base images are loaded again."""
@@ -32,14 +29,9 @@ NOT_COMPILED, OVERTAKEN, LOADING_FAILED = 65, 75, 100
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where things are in the machine. Tests have another."""
+class Target(deployed.Place):
+    """Where things are in the machine."""
 
-    prefix: str = payload.PREFIX
-    bin: str = payload.BIN
-    """Gets a link to each program."""
-    helper: str = payload.HELPER
-    """Where mount(8) looks for its helpers. A file that is there already (aufs-tools has one) stays."""
     archives: tuple[str, ...] = ("/usr/share/labkit/images/busybox.tar", "/usr/share/labkit/images/redis.tar")
     """The base images, as the guest image's build made them."""
 
@@ -80,28 +72,6 @@ class _Found:
     loaded_by: str
     archives: list[str]
 
-    @property
-    def files(self) -> dict[str, str]:
-        """Path -> digest."""
-        return payload.read_manifest(self.manifest)
-
-    @property
-    def base(self) -> str:
-        """The digest by which the receiver recognises it."""
-        return hashlib.sha256(self.manifest).hexdigest() if self.manifest else ""
-
-
-@dataclass(frozen=True)
-class _Difference:
-    """What has to be done, and what it leads to."""
-
-    send: dict[str, bytes]
-    delete: list[str]
-    load: list[str]
-    """Archives."""
-    wanted: dict[str, str]
-    """The manifest afterwards."""
-
 
 def deploy(connection: fabric.Connection, target: Target | None = None) -> Deployed:
     """Make the machine's labkit the same as this checkout's, and its base images loaded.
@@ -111,13 +81,14 @@ def deploy(connection: fabric.Connection, target: Target | None = None) -> Deplo
     """
     target = target or Target()
     started = time.monotonic()
-    files = payload.everything()
+    files = deployed.everything()
     for _ in range(_ATTEMPTS):
         found = _ask(connection, target)
-        difference = _compare(files, found)
-        if _apply(connection, target, found, difference):
+        difference = deployed.compare(files, found.manifest)
+        load = found.archives if found.loaded_by != _loader(difference.wanted) else []
+        if _apply(connection, target, difference, load):
             seconds = time.monotonic() - started
-            return Deployed(len(difference.send), len(difference.delete), bool(difference.load), seconds)
+            return Deployed(len(difference.send), len(difference.delete), bool(load), seconds)
     raise InfrastructureError("Somebody else deploys to this machine all the time.", "Try again when they have ended.")
 
 
@@ -138,25 +109,19 @@ def _ask(connection: fabric.Connection, target: Target) -> _Found:
     return _Found(parts[0], parts[1].decode().strip(), parts[2].decode().splitlines())
 
 
-def _compare(files: dict[str, bytes], found: _Found) -> _Difference:
-    """What is missing or different there, and what is there and should not be."""
-    wanted = payload.manifest(files)
-    return _Difference(
-        send={path: files[path] for path, digest in wanted.items() if found.files.get(path) != digest},
-        delete=sorted(set(found.files) - set(wanted)),
-        load=found.archives if found.loaded_by != _loader(wanted) else [],
-        wanted=wanted,
-    )
-
-
-def _apply(connection: fabric.Connection, target: Target, found: _Found, difference: _Difference) -> bool:
+def _apply(connection: fabric.Connection, target: Target, difference: deployed.Difference, load: list[str]) -> bool:
     """At most one command. False where another deploy was quicker, so that the comparison is no longer true."""
     commands, message = [], b""
-    if difference.send or difference.delete:
-        commands.append(f"python3 -IS -c {shlex.quote(payload.RECEIVER.read_text(encoding='utf-8'))}")
-        message = _message(target, found, difference)
-    if difference.load:
-        commands.append(_load_command(target, difference))
+    if difference:
+        commands.append(f"python3 -IS -c {shlex.quote(deployed.RECEIVER.read_text(encoding='utf-8'))}")
+        message = difference.message(target)
+    if load:
+        # `labkit load` skips what it has already; then a note by which code that was done.
+        words = [f"{target.prefix}/bin/labkit", "load", "-q"]
+        for archive in load:
+            words += ["-i", archive]
+        note = f"echo {_loader(difference.wanted)} > {shlex.quote(target.loaded)}"
+        commands.append(f"{{ {shlex.join(words)} </dev/null || exit {LOADING_FAILED}; {note}; }}")
     if not commands:
         return True
     with log.step("Deploying labkit" if message else "Loading the base images") as step:
@@ -166,22 +131,6 @@ def _apply(connection: fabric.Connection, target: Target, found: _Found, differe
         if status not in (0, OVERTAKEN):
             raise _failure(status, stderr)
     return status == 0
-
-
-def _message(target: Target, found: _Found, difference: _Difference) -> bytes:
-    """The receiver's standard input."""
-    return payload.receiver_input(
-        target.prefix, target.bin, found.base, difference.send, difference.delete, difference.wanted, target.helper
-    )
-
-
-def _load_command(target: Target, difference: _Difference) -> str:
-    """``labkit load`` (which skips what it has already), and the note by which code that was done."""
-    load = [f"{target.prefix}/bin/labkit", "load", "-q"]
-    for archive in difference.load:
-        load += ["-i", archive]
-    note = f"echo {_loader(difference.wanted)} > {shlex.quote(target.loaded)}"
-    return f"{{ {shlex.join(load)} </dev/null || exit {LOADING_FAILED}; {note}; }}"
 
 
 def _failure(status: int, stderr: bytes) -> BuildError | InfrastructureError:
@@ -203,41 +152,13 @@ def _failure(status: int, stderr: bytes) -> BuildError | InfrastructureError:
     )
 
 
-def execute(
-    connection: fabric.Connection, command: str, stdin: bytes = b"", timeout: float = TIMEOUT
-) -> tuple[int, bytes, bytes]:
-    """Run ``command`` with ``stdin``; its exit status, standard output and standard error, all as bytes.
-
-    fabric's own ``run`` decodes what passes; here a tar does. InfrastructureError where the machine goes silent for
-    ``timeout`` seconds.
-    """
-    try:
-        connection.open()
-        channel = connection.transport.open_session(timeout=timeout)
-        channel.settimeout(timeout)
-        with channel:
-            channel.exec_command(command)
-            channel.sendall(stdin)
-            channel.shutdown_write()
-            stdout, stderr = channel.makefile("rb").read(), channel.makefile_stderr("rb").read()
-            if not channel.status_event.wait(timeout) or channel.recv_exit_status() < 0:
-                # paramiko reports a connection that broke as an end of both streams and a status of -1.
-                raise EOFError("it ended before the command did")
-            return channel.recv_exit_status(), stdout, stderr
-    except (OSError, EOFError, paramiko.SSHException) as error:
-        raise InfrastructureError(
-            f"The connection to the machine was lost: {error or type(error).__name__}.",
-            "`invoke status` says whether it runs; `invoke reset` gives back a fresh one.",
-        ) from error
-
-
 def _loader(manifest: dict[str, str]) -> str:
     """A digest of the code that decides how images are kept.
 
     Loading takes two seconds in an emulated machine, also where there is nothing to load, and most edits are elsewhere.
     """
     code = {path: digest for path, digest in manifest.items() if path.startswith(LOADERS)}
-    return hashlib.sha256(payload.encode_manifest(code)).hexdigest()
+    return hashlib.sha256(deployed.encode_manifest(code)).hexdigest()
 
 
 def _last_line(stderr: bytes) -> str:

@@ -23,6 +23,9 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 _PAUSE = 0.15
 """Seconds between two tries."""
 
+TIMEOUT = 120.0
+"""Seconds without a byte from the machine after which it counts as lost. All of pyroute2 is compiled in 12."""
+
 KEEPALIVE = 5
 """Seconds between two signs of life. A machine that was reset knows nothing of an older connection, and says so (TCP's
 RST) only when something is sent to it."""
@@ -162,3 +165,37 @@ def _unopened(endpoint: Endpoint, timeout: float) -> fabric.Connection:
     connection.client.get_host_keys().add(name, kind, entry.key)
     connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
     return connection
+
+
+def execute(
+    connection: fabric.Connection,
+    command: str,
+    stdin: bytes = b"",
+    timeout: float = TIMEOUT,
+    tell: Callable[[bytes], None] | None = None,
+) -> tuple[int, bytes, bytes]:
+    """Run ``command`` with ``stdin``; its exit status, standard output and standard error, all as bytes.
+
+    ``tell`` gets both as they come, in one stream. fabric's own ``run`` decodes what passes, where a tar may, and
+    leaves standard input open. InfrastructureError where the machine goes silent for ``timeout`` seconds.
+    """
+    try:
+        connection.open()
+        with connection.transport.open_session(timeout=min(timeout, TIMEOUT)) as channel:
+            channel.settimeout(timeout)
+            channel.set_combine_stderr(tell is not None)
+            channel.exec_command(command)
+            channel.sendall(stdin)
+            channel.shutdown_write()
+            while tell and (chunk := channel.recv(65536)):
+                tell(chunk)
+            stdout, stderr = channel.makefile("rb").read(), channel.makefile_stderr("rb").read()
+            if not channel.status_event.wait(timeout) or channel.recv_exit_status() < 0:
+                # paramiko reports a connection that broke as an end of both streams and a status of -1.
+                raise EOFError("it ended before the command did")
+            return channel.recv_exit_status(), stdout, stderr
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        raise InfrastructureError(
+            f"The connection to the machine was lost: {error or type(error).__name__}.",
+            "`invoke status` says whether it runs; `invoke reset` gives back a fresh one.",
+        ) from error

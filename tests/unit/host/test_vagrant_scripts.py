@@ -12,7 +12,7 @@ import pytest
 
 from labkit.host.image.building import inputs
 from labkit.host.lab import paths
-from labkit.host.payload import payload
+from labkit.host.payload import deployed
 
 SCRIPTS = paths.checkout() / "vagrant"
 
@@ -44,7 +44,7 @@ def test_the_scripts_are_posix_shell(name: str) -> None:
 
 def test_an_older_python_hands_over_to_a_newer_one(tmp_path: Path) -> None:
     """Ubuntu 20.04's launcher: the older Python finds the newer one, and gives it everything."""
-    launcher = payload.LAUNCHER.format(module="labkit.runtime.cli")
+    launcher = deployed.LAUNCHER.format(module="labkit.runtime.cli")
     handed = launcher.replace("sys.version_info < (3, 9)", "True").replace(
         "/usr/local/bin/python3", str(tmp_path / "new")
     )

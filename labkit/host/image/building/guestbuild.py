@@ -13,7 +13,7 @@ from labkit.host.image.building import inputs, keys, mmdebstrap
 from labkit.host.image.building.guestfiles import guest_files
 from labkit.host.image.building.inputs import Inputs
 from labkit.host.image.building.sources import sources
-from labkit.host.payload import payload
+from labkit.host.payload import deployed
 
 PHASES = (
     (r"I: running apt-get update", "reading the lists of packages"),
@@ -37,7 +37,7 @@ def build(wanted: Inputs, directory: Path, log_file: Path) -> None:
     _write_private(directory / "client_key", client.private)
     (directory / "host_key.pub").write_text(host.public + "\n", encoding="utf-8")
     configuration = guest_files(client.public, host.private, host.public, secrets.token_hex(16))
-    configuration |= {f"{payload.PREFIX}/{path}": contents for path, contents in wanted.payload.items()}
+    configuration |= {f"{deployed.PREFIX}/{path}": contents for path, contents in wanted.payload.items()}
     configuration |= {f"/labkit-build/{name}": text.encode() for name, text in wanted.scripts.items()}
     _write_private(directory / "guest.tar", _tar(configuration))
     mmdebstrap.run(command(directory, wanted), {}, log_file, "Building the guest image", PHASES)

@@ -10,7 +10,7 @@ from typing import Any
 
 from labkit.host.image.building.guestfiles import guest_files
 from labkit.host.lab.config import KernelConfig
-from labkit.host.payload import payload
+from labkit.host.payload import deployed
 
 FORMAT = 2
 """Counted up when the build itself changes in a way that no input shows."""
@@ -56,7 +56,7 @@ class Inputs:
 
     scripts: dict[str, str]
     payload: dict[str, bytes]
-    """Path below ``payload.PREFIX`` -> contents."""
+    """Path below ``deployed.PREFIX`` -> contents."""
 
     @property
     def key(self) -> str:
@@ -70,7 +70,7 @@ class Inputs:
                 "excluded": EXCLUDED,
                 "scripts": self.scripts,
                 "configuration": {path: text.decode() for path, text in guest_files("", b"", "", "").items()},
-                "payload": payload.manifest(self.payload),
+                "payload": deployed.manifest(self.payload),
             }
         )
 
@@ -100,7 +100,7 @@ class KernelInputs:
 
 def gather() -> Inputs:
     """The inputs of the image, as they are now in this checkout and this Python environment."""
-    return Inputs({name: script(name) for name in SCRIPTS}, payload.image_files())
+    return Inputs({name: script(name) for name in SCRIPTS}, deployed.image_files())
 
 
 def gather_kernel(config: KernelConfig) -> KernelInputs:

@@ -12,18 +12,17 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 from labkit import log
 from labkit.errors import BuildError, MissingToolError
 from labkit.host.image.building import inputs
 from labkit.host.image.building.sources import apt_settings, keyring
+from labkit.host.lab import programs
 
 TOOLS = {
     "mmdebstrap": "mmdebstrap",
@@ -76,7 +75,7 @@ def run(command_line: Sequence[str], settings: dict[str, str], log_file: Path, t
     BuildError with the last lines of the log; KeyboardInterrupt when mmdebstrap was ended first and has cleaned up.
     """
     with scratch_directory() as scratch:
-        environment = {**os.environ, **settings, "TMPDIR": str(scratch), "PATH": _search_path()}
+        environment = {**os.environ, **settings, "TMPDIR": str(scratch), "PATH": programs.search_path()}
         _run(command_line, environment, log_file, title, phases)
 
 
@@ -88,7 +87,7 @@ def check_tools() -> None:
             "Run `invoke up` on a Linux computer (or in WSL) and copy its cache here; `invoke doctor` names both.",
         )
     needed = TOOLS if _user_id() == 0 else {**TOOLS, "newuidmap": "uidmap"}
-    missing = [package for program, package in needed.items() if not shutil.which(program, path=_search_path())]
+    missing = [package for program, package in needed.items() if programs.find(program) is None]
     if missing:
         raise MissingToolError(
             f"The guest image cannot be built without {', '.join(missing)}.",
@@ -100,11 +99,6 @@ def check_tools() -> None:
             f"The guest image is for x86-64 and cannot be built on {machine}.",
             "Build it on another computer and copy its cache to this one; `invoke doctor` names both.",
         )
-
-
-def _search_path() -> str:
-    """An ordinary user's PATH on Debian has no /sbin, where mke2fs is."""
-    return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
 
 def _user_id() -> int:
@@ -160,34 +154,9 @@ def _delete(path: Path) -> None:
 def _run(command_line: Sequence[str], environment: dict[str, str], log_file: Path, title: str, phases: Phases) -> None:
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with log.step(title) as step, open(log_file, "wb") as logged:
-        # A session of its own: Ctrl-C reaches us alone, and we pass it on once, so that it can delete in peace.
-        process = subprocess.Popen(
-            command_line,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            assert process.stdout is not None
-            _follow(process.stdout, logged, step, Progress(phases))
-            status = process.wait()
-        except BaseException:
-            _end(process)
-            raise
+        status = programs.follow(command_line, logged, step, Progress(phases).note, group=True, env=environment)
     if status != 0:
         raise _failure(log_file, title)
-
-
-def _follow(output: IO[bytes], logged: IO[bytes], step: log.Step, progress: Progress) -> None:
-    """Copy the output to the log, and note each new phase."""
-    for line in output:
-        logged.write(line)
-        logged.flush()
-        note = progress.note(line.decode(errors="replace"))
-        if note:
-            step.note(note)
 
 
 class Progress:
@@ -204,20 +173,6 @@ class Progress:
                 self._next = number + 1
                 return text
         return None
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt mmdebstrap, which then unmounts and deletes, and wait; not for ever."""
-    if sys.platform == "win32":
-        return
-    for number, seconds in ((signal.SIGINT, 30), (signal.SIGTERM, 10), (signal.SIGKILL, 10)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        try:
-            process.wait(seconds)
-            return
-        except subprocess.TimeoutExpired:
-            continue
 
 
 def _failure(log_file: Path, title: str) -> BuildError:

@@ -13,7 +13,7 @@ from standins import POSIX_ONLY, make_program
 from labkit.host.checks import computer, files, imagebuild, network, vagrant, virtualisation
 from labkit.host.image import guestimage, kernels
 from labkit.host.image.building import mmdebstrap
-from labkit.host.lab import config, finding, paths
+from labkit.host.lab import config, paths, programs
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def only_bin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "bin"
     directory.mkdir()
     monkeypatch.setenv("PATH", str(directory))
-    monkeypatch.setattr(finding, "SYSTEM_DIRECTORIES", ())
+    monkeypatch.setattr(programs, "SYSTEM_DIRECTORIES", ())
     return directory
 
 
@@ -36,25 +36,25 @@ def test_what_the_build_lacks_is_named(only_bin: Path, monkeypatch: pytest.Monke
     for name in mmdebstrap.TOOLS:
         if name != "mmdebstrap":
             make_program(only_bin, name, "")
-    assert imagebuild.programs().what == "not built yet, and not installed: mmdebstrap"
+    assert imagebuild.image().what == "not built yet, and not installed: mmdebstrap"
     make_program(only_bin, "mmdebstrap", "")
-    assert imagebuild.programs().verdict == "ok"
+    assert imagebuild.image().verdict == "ok"
     monkeypatch.setattr(imagebuild, "_free_scratch", lambda: [10**9, 2**20])
-    assert "temporary space" in imagebuild.programs().what
+    assert "temporary space" in imagebuild.image().what
 
 
 def test_an_image_that_is_there_needs_no_build(monkeypatch: pytest.MonkeyPatch, own_state: Path) -> None:
     monkeypatch.setattr(guestimage, "find", SimpleNamespace)
     monkeypatch.setattr(kernels, "find", lambda _config: SimpleNamespace())
-    assert imagebuild.programs().verdict == "ok"
-    assert str(own_state / "cache") in imagebuild.programs().what
+    assert imagebuild.image().verdict == "ok"
+    assert str(own_state / "cache") in imagebuild.image().what
     monkeypatch.setattr(kernels, "find", lambda _config: None)
     assert [path.parent.name for path in imagebuild.missing()] == ["kernels"]
 
 
 def test_another_system_is_told_where_to_bring_the_image(monkeypatch: pytest.MonkeyPatch, own_state: Path) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    found = imagebuild.programs()
+    found = imagebuild.image()
     assert found.verdict == "problem"
     assert str(own_state / "cache/images") in found.what
 
@@ -235,4 +235,4 @@ def test_vagrant_and_its_providers(only_bin: Path) -> None:
 @POSIX_ONLY
 def test_a_program_that_hangs_says_nothing(only_bin: Path) -> None:
     slow = make_program(only_bin, "slow", "exec /bin/sleep 5")
-    assert finding.first_line([str(slow)], seconds=0.1) is None
+    assert programs.first_line([str(slow)], seconds=0.1) is None

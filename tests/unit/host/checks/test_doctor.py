@@ -4,12 +4,13 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from labkit.host.checks import computer, doctor, imagebuild, vagrant, virtualisation
-from labkit.host.lab import finding
-from labkit.host.lab.finding import Finding
+from labkit.host.checks.finding import Finding
+from labkit.host.lab import programs
 from labkit.host.machines import accelerator as proofs
 from labkit.host.machines import qemuprogram
 
@@ -20,7 +21,7 @@ def only_bin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "bin"
     directory.mkdir()
     monkeypatch.setenv("PATH", str(directory))
-    monkeypatch.setattr(finding, "SYSTEM_DIRECTORIES", ())
+    monkeypatch.setattr(programs, "SYSTEM_DIRECTORIES", ())
     return directory
 
 
@@ -103,27 +104,17 @@ def test_architecture(machine: str, verdict: str, monkeypatch: pytest.MonkeyPatc
     assert computer.architecture().verdict == verdict
 
 
-def test_meminfo_is_read_in_kib_and_may_lack_a_line() -> None:
-    assert computer.parse_meminfo("MemTotal:  2048 kB\nMemFree: 1 kB\nMemAvailable: 1024 kB\n") == (2**21, 2**20)
-    assert computer.parse_meminfo("MemTotal:  2048 kB\n") == (2**21, None)
-    assert computer.parse_meminfo("") == (None, None)
-
-
 @pytest.mark.parametrize(
     ("total", "available", "verdict"),
-    [(8 * 2**30, 4 * 2**30, "ok"), (8 * 2**30, None, "ok"), (8 * 2**30, 2**20, "warning"), (2**30, 2**30, "problem")],
+    [(8 * 2**30, 4 * 2**30, "ok"), (8 * 2**30, 2**20, "warning"), (2**30, 2**30, "problem")],
 )
 def test_memory_is_compared_with_the_default_machine(
-    total: int, available: int | None, verdict: str, monkeypatch: pytest.MonkeyPatch
+    total: int, available: int, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(computer, "memory_bytes", lambda: (total, available))
+    memory = SimpleNamespace(total=total, available=available)
+    monkeypatch.setattr(computer.psutil, "virtual_memory", lambda: memory)
     monkeypatch.setattr(computer, "_default_machine_mib", lambda: 1024)
     assert computer.memory().verdict == verdict
-
-
-def test_a_system_that_does_not_tell_its_memory_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(computer, "memory_bytes", lambda: (None, None))
-    assert computer.memory().verdict == "info"
 
 
 @pytest.mark.parametrize(("free", "verdict"), [(10 * 2**30, "ok"), (700_000_000, "warning"), (2**20, "problem")])
@@ -143,7 +134,7 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.
 
 def test_examining_makes_no_directory(own_state: Path) -> None:
     computer.disk()
-    imagebuild.programs()
+    imagebuild.image()
     assert list(own_state.iterdir()) == []
 
 
@@ -225,7 +216,5 @@ def test_an_accelerator_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_other_systems_are_examined_without_an_accident(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the real thing, but what can be had of it here: no branch for another system raises."""
     monkeypatch.setattr(sys, "platform", system)
-    for look in (virtualisation.accelerator, imagebuild.programs, imagebuild.rights, vagrant._providers):
+    for look in (virtualisation.accelerator, imagebuild.image, imagebuild.rights, vagrant._providers, computer.memory):
         assert look().what
-    if system != "win32":  # ctypes.windll is only there
-        assert computer.memory().what

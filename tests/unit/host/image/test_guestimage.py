@@ -17,6 +17,7 @@ from labkit.errors import BuildError, MissingToolError, UsageError
 from labkit.host.image import guestimage
 from labkit.host.image.building import guestbuild, inputs, keys, mmdebstrap, sources
 from labkit.host.image.building.guestfiles import guest_files
+from labkit.host.lab import programs
 
 
 def test_the_key_is_that_of_the_inputs() -> None:
@@ -73,7 +74,7 @@ def test_other_systems_are_told_where_to_build(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere another sentence comes first")
 def test_missing_tools_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mmdebstrap, "_search_path", lambda: str(tmp_path))
+    monkeypatch.setattr(programs, "search_path", lambda: str(tmp_path))
     with pytest.raises(MissingToolError, match="mmdebstrap, e2fsprogs, qemu-utils, kmod"):
         guestbuild.build(inputs.gather(), tmp_path, tmp_path / "log")
 

@@ -99,11 +99,11 @@ def test_it_is_out_of_reach_of_our_terminal(start: Start) -> None:
     assert os.getsid(pid) == pid
 
 
-@pytest.mark.skipif(os.name != "posix", reason="ps is POSIX's")
-def test_ps_tells_one_from_another_too(start: Start) -> None:
-    """What macOS uses, tried wherever there is a ps."""
+def test_psutil_tells_one_from_another_too(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What macOS and Windows use, tried everywhere."""
+    monkeypatch.setattr(sys, "platform", "darwin")
     pid = start(SLEEPER)
-    identity = processes._identity_by_ps(pid)
-    assert identity
-    assert processes._identity_by_ps(pid) == identity
-    assert processes._identity_by_ps(2**22 + 1) is None
+    identity = known(pid)
+    assert identity == known(pid)
+    assert identity != known(os.getpid())
+    assert processes.identity(2**22 + 1) is None

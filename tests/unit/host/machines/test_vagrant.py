@@ -19,11 +19,10 @@ from standins import POSIX_ONLY, make_program
 from labkit import log
 from labkit.errors import ConfigError, ConflictError, InfrastructureError, MissingToolError, NotFoundError, UsageError
 from labkit.host.checks.vagrant import PLUGINS
-from labkit.host.lab import config, finding, paths
+from labkit.host.lab import config, paths, programs
 from labkit.host.lab.config import MachineConfig
 from labkit.host.machines import (
     BACKENDS,
-    libvirtsession,
     open_machine,
     provider_of,
     providers,
@@ -33,6 +32,7 @@ from labkit.host.machines import (
 from labkit.host.machines.qemu import QemuMachine
 from labkit.host.machines.vagrant import VagrantMachine
 from labkit.host.machines.vagrantcommand import Vagrant
+from labkit.host.machines.vagranthypervisor import hypervisor
 
 LIBVIRT = MachineConfig("default", provider="libvirt")
 
@@ -43,9 +43,7 @@ def only_bin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "bin"
     directory.mkdir()
     monkeypatch.setenv("PATH", f"{directory}{os.pathsep}/bin{os.pathsep}/usr/bin")
-    monkeypatch.setattr(finding, "program", lambda name: _in(directory, name))
-    for module in (libvirtsession, providers, vagrantcommand):
-        monkeypatch.setattr(module, "program", lambda name: _in(directory, name))
+    monkeypatch.setattr(programs, "find", lambda name: _in(directory, name))
     return directory
 
 
@@ -248,7 +246,7 @@ def test_ctrl_c_reaches_vagrant_once_and_is_waited_for(vagrant: Vagrant, only_bi
 )
 def test_states_of_libvirt(only_bin: Path, script: str, state: str) -> None:
     make_program(only_bin, "virsh", script)
-    assert libvirtsession.state("x") == state
+    assert hypervisor(Vagrant("x", "libvirt", Path("log"))).state() == state
 
 
 @POSIX_ONLY
@@ -260,11 +258,11 @@ def test_a_session_that_does_not_start(only_bin: Path, monkeypatch: pytest.Monke
     )
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/nonexistent")
     with pytest.raises(InfrastructureError, match="session does not start: Cannot create user runtime") as raised:
-        libvirtsession.check()
+        hypervisor(Vagrant("x", "libvirt", Path("log"))).check()
     assert "XDG_RUNTIME_DIR names /nonexistent" in raised.value.hint
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     with pytest.raises(InfrastructureError) as raised:
-        libvirtsession.check()
+        hypervisor(Vagrant("x", "libvirt", Path("log"))).check()
     assert "virsh --connect qemu:///session uri" in raised.value.hint
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import BuildError, ConflictError, MissingToolError, NotFoundError, UsageError
-from labkit.host.payload import installation, payload
+from labkit.host.payload import deployed, installation
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers need Linux, and so does their runtime")
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers need
 def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """A small payload: a program that says which containers run."""
     contents = {"bin/labkit": b'#!/bin/sh\ncat "$0.running" 2>/dev/null\n', "lib/labkit/__init__.py": b"value = 1\n"}
-    monkeypatch.setattr(payload, "guest_code", lambda: dict(contents))
-    monkeypatch.setattr(payload, "vendored", lambda: {"pyroute2/__init__.py": b""})
+    monkeypatch.setattr(deployed, "guest_code", lambda: dict(contents))
+    monkeypatch.setattr(deployed, "vendored", lambda: {"lib/pyroute2/__init__.py": b""})
     return contents
 
 
@@ -32,7 +32,7 @@ def test_what_was_installed_runs_and_is_taken_away_again(tmp_path: Path, files: 
     assert installation.install(prefix) == 1
     assert installation.remove_from(prefix) == 3
     assert not (tmp_path / "opt/labkit").exists()
-    assert not list(Path(payload.BIN).glob(f"*{tmp_path.name}*"))
+    assert not list(Path(deployed.BIN).glob(f"*{tmp_path.name}*"))
 
 
 def test_the_real_program_answers_from_its_prefix(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ import pytest
 from sshserver import ShellServer
 
 from labkit.errors import BuildError, InfrastructureError
-from labkit.host.payload import payload
+from labkit.host.payload import deployed
 from labkit.host.wire.deploy import Target, deploy
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the receiving side is Linux code; it locks with flock")
 
-RECEIVER = Path(payload.__file__).with_name("receiver.py")
+RECEIVER = Path(deployed.__file__).with_name("receiver.py")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
         "lib/labkit/runtime/oci/__init__.py": b"",
         "lib/labkit/runtime/oci/init.py": b"import labkit\n",
     }
-    monkeypatch.setattr(payload, "everything", lambda: contents)
+    monkeypatch.setattr(deployed, "everything", lambda: contents)
     return contents
 
 
@@ -56,12 +56,12 @@ def tree(target: Target) -> dict[str, bytes]:
 
 
 def expected(files: dict[str, bytes]) -> dict[str, bytes]:
-    return {**files, "manifest.json": payload.encode_manifest(payload.manifest(files))}
+    return {**files, "manifest.json": deployed.encode_manifest(deployed.manifest(files))}
 
 
 def test_the_real_payload_can_be_imported_there(server: ShellServer, target: Target) -> None:
     done = deploy(server.connection(), target)
-    assert done.sent == len(payload.everything())
+    assert done.sent == len(deployed.everything())
     program = "import sys; sys.path.insert(0, sys.argv[1]); import labkit, pyroute2.netlink; print(labkit.__file__)"
     lib = f"{target.prefix}/lib"
     command = [sys.executable, "-IS", "-B", "-v", "-c", program, lib]

@@ -1,4 +1,4 @@
-r"""What is put into a machine, as data: pyroute2 and labkit's own guest side, below one prefix.
+r"""What is deployed into a machine, as data: pyroute2 and labkit's own guest side, below one prefix.
 
 Nothing is installed in the guest by its package manager or by pip: the machine may have no network, and the version
 that runs there must be the one that is edited here. pyroute2 comes from the very environment that runs this, and goes
@@ -18,6 +18,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import labkit
@@ -62,7 +63,7 @@ HELPER = "/sbin/mount.aufs"
 
 
 def vendored() -> dict[str, bytes]:
-    """pyroute2 and its licence: path below ``PREFIX/lib`` -> contents."""
+    """pyroute2 and its licence: path below ``PREFIX`` -> contents."""
     found = importlib.util.find_spec("pyroute2")  # Finds without importing: that would take 150 ms.
     if found is None or found.origin is None:
         raise MissingToolError(
@@ -70,10 +71,10 @@ def vendored() -> dict[str, bytes]:
             "Run `python3 bootstrap.py` again: it installs what pyproject.toml names.",
         )
     package = Path(found.origin).parent
-    files = {f"pyroute2/{name}": path.read_bytes() for name, path in _files_below(package) if path.suffix == ".py"}
+    files = {f"lib/pyroute2/{name}": path.read_bytes() for name, path in _files_below(package) if path.suffix == ".py"}
     for entry in importlib.metadata.files("pyroute2") or ():
         if "licenses" in entry.parts:
-            files[entry.as_posix()] = Path(str(entry.locate())).read_bytes()
+            files[f"lib/{entry.as_posix()}"] = Path(str(entry.locate())).read_bytes()
     return dict(sorted(files.items()))
 
 
@@ -91,12 +92,12 @@ def guest_code() -> dict[str, bytes]:
 
 def everything() -> dict[str, bytes]:
     """All that a deployed machine has: path below ``PREFIX`` -> contents."""
-    return {**{f"lib/{path}": contents for path, contents in vendored().items()}, **guest_code()}
+    return {**vendored(), **guest_code()}
 
 
 def image_files() -> dict[str, bytes]:
     """What a fresh guest image has: path below ``PREFIX`` -> contents, its ``manifest.json`` among them."""
-    files = {f"lib/{path}": contents for path, contents in vendored().items()}
+    files = vendored()
     return {**files, "manifest.json": encode_manifest(manifest(files))}
 
 
@@ -119,35 +120,61 @@ def read_manifest(text: bytes) -> dict[str, str]:
     return files if isinstance(files, dict) else {}
 
 
-def receiver_input(
-    prefix: str,
-    bin_directory: str,
-    base: str,
-    send: dict[str, bytes],
-    delete: list[str],
-    wanted: dict[str, str],
-    helper: str,
-) -> bytes:
-    """What ``receiver.py`` reads: its header and a tar of ``send``. ``base`` and ``wanted`` are before and after."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1, format=tarfile.USTAR_FORMAT) as tar:
-        for path, contents in send.items():
-            member = tarfile.TarInfo(path)
-            member.size = len(contents)
-            member.mode = 0o755 if path in PROGRAMS else 0o644
-            tar.addfile(member, io.BytesIO(contents))
-    archive = buffer.getvalue()
-    header = {
-        "prefix": prefix,
-        "base": base,
-        "delete": delete,
-        "manifest": wanted,
-        "bin": bin_directory,
-        "helper": helper,
-        "size": len(archive),
-        "digest": hashlib.sha256(archive).hexdigest(),
-    }
-    return json.dumps(header).encode() + b"\n" + archive
+@dataclass(frozen=True)
+class Place:
+    """Where things go in a machine. Tests have another, and so has a prefix of somebody's own: nothing beside it."""
+
+    prefix: str = PREFIX
+    bin: str = BIN
+    helper: str = HELPER
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What has to be done below a prefix, and what it leads to."""
+
+    base: str
+    """The digest by which the receiver recognises the manifest that was compared with."""
+    send: dict[str, bytes]
+    delete: list[str]
+    wanted: dict[str, str]
+    """The manifest afterwards."""
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.send or self.delete)
+
+    def message(self, place: Place) -> bytes:
+        """What ``receiver.py`` reads: its header and a tar of ``send``."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1, format=tarfile.USTAR_FORMAT) as tar:
+            for path, contents in self.send.items():
+                member = tarfile.TarInfo(path)
+                member.size = len(contents)
+                member.mode = 0o755 if path in PROGRAMS else 0o644
+                tar.addfile(member, io.BytesIO(contents))
+        archive = buffer.getvalue()
+        header = {
+            **asdict(place),
+            "base": self.base,
+            "delete": self.delete,
+            "manifest": self.wanted,
+            "size": len(archive),
+            "digest": hashlib.sha256(archive).hexdigest(),
+        }
+        return json.dumps(header).encode() + b"\n" + archive
+
+
+def compare(files: dict[str, bytes], there: bytes, kept: str | None = None) -> Difference:
+    """``files`` against the manifest that is there (empty: none). What begins with ``kept`` is left as it is."""
+    found = read_manifest(there)
+    wanted = {path: digest for path, digest in found.items() if kept and path.startswith(kept)} | manifest(files)
+    return Difference(
+        base=hashlib.sha256(there).hexdigest() if there else "",
+        send={path: contents for path, contents in files.items() if found.get(path) != wanted[path]},
+        delete=sorted(set(found) - set(wanted)),
+        wanted=wanted,
+    )
 
 
 def _files_below(directory: Path) -> Iterator[tuple[str, Path]]:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,35 +26,6 @@ class Finding:
     def as_json(self) -> dict[str, str]:
         """The object that ``--json`` prints."""
         return asdict(self)
-
-
-SYSTEM_DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/local/sbin")
-"""Where Debian keeps mke2fs and others; an ordinary user's PATH does not name them."""
-
-
-def program(name: str) -> str | None:
-    """The path of a program on PATH, or in the system's own directories; None if there is none."""
-    places = [os.environ.get("PATH", os.defpath), *(SYSTEM_DIRECTORIES if os.name == "posix" else ())]
-    return shutil.which(name, path=os.pathsep.join(places))
-
-
-def first_line(command: Sequence[str], seconds: float = 20.0) -> str | None:
-    """The first line that a command prints; None if it cannot be started, fails, says nothing or takes too long."""
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=seconds,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    lines = done.stdout.strip().splitlines()
-    return lines[0] if done.returncode == 0 and lines else None
 
 
 def nearest_existing(path: Path) -> Path:

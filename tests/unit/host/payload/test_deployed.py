@@ -14,11 +14,11 @@ import pytest
 import labkit
 from labkit.errors import MissingToolError
 from labkit.host.lab import paths
-from labkit.host.payload import payload
+from labkit.host.payload import deployed
 
 
 def test_the_guest_code_is_labkit_without_its_host_side() -> None:
-    files = payload.guest_code()
+    files = deployed.guest_code()
     assert "lib/labkit/__init__.py" in files
     assert "lib/labkit/errors.py" in files
     assert not [path for path in files if path.startswith("lib/labkit/host")]
@@ -26,14 +26,14 @@ def test_the_guest_code_is_labkit_without_its_host_side() -> None:
 
 
 def test_the_guest_side_can_be_read_by_the_oldest_python_that_it_promises() -> None:
-    for path, contents in payload.guest_code().items():
+    for path, contents in deployed.guest_code().items():
         if path.endswith(".py"):
             ast.parse(contents, path, feature_version=(3, 9))
 
 
 def test_what_is_vendored_is_source_and_licence() -> None:
-    files = payload.vendored()
-    assert "pyroute2/netlink/__init__.py" in files
+    files = deployed.vendored()
+    assert "lib/pyroute2/netlink/__init__.py" in files
     assert any("licenses/" in path for path in files)
     assert all(path.endswith(".py") or "licenses/" in path for path in files)
 
@@ -47,7 +47,7 @@ def test_line_ends_are_the_guests(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     (package / ".#lock.py").touch()
     (package / "old.py~").touch()
     monkeypatch.setattr(labkit, "__file__", str(package / "__init__.py"))
-    files = payload.guest_code()
+    files = deployed.guest_code()
     assert files["lib/labkit/__init__.py"] == b"a = 1\nb = 2\n"
     assert files["lib/labkit/data.bin"] == b"\0\r\n"
     programs = {"bin/labkit", "bin/labkit-oci", "sbin/mount.aufs"}
@@ -56,18 +56,18 @@ def test_line_ends_are_the_guests(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 def test_manifests() -> None:
     files = {"b": b"2", "a": b"1"}
-    digests = payload.manifest(files)
+    digests = deployed.manifest(files)
     assert digests == {"a": hashlib.sha256(b"1").hexdigest(), "b": hashlib.sha256(b"2").hexdigest()}
-    assert json.loads(payload.encode_manifest(digests)) == digests
-    assert payload.encode_manifest(digests) == payload.encode_manifest(dict(reversed(digests.items())))
+    assert json.loads(deployed.encode_manifest(digests)) == digests
+    assert deployed.encode_manifest(digests) == deployed.encode_manifest(dict(reversed(digests.items())))
 
 
 def test_a_fresh_image_lacks_only_labkit_itself() -> None:
-    image = payload.image_files()
+    image = deployed.image_files()
     known = json.loads(image["manifest.json"])
-    wanted = payload.manifest(payload.everything())
+    wanted = deployed.manifest(deployed.everything())
     missing = {path for path, digest in wanted.items() if known.get(path) != digest}
-    assert missing == set(payload.guest_code())
+    assert missing == set(deployed.guest_code())
     assert set(known) == set(image) - {"manifest.json"}
 
 
@@ -77,7 +77,7 @@ def test_the_launcher_finds_its_library_through_a_link(tmp_path: Path) -> None:
     library = tmp_path / "prefix/lib/labkit/runtime/std"
     library.mkdir(parents=True)
     launcher = tmp_path / "prefix/bin/labkit"
-    launcher.write_text(payload.LAUNCHER.format(module="labkit.runtime.cli"))
+    launcher.write_text(deployed.LAUNCHER.format(module="labkit.runtime.cli"))
     for package in (library, library.parent, library.parent.parent):
         (package / "__init__.py").touch()
     shutil.copy(paths.checkout() / "labkit/runtime/std/quickstart.py", library)
@@ -91,12 +91,12 @@ def test_the_launcher_finds_its_library_through_a_link(tmp_path: Path) -> None:
         [sys.executable, "-IS", tmp_path / "link", "ps"], env=poisoned, capture_output=True, text=True, check=False
     )
     assert (run.returncode, run.stdout) == (7, "['ps']\n")
-    assert payload.LAUNCHER.startswith("#!/usr/bin/python3 -IS\n")
+    assert deployed.LAUNCHER.startswith("#!/usr/bin/python3 -IS\n")
 
 
 def test_every_launcher_starts_a_module_that_is_there() -> None:
-    files = payload.guest_code()
-    for path, module in payload.PROGRAMS.items():
+    files = deployed.guest_code()
+    for path, module in deployed.PROGRAMS.items():
         assert f"from {module} import main" in files[path].decode()
         names = {f"lib/{module.replace('.', '/')}{end}" for end in (".py", "/__init__.py")}
         assert names & set(files)
@@ -105,4 +105,4 @@ def test_every_launcher_starts_a_module_that_is_there() -> None:
 def test_without_pyroute2_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingToolError, match="pyroute2"):
-        payload.vendored()
+        deployed.vendored()
