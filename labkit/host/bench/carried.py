@@ -6,17 +6,16 @@ Each case takes turns with podman, and with docker where dockerd runs.
 from __future__ import annotations
 
 import functools
-import shlex
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from labkit.host.bench import rivals, setting
 from labkit.host.bench.measure import Times
 from labkit.host.bench.result import LARGER, Row
+from labkit.host.bench.rivals import Engine
 from labkit.host.bench.setting import Bench
 
 _FEW = 7
@@ -35,36 +34,14 @@ _PRINTED = {
 _TO_REACH, _REACH_FOR = 1.0, 0.7
 
 
-@dataclass(frozen=True)
-class Engine:
-    """How to call one: ``base`` before a verb, ``options`` of its run."""
-
-    base: Sequence[str]
-    image: str
-    options: Sequence[str] = ()
-
-    def run(self, *options: str, script: str) -> list[str]:
-        """``run OPTIONS IMAGE sh -c SCRIPT``, without a network."""
-        return [
-            *self.base, "run", *self.options, "--network", "none", *options, self.image, "sh", "-c", script,
-        ]  # fmt: skip
-
-    def in_background(self, name: str, script: str) -> list[str]:
-        """Start it, wait for its end and remove it, as one command."""
-        steps = [self.run("-d", "--name", name, script=script), [*self.base, "wait", name], [*self.base, "rm", name]]
-        return ["sh", "-c", " && ".join(f"{shlex.join(step)} > /dev/null" for step in steps)]
-
-
 @contextmanager
 def _engine(bench: Bench, other: str) -> Iterator[Engine]:
     """One of the rivals, ready to run containers."""
     if other == "podman":
-        yield Engine(setting.podman_of(bench).base, rivals.IMAGE, rivals.ULIMITS)
+        yield bench.podman()
         return
-    docker = rivals.Docker(bench.place / "docker")
-    with docker.daemon():
-        docker.take(bench.rootfs_archive)
-        yield Engine(docker.base, rivals.IMAGE)
+    with bench.docker() as docker:
+        yield docker
 
 
 def _against(bench: Bench, other: str, what: str, command: Callable[[Engine, int], Sequence[str]]) -> Row:
@@ -72,9 +49,8 @@ def _against(bench: Bench, other: str, what: str, command: Callable[[Engine, int
 
     def times() -> dict[str, Times]:
         with _engine(bench, other) as theirs:
-            ours = Engine([bench.labkit], "busybox")
             return bench.pairs(
-                {"ours": lambda number: command(ours, number), other: lambda number: command(theirs, number)},
+                {"ours": lambda number: command(bench, number), other: lambda number: command(theirs, number)},
                 min(bench.runs, _FEW),
             )
 
@@ -92,11 +68,11 @@ def output(bench: Bench) -> Iterator[Row]:
 
 
 def _attached(engine: Engine, _: int, script: str) -> Sequence[str]:
-    return engine.run("--rm", script=script)
+    return engine.run("--network", "none", "--rm", words=("sh", "-c", script))
 
 
 def _detached(engine: Engine, number: int, script: str) -> Sequence[str]:
-    return engine.in_background(f"printer{number}", script)
+    return engine.in_background(f"printer{number}", "--network", "none", words=("sh", "-c", script))
 
 
 def copied(bench: Bench) -> Iterator[Row]:
@@ -117,15 +93,16 @@ def copied(bench: Bench) -> Iterator[Row]:
                 if engine.base[0] not in made:  # by the round that does not count
                     made.add(engine.base[0])
                     script = f"head -c {_FILE} /dev/zero > /big"
-                    subprocess.run(engine.run("--name", name, script=script), check=True, capture_output=True)
+                    run = engine.run("--network", "none", "--name", name, words=("sh", "-c", script))
+                    subprocess.run(run, check=True, capture_output=True)
                 return [*engine.base, *words]
 
             try:
                 yield _against(bench, other, f"`cp` of 300 MB {what} a container", command)
             finally:
-                for base in ([bench.labkit], rivals.Podman(bench.place / "podman").base):
-                    if base[0] in made:
-                        subprocess.run([*base, "rm", "-f", name], check=False, capture_output=True)
+                for engine in (bench, rivals.Podman(bench.place / "podman")):
+                    if engine.base[0] in made:
+                        subprocess.run([*engine.base, "rm", "-f", name], check=False, capture_output=True)
 
 
 def redis_rate(bench: Bench) -> Iterator[Row]:
@@ -140,7 +117,7 @@ def redis_rate(bench: Bench) -> Iterator[Row]:
     for layer in reversed(image["layer_directories"]):  # the upper one last
         subprocess.run(["cp", "-a", f"{layer}/.", str(rootfs)], check=True)
     subprocess.run(["tar", "-C", str(rootfs), "-cf", str(archive), "."], check=True)
-    podman = setting.podman_of(bench)
+    podman = bench.podman()
     podman.take(archive, "localhost/lab-redis")
     bench.call("run", "-d", "-p", "16379:6379", "--name", "redis", "redis")
     try:
@@ -157,7 +134,7 @@ def redis_rate(bench: Bench) -> Iterator[Row]:
                     rates[name].append(rate)
     finally:
         bench.call("rm", "-f", "redis")
-        podman.call("rm", "-f", "-i", "-t", "0", "redis")
+        podman.call(*podman.removal, "redis")
     ours, theirs, alone = (statistics.median(rates[name]) for name in ("ours", "podman", "direct"))
     yield Row(what, f"{ours:.0f}/s", f"podman {theirs:.0f}/s, direct {alone:.0f}/s", ours / theirs, 1.0, 1.05, LARGER)
 

@@ -23,13 +23,11 @@ from labkit import __version__
 from labkit.host.bench import carried, result, rivals, setting
 from labkit.host.bench.measure import CommandFailedError, Times
 from labkit.host.bench.result import Report, Row
-from labkit.host.bench.setting import Bench, compared, ms, podman_of, say
+from labkit.host.bench.setting import Bench, compared, ms, say
 from labkit.host.payload import installation
 
 _FEW = 5
 """Fewer runs where one takes long."""
-
-SLEEPER = rivals.SLEEPER
 
 CROWD = 200
 """Containers that run beside."""
@@ -61,7 +59,7 @@ def engine_run(bench: Bench) -> Iterator[Row]:
     words = ("--rm", "--network", "none")
 
     def times() -> dict[str, Times]:
-        podman = podman_of(bench)
+        podman = bench.podman()
         return bench.pairs({"ours": lambda _: bench.run(*words), "podman": lambda _: podman.run(*words)})
 
     yield compared("`labkit run --rm --network none busybox true` against podman with crun", 0.5, 0.3, "podman", times)
@@ -72,15 +70,13 @@ def published_port(bench: Bench) -> Iterator[Row]:
     words = ("--rm", "-p", "18080:80")
 
     def beside_podman() -> dict[str, Times]:
-        podman = podman_of(bench)
+        podman = bench.podman()
         bridge = ("--network", "podman")
         with podman.sleeping(*bridge), bench.sleeping():
             return bench.pairs({"ours": lambda _: bench.run(*words), "podman": lambda _: podman.run(*bridge, *words)})
 
     def beside_docker() -> dict[str, Times]:
-        docker = rivals.Docker(bench.place / "docker")
-        with docker.daemon(), bench.sleeping():
-            docker.take(bench.rootfs_archive)
+        with bench.docker() as docker, bench.sleeping():
             return bench.pairs({"ours": lambda _: bench.run(*words), "dockerd": lambda _: docker.run(*words)})
 
     yield compared("`labkit run --rm -p … busybox true` against podman with crun", 0.4, 0.25, "podman", beside_podman)
@@ -91,11 +87,11 @@ def engine_exec(bench: Bench) -> Iterator[Row]:
     """A second program in a running container."""
 
     def times() -> dict[str, Times]:
-        podman = podman_of(bench)
+        podman = bench.podman()
         none = ("--network", "none")
         with podman.sleeping(*none), bench.sleeping(*none):
-            ours, theirs = [bench.labkit, "exec", SLEEPER, "true"], [*podman.base, "exec", SLEEPER, "true"]
-            return bench.pairs({"ours": lambda _: ours, "podman": lambda _: theirs})
+            words = ["exec", rivals.SLEEPER, "true"]
+            return bench.pairs({"ours": lambda _: [*bench.base, *words], "podman": lambda _: [*podman.base, *words]})
 
     yield compared("`labkit exec` against `podman exec`", 0.5, 0.3, "podman", times)
 

@@ -1,14 +1,15 @@
-"""The engines and runtimes that labkit is measured beside, and how each is set up in a test host."""
+"""The engines that are measured beside one another, and how each is set up in a test host."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 IMAGE = "localhost/lab-busybox"
@@ -34,23 +35,29 @@ def version(program: str) -> str:
     return found[0] if found else "?"
 
 
-class Podman:
-    """podman with crun, in directories of its own."""
+class Engine:
+    """One that runs containers, and how to call it: ``base`` before a verb, ``limits`` after its ``run``."""
 
-    def __init__(self, place: Path, runtime: str = "crun") -> None:
-        place.mkdir(parents=True, exist_ok=True)
-        self.base = [
-            "podman", f"--root={place}/root", f"--runroot={place}/run", f"--tmpdir={place / 'temporary'}",
-            "--cgroup-manager=cgroupfs", f"--runtime={runtime}", "--storage-driver=overlay", "--events-backend=none",
-        ]  # fmt: skip
+    limits: Sequence[str] = ()
+    removal: Sequence[str] = ("rm", "-f")
+
+    def __init__(self, base: Sequence[str], image: str = IMAGE) -> None:
+        self.base = list(base)
+        self.image = image
 
     def take(self, archive: Path, name: str = IMAGE) -> None:
         """Make the image of a root file system."""
-        subprocess.run([*self.base, "import", str(archive), name], check=True, capture_output=True)
+        self.call("import", str(archive), name)
 
-    def run(self, *options: str) -> list[str]:
-        """``podman run OPTIONS IMAGE true``."""
-        return [*self.base, "run", *ULIMITS, *options, IMAGE, "true"]
+    def run(self, *options: str, words: Sequence[str] = ("true",)) -> list[str]:
+        """``run OPTIONS IMAGE WORDS``, as a command."""
+        return [*self.base, "run", *self.limits, *options, self.image, *words]
+
+    def in_background(self, name: str, *options: str, words: Sequence[str]) -> list[str]:
+        """Start it, wait for its end and remove it, as one command."""
+        run = self.run("-d", "--name", name, *options, words=words)
+        steps = [run, [*self.base, "wait", name], [*self.base, "rm", name]]
+        return ["sh", "-c", " && ".join(f"{shlex.join(step)} > /dev/null" for step in steps)]
 
     def call(self, *words: str) -> str:
         """Another command, which must succeed; what it prints."""
@@ -59,19 +66,34 @@ class Podman:
     @contextlib.contextmanager
     def sleeping(self, *options: str) -> Iterator[None]:
         """While a container sleeps."""
-        self.call("run", "-d", *ULIMITS, "--name", SLEEPER, *options, IMAGE, "sleep", "3600")
+        command = self.run("-d", "--name", SLEEPER, *options, words=("sleep", "3600"))
+        subprocess.run(command, check=True, capture_output=True)
         try:
             yield
         finally:
-            self.call("rm", "-f", "-t", "0", SLEEPER)
+            self.call(*self.removal, SLEEPER)
 
 
-class Docker:
+class Podman(Engine):
+    """podman with crun, in directories of its own."""
+
+    limits = ULIMITS
+    removal = ("rm", "-f", "-i", "-t", "0")
+
+    def __init__(self, place: Path) -> None:
+        place.mkdir(parents=True, exist_ok=True)
+        super().__init__([
+            "podman", f"--root={place}/root", f"--runroot={place}/run", f"--tmpdir={place / 'temporary'}",
+            "--cgroup-manager=cgroupfs", "--runtime=crun", "--storage-driver=overlay", "--events-backend=none",
+        ])  # fmt: skip
+
+
+class Docker(Engine):
     """docker, with a daemon of its own in the test host; it dies with that."""
 
     def __init__(self, place: Path) -> None:
+        super().__init__(["/usr/bin/docker", "-H", f"unix://{place}/docker.sock"])
         self.place = place
-        self.base = ["/usr/bin/docker", "-H", f"unix://{place}/docker.sock"]
 
     @contextlib.contextmanager
     def daemon(self) -> Iterator[None]:
@@ -95,14 +117,6 @@ class Docker:
         finally:
             daemon.terminate()
             daemon.wait()
-
-    def take(self, archive: Path) -> None:
-        """Make the image of a root file system."""
-        subprocess.run([*self.base, "import", str(archive), IMAGE], check=True, capture_output=True)
-
-    def run(self, *options: str) -> list[str]:
-        """``docker run OPTIONS IMAGE true``."""
-        return [*self.base, "run", *options, IMAGE, "true"]
 
 
 def unmount_empty_unified_tree() -> None:

@@ -13,15 +13,17 @@ from typing import Any
 from labkit.host.bench import measure, rivals
 from labkit.host.bench.measure import CommandFailedError, Times
 from labkit.host.bench.result import Row
+from labkit.host.bench.rivals import Engine
 from labkit.host.payload import installation
 
 
-class Bench:
-    """labkit below a prefix of its own, images for everybody, and the rows so far."""
+class Bench(Engine):
+    """labkit below a prefix of its own, images for everybody, and its rivals."""
 
     def __init__(self, place: Path, images: Path, runs: int) -> None:
+        super().__init__([f"{place}/labkit/bin/labkit"], "busybox")
         self.place, self.images, self.runs = place, images, runs
-        self.labkit = f"{place}/labkit/bin/labkit"
+        self.labkit = self.base[0]
         self.oci = f"{place}/labkit/bin/labkit-oci"
         self.rootfs_archive = place / "rootfs.tar"
         self.errors = str(place / "errors")
@@ -30,7 +32,7 @@ class Bench:
         """Install, load, and pack the root file system for the others."""
         installation.install(f"{self.place}/labkit")
         for name in ("busybox", "redis"):
-            subprocess.run([self.labkit, "load", "-q", "-i", str(self.images / f"{name}.tar")], check=True)
+            self.call("load", "-q", "-i", str(self.images / f"{name}.tar"))
         subprocess.run(["tar", "-C", self.layer(), "-cf", str(self.rootfs_archive), "."], check=True)
 
     def layer(self) -> str:
@@ -43,34 +45,24 @@ class Bench:
         document: dict[str, Any] = found[0] if isinstance(found, list) else found
         return document
 
-    def call(self, *words: str) -> str:
-        """A labkit command, which must succeed; what it prints."""
-        return subprocess.run([self.labkit, *words], capture_output=True, text=True, check=True).stdout.strip()
-
-    def run(self, *options: str) -> list[str]:
-        """``labkit run OPTIONS busybox true``."""
-        return [self.labkit, "run", *options, "busybox", "true"]
-
-    @contextmanager
-    def sleeping(self, *options: str) -> Iterator[None]:
-        """While a container sleeps."""
-        self.call("run", "-d", *options, "--name", rivals.SLEEPER, "busybox", "sleep", "3600")
-        try:
-            yield
-        finally:
-            self.call("rm", "-f", rivals.SLEEPER)
-
     def pairs(self, commands: dict[str, Callable[[int], Sequence[str]]], runs: int | None = None) -> dict[str, Times]:
         """``measure.in_turns`` with this bench's number of runs."""
         return measure.in_turns(commands, runs or self.runs, say, self.errors)
 
+    def podman(self) -> rivals.Podman:
+        """podman with the image, made at its first use."""
+        podman = rivals.Podman(self.place / "podman")
+        if rivals.IMAGE not in podman.call("images"):
+            podman.take(self.rootfs_archive)
+        return podman
 
-def podman_of(bench: Bench) -> rivals.Podman:
-    """podman with the image, made at its first use."""
-    podman = rivals.Podman(bench.place / "podman")
-    if rivals.IMAGE not in podman.call("images"):
-        podman.take(bench.rootfs_archive)
-    return podman
+    @contextmanager
+    def docker(self) -> Iterator[rivals.Docker]:
+        """docker with the image, while its daemon runs."""
+        docker = rivals.Docker(self.place / "docker")
+        with docker.daemon():
+            docker.take(self.rootfs_archive)
+            yield docker
 
 
 def compared(what: str, to_reach: float, reach_for: float, other: str, times: Callable[[], dict[str, Times]]) -> Row:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from labkit.errors import LabkitError
-from labkit.host.checks.finding import Finding, gib, nearest_existing
+from labkit.host.checks.finding import Finding, gib, nearest_existing, ok, problem, warning
 from labkit.host.image import guestimage, kernels
 from labkit.host.lab import config, paths
 
@@ -31,17 +31,13 @@ def architecture() -> Finding:
     """The guest is x86-64: elsewhere its every instruction is translated."""
     machine, system = platform.machine(), f"{platform.system()} {platform.release()}"
     if machine.lower() in ("x86_64", "amd64"):
-        return Finding("architecture", "ok", f"{machine}, {system}, {os.cpu_count()} processors")
+        return ok(f"{machine}, {system}, {os.cpu_count()} processors")
     if machine.lower() in ("arm64", "aarch64"):
-        return Finding(
-            "architecture",
-            "warning",
+        return warning(
             f"{machine}, {system}: the lab's machine is x86-64 and has to be emulated here",
             "Nothing needs to be done: everything works, and takes several times as long.",
         )
-    return Finding(
-        "architecture",
-        "problem",
+    return problem(
         f"{machine}, {system}: the lab was never tried on such a processor",
         "Use a computer with an x86-64 or a 64-bit ARM processor.",
     )
@@ -51,8 +47,8 @@ def python() -> Finding:
     """Which Python runs this."""
     what = f"{platform.python_version()} ({sys.executable})"
     if sys.version_info[:2] >= OLDEST_PYTHON:
-        return Finding("python", "ok", what)
-    return Finding("python", "problem", what, "Install Python 3.11 or newer and run bootstrap.py with it.")
+        return ok(what)
+    return problem(what, "Install Python 3.11 or newer and run bootstrap.py with it.")
 
 
 def memory() -> Finding:
@@ -61,10 +57,10 @@ def memory() -> Finding:
     wanted = _default_machine_mib() * MIB + BESIDE_THE_MACHINE_BYTES
     what = f"{gib(seen.total)}, {gib(seen.available)} of it free; the default machine needs {gib(wanted)}"
     if seen.total < wanted:
-        return Finding("memory", "problem", what, "Lower `memory:` of the machine in lab.yaml (512 MiB is enough).")
+        return problem(what, "Lower `memory:` of the machine in lab.yaml (512 MiB is enough).")
     if seen.available < wanted:
-        return Finding("memory", "warning", what, "Close other programs, or lower `memory:` in lab.yaml.")
-    return Finding("memory", "ok", what)
+        return warning(what, "Close other programs, or lower `memory:` in lab.yaml.")
+    return ok(what)
 
 
 def _default_machine_mib() -> int:
@@ -74,28 +70,28 @@ def _default_machine_mib() -> int:
         return config.MachineConfig("default").memory_mib  # What is wrong with lab.yaml is another's finding.
 
 
-def disk() -> list[Finding]:
-    """Room for images (cache) and machines (state), each where it would be, and the right to write there."""
-    return [
-        _disk("disk for images", paths.cache_dir(), "LABKIT_CACHE", guestimage.KIND.space + kernels.KIND.space),
-        _disk("disk for machines", paths.state_dir(), "LABKIT_STATE", MACHINE_BYTES),
-    ]
+def disk_for_images() -> Finding:
+    """Room in the cache, where it would be, and the right to write there."""
+    return _disk(paths.cache_dir(), "LABKIT_CACHE", guestimage.KIND.space + kernels.KIND.space)
 
 
-def _disk(name: str, directory: Path, variable: str, wanted: int) -> Finding:
+def disk_for_machines() -> Finding:
+    """The same of the state."""
+    return _disk(paths.state_dir(), "LABKIT_STATE", MACHINE_BYTES)
+
+
+def _disk(directory: Path, variable: str, wanted: int) -> Finding:
     existing = nearest_existing(directory)
     elsewhere = f"set {variable} to a directory elsewhere."
     if not os.access(existing, os.W_OK | os.X_OK):
-        return Finding(
-            name, "problem", f"{existing} cannot be written by this user", f"Change its rights, or {elsewhere}"
-        )
+        return problem(f"{existing} cannot be written by this user", f"Change its rights, or {elsewhere}")
     free = shutil.disk_usage(existing).free
     what = f"{gib(free)} free in {directory}"
     if free < wanted:
-        return Finding(name, "problem", f"{what}; {gib(wanted)} are needed", f"Make room, or {elsewhere}")
+        return problem(f"{what}; {gib(wanted)} are needed", f"Make room, or {elsewhere}")
     if free < 2 * wanted:
-        return Finding(name, "warning", f"{what}; {gib(wanted)} are needed", f"Make room soon, or {elsewhere}")
-    return Finding(name, "ok", what)
+        return warning(f"{what}; {gib(wanted)} are needed", f"Make room soon, or {elsewhere}")
+    return ok(what)
 
 
 def terminal() -> Finding:
@@ -110,8 +106,8 @@ def terminal() -> Finding:
         "✓│…—".encode(encoding)
     except (UnicodeEncodeError, LookupError):
         remedy = "Set PYTHONUTF8=1 (and on Linux a UTF-8 locale, such as LANG=C.UTF-8)."
-        return Finding("terminal", "warning", f"{what}: not every character of the lessons can be shown", remedy)
-    return Finding("terminal", "ok", what)
+        return warning(f"{what}: not every character of the lessons can be shown", remedy)
+    return ok(what)
 
 
 def _no_colour() -> bool:

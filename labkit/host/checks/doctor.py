@@ -5,9 +5,9 @@ It changes nothing, sends nothing beyond this computer, and an examination that 
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,27 +16,33 @@ from rich.table import Table
 from labkit import log
 from labkit.errors import LabkitError, MissingToolError
 from labkit.host.checks import computer, files, imagebuild, network, vagrant, virtualisation
-from labkit.host.checks.finding import Finding, Verdict
+from labkit.host.checks.finding import Finding, Verdict, warning
+from labkit.host.terminal import tables
 
-Examination = Callable[[], "Finding | list[Finding]"]
+Examination = Callable[[], Finding | None]
+"""None: there is nothing of that here."""
 
 EXAMINATIONS: dict[str, Examination] = {
     "architecture": computer.architecture,
     "python": computer.python,
     "memory": computer.memory,
-    "disk": computer.disk,
+    "disk for images": computer.disk_for_images,
+    "disk for machines": computer.disk_for_machines,
     "qemu": virtualisation.qemu,
     "accelerator": virtualisation.accelerator,
     "image": imagebuild.image,
     "build rights": imagebuild.rights,
     "ports": network.ports,
-    "name resolution": network.names,
+    "localhost": network.localhost,
+    "host name": network.host_name,
     "proxies": network.proxies,
     "lab.yaml": files.lab_file,
     "line endings": files.line_endings,
     "directory names": files.directory_names,
+    "socket path": files.socket_path,
     "terminal": computer.terminal,
     "vagrant": vagrant.vagrant,
+    "vagrant providers": vagrant.vagrant_providers,
 }
 """In the order in which they are shown."""
 
@@ -54,25 +60,22 @@ def examine() -> list[Finding]:
     with log.step("Examining this computer") as step:
         for name, examination in EXAMINATIONS.items():
             step.note(name)
-            findings += _examine_one(name, examination)
+            found = _examine_one(examination)
+            if found is not None:
+                findings.append(replace(found, name=name))
     return findings
 
 
-def _examine_one(name: str, examination: Examination) -> list[Finding]:
+def _examine_one(examination: Examination) -> Finding | None:
     try:
-        found = examination()
+        return examination()
     except LabkitError as error:  # Such as a lab.yaml that does not parse, which several examinations need.
-        return [Finding(name, "warning", error.message, error.hint or "Mend that first.")]
+        return warning(error.message, error.hint or "Mend that first.")
     except Exception as error:  # (whatever a strange computer makes it raise: the other findings matter more)
-        return [
-            Finding(
-                name,
-                "warning",
-                f"the examination itself failed: {type(error).__name__}: {error}",
-                "This is a bug of the lab's doctor, not of your computer: please report this line.",
-            )
-        ]
-    return found if isinstance(found, list) else [found]
+        return warning(
+            f"the examination itself failed: {type(error).__name__}: {error}",
+            "This is a bug of the lab's doctor, not of your computer: please report this line.",
+        )
 
 
 def show(findings: Sequence[Finding], as_json: bool = False) -> int:
@@ -82,7 +85,7 @@ def show(findings: Sequence[Finding], as_json: bool = False) -> int:
     list of objects with the keys ``name``, ``verdict``, ``what`` and ``remedy``.
     """
     if as_json:
-        print(json.dumps([finding.as_json() for finding in findings], indent=2, ensure_ascii=False))
+        tables.write_json([asdict(finding) for finding in findings])
     elif sys.stdout.isatty():
         _show_table(findings)
     else:

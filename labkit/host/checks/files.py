@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labkit.errors import ConfigError
-from labkit.host.checks.finding import Finding
+from labkit.host.checks.finding import Finding, ok, problem, warning
 from labkit.host.lab import config, paths
 
 READ_BY_THE_GUEST = ("labkit", "scenarios", "tests/guest")
@@ -27,12 +27,11 @@ def line_endings() -> Finding:
     """Git for Windows may turn LF into CRLF; ``#!/bin/sh`` followed by a CR names a program that does not exist."""
     converted = sorted(with_crlf(paths.checkout()))
     if not converted:
-        return Finding("line endings", "ok", "LF in all files that the machine reads")
+        return ok("LF in all files that the machine reads")
     scripts = [name for name, is_script in converted if is_script]
     some = ", ".join(name for name, _ in converted[:3]) + (", …" if len(converted) > 3 else "")
-    return Finding(
-        "line endings",
-        "problem" if scripts else "warning",
+    verdict = problem if scripts else warning
+    return verdict(
         f"CRLF in {len(converted)} of the files that the machine reads ({some})",
         "Clone again with `git clone -c core.autocrlf=false …`; no editor should convert line endings either.",
     )
@@ -49,16 +48,14 @@ def with_crlf(root: Path) -> Iterator[tuple[str, bool]]:
                 yield path.relative_to(root).as_posix(), contents.startswith(b"#!")
 
 
-def directory_names() -> list[Finding]:
+def directory_names() -> Finding:
     """Characters that some program on the way does not bear, in each directory that the lab uses."""
     places = {"home": Path.home(), "checkout": paths.checkout(), "cache": paths.cache_dir(), "state": paths.state_dir()}
     remarks = [remark for name, path in places.items() if (remark := _remark(name, path))]
     if remarks:
         remedy = "Set LABKIT_CACHE and LABKIT_STATE to short directories with plain names, such as /var/tmp/labkit."
-        findings = [Finding("directory names", "warning", "; ".join(remarks), remedy)]
-    else:
-        findings = [Finding("directory names", "ok", "plain letters only")]
-    return [*findings, *_socket_path(paths.state_dir())]
+        return warning("; ".join(remarks), remedy)
+    return ok("plain letters only")
 
 
 def _remark(name: str, path: Path) -> str:
@@ -72,21 +69,18 @@ def _remark(name: str, path: Path) -> str:
     return ""
 
 
-def _socket_path(state: Path) -> list[Finding]:
+def socket_path(state: Path | None = None) -> Finding | None:
     """QEMU's monitor is a UNIX socket beside the machine's disk (on Windows a TCP port instead)."""
     if sys.platform == "win32":
-        return []
+        return None
+    state = state or paths.state_dir()
     length = len(os.fsencode(state)) + ROOM_FOR_NAMES
     if length <= LONGEST_SOCKET_PATH:
-        return [Finding("socket path", "ok", f"up to {length} of {LONGEST_SOCKET_PATH} bytes")]
-    return [
-        Finding(
-            "socket path",
-            "warning",
-            f"a socket below {state} may have {length} bytes; the system allows {LONGEST_SOCKET_PATH}",
-            "Set LABKIT_STATE to a shorter directory, such as /var/tmp/labkit.",
-        )
-    ]
+        return ok(f"up to {length} of {LONGEST_SOCKET_PATH} bytes")
+    return warning(
+        f"a socket below {state} may have {length} bytes; the system allows {LONGEST_SOCKET_PATH}",
+        "Set LABKIT_STATE to a shorter directory, such as /var/tmp/labkit.",
+    )
 
 
 def lab_file() -> Finding:
@@ -94,5 +88,5 @@ def lab_file() -> Finding:
     try:
         lab = config.load()
     except ConfigError as error:
-        return Finding("lab.yaml", "problem", error.message, error.hint or "Compare it with the one of the checkout.")
-    return Finding("lab.yaml", "ok", f"machines {', '.join(lab.machines)}; kernels {', '.join(lab.kernels)}")
+        return problem(error.message, error.hint or "Compare it with the one of the checkout.")
+    return ok(f"machines {', '.join(lab.machines)}; kernels {', '.join(lab.kernels)}")

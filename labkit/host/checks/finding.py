@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 Verdict = Literal["ok", "info", "warning", "problem"]
-"""``ok``: as it must be. ``info``: worth knowing, needs nothing. ``warning``: works, but slowly or not in every case.
-``problem``: the lab will not work before this is mended.
-"""
 
 
 @dataclass(frozen=True)
@@ -17,15 +14,32 @@ class Finding:
     """The outcome of one examination. ``invoke doctor --json`` prints a list of these, with these keys."""
 
     name: str
+    """Of the examination, which the doctor gives it."""
     verdict: Verdict
     what: str
     """What was seen, in a sentence or less."""
     remedy: str = ""
     """What to do about it; never empty for a warning or a problem."""
 
-    def as_json(self) -> dict[str, str]:
-        """The object that ``--json`` prints."""
-        return asdict(self)
+
+def ok(what: str) -> Finding:
+    """As it must be."""
+    return Finding("", "ok", what)
+
+
+def info(what: str) -> Finding:
+    """Worth knowing, needs nothing."""
+    return Finding("", "info", what)
+
+
+def warning(what: str, remedy: str) -> Finding:
+    """Works, but slowly or not in every case."""
+    return Finding("", "warning", what, remedy)
+
+
+def problem(what: str, remedy: str) -> Finding:
+    """The lab will not work before this is mended."""
+    return Finding("", "problem", what, remedy)
 
 
 def nearest_existing(path: Path) -> Path:

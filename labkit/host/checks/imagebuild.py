@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from labkit.host.checks.finding import Finding, gib
+from labkit.host.checks.finding import Finding, gib, info, ok, problem
 from labkit.host.image import guestimage, kernels
 from labkit.host.image.building import mmdebstrap
 from labkit.host.lab import config, paths, programs
@@ -34,23 +34,21 @@ def image() -> Finding:
     """Image and kernel are there, or what makes them."""
     places = missing()
     if not places:
-        return Finding("image", "ok", f"built already, and the kernel is there: {paths.cache_dir()}")
+        return ok(f"built already, and the kernel is there: {paths.cache_dir()}")
     if sys.platform != "linux" or platform.machine() != "x86_64":
         here = f"{platform.system()} on {platform.machine()}"
-        return Finding("image", "problem", f"not there: {_listed(places)}; it cannot be built on {here}", BRING_IT)
+        return problem(f"not there: {_listed(places)}; it cannot be built on {here}", BRING_IT)
     absent = [name for name in mmdebstrap.TOOLS if programs.find(name) is None]
     if absent:
         what = f"not built yet, and not installed: {', '.join(absent)}"
-        return Finding("image", "problem", what, "Run `python3 bootstrap.py`: it installs them.")
+        return problem(what, "Run `python3 bootstrap.py`: it installs them.")
     scratch = max(_free_scratch(), default=0)
     if scratch < mmdebstrap.SPACE_NEEDED:
-        return Finding(
-            "image",
-            "problem",
+        return problem(
             f"building takes {gib(mmdebstrap.SPACE_NEEDED)} of temporary space, and {gib(scratch)} are free",
             "Make room in /var/tmp, or name a directory on another disk in TMPDIR.",
         )
-    return Finding("image", "ok", f"not built yet; {', '.join(mmdebstrap.TOOLS)} are there, {gib(scratch)} to work in")
+    return ok(f"not built yet; {', '.join(mmdebstrap.TOOLS)} are there, {gib(scratch)} to work in")
 
 
 def _listed(places: list[Path]) -> str:
@@ -65,18 +63,17 @@ def _free_scratch() -> list[int]:
 
 def rights() -> Finding:
     """Root, or a range of subordinate user ids and the programs that map them (subuid(5), newuidmap(1))."""
-    name = "build rights"
     if sys.platform != "linux":
-        return Finding(name, "info", "not needed here: the image is brought, not built")
+        return info("not needed here: the image is brought, not built")
     if os.geteuid() == 0:
-        return Finding(name, "ok", "root")
+        return ok("root")
     lacking = _what_lacks(getpass.getuser(), os.getuid())
     if not lacking:
-        return Finding(name, "ok", "an ordinary user with subordinate ids and user namespaces")
+        return ok("an ordinary user with subordinate ids and user namespaces")
     what, remedy = lacking
     if not missing():
-        return Finding(name, "info", f"{what}; an image is there already, so nothing has to be built")
-    return Finding(name, "problem", what, remedy)
+        return info(f"{what}; an image is there already, so nothing has to be built")
+    return problem(what, remedy)
 
 
 def _what_lacks(user: str, uid: int) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ import sys
 import urllib.parse
 import urllib.request
 
-from labkit.host.checks.finding import Finding
+from labkit.host.checks.finding import Finding, info, ok, problem, warning
 from labkit.host.lab import programs
 
 LOOPBACK = "127.0.0.1"
@@ -26,40 +26,31 @@ def ports() -> Finding:
             with socket.create_connection((LOOPBACK, port), timeout=PATIENCE):
                 pass
     except OSError as error:
-        return Finding(
-            "ports",
-            "problem",
+        return problem(
             f"a program cannot listen on {LOOPBACK} and be reached there: {error}",
             "Allow connections within this computer in its firewall or security program.",
         )
-    return Finding("ports", "ok", f"a free port of {LOOPBACK} was bound and reached (this time {port})")
+    return ok(f"a free port of {LOOPBACK} was bound and reached (this time {port})")
 
 
-def names() -> list[Finding]:
-    """The two names that must resolve without a network."""
-    return [_localhost(), _own_name()]
-
-
-def _localhost() -> Finding:
+def localhost() -> Finding:
+    """The one of the two names that must resolve without a network."""
     addresses = resolve("localhost")
     if addresses and LOOPBACK in addresses:
-        return Finding("localhost", "ok", ", ".join(addresses))
-    return Finding(
-        "localhost",
-        "warning",
+        return ok(", ".join(addresses))
+    return warning(
         f"it resolves to {', '.join(addresses)}" if addresses else "it does not resolve",
         f"Add `{LOOPBACK} localhost` to the hosts file. (The lab itself says {LOOPBACK}, your browser may not.)",
     )
 
 
-def _own_name() -> Finding:
+def host_name() -> Finding:
+    """The other."""
     name = socket.gethostname()
     addresses = resolve(name)
     if addresses:
-        return Finding("host name", "ok", f"{name} is {', '.join(addresses)}")
-    return Finding(
-        "host name",
-        "warning",
+        return ok(f"{name} is {', '.join(addresses)}")
+    return warning(
         f"{name} does not resolve within {PATIENCE:.0f} seconds: programs that ask for it will hang as long",
         f"Add `{LOOPBACK} {name}` to the hosts file.",
     )
@@ -86,25 +77,21 @@ def proxies() -> Finding:
     apt = _apt_proxy()
     if not found:
         what = f"none, except apt's {without_password(apt)}" if apt else "none"
-        return Finding("proxies", "ok" if not apt else "info", what)
+        return info(what) if apt else ok(what)
     what = ", ".join(f"{scheme} by {without_password(url)}" for scheme, url in sorted(found.items()))
     if "https" in found and "http" not in found and not apt:
-        return Finding(
-            "proxies",
-            "warning",
+        return warning(
             f"{what}; none for http, by which Debian's packages come",
             "Set http_proxy too, or LABKIT_MIRROR to an https address, before the image is built.",
         )
     if "http" in found and "https" not in found:
-        return Finding("proxies", "warning", f"{what}; none for https, which pip uses", "Set https_proxy too.")
+        return warning(f"{what}; none for https, which pip uses", "Set https_proxy too.")
     if not urllib.request.proxy_bypass(LOOPBACK):
-        return Finding(
-            "proxies",
-            "warning",
+        return warning(
             f"{what}; also for this computer's own addresses",
             f"Set no_proxy=localhost,{LOOPBACK}: ports of the machine's containers are reached there.",
         )
-    return Finding("proxies", "info", what)
+    return info(what)
 
 
 def _apt_proxy() -> str:

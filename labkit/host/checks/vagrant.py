@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from labkit.host.checks.finding import Finding
+from labkit.host.checks.finding import Finding, info, ok, warning
 from labkit.host.lab import programs
 from labkit.host.lab.config import VAGRANT_PROVIDERS
 from labkit.host.machines import providers
@@ -15,35 +15,40 @@ PLUGINS = {"libvirt": "vagrant-libvirt", "vmware_desktop": "vagrant-vmware-deskt
 """The providers that Vagrant does not bring itself."""
 
 
-def vagrant() -> list[Finding]:
-    """Its version, and which providers' programs exist."""
+def vagrant() -> Finding:
+    """Its version."""
     path = programs.find("vagrant")
     if path is None:
-        return [Finding("vagrant", "info", "not installed, and not needed: QEMU is what the lab uses by default")]
+        return info("not installed, and not needed: QEMU is what the lab uses by default")
     version = programs.first_line([path, "--version"], seconds=60)
     if version is None:
         remedy = f"Run `{path} --version` to see why. The lab does without it unless lab.yaml says otherwise."
-        return [Finding("vagrant", "warning", f"{path} is there and does not work", remedy)]
-    return [Finding("vagrant", "ok", f"{version} ({path})"), _providers()]
+        return warning(f"{path} is there and does not work", remedy)
+    return ok(f"{version} ({path})")
+
+
+def vagrant_providers() -> Finding | None:
+    """Those that have program and plugin: for `invoke up --provider NAME`."""
+    if vagrant().verdict != "ok":
+        return None
+    return _providers()
 
 
 def _providers() -> Finding:
-    """Those that have program and plugin: for `invoke up --provider NAME`."""
-    name = "vagrant providers"
     found = [provider for provider in VAGRANT_PROVIDERS if not providers.why_not(provider)]
     if not found:
         remedy = f"Install one of {', '.join(VAGRANT_PROVIDERS)} if you want to use Vagrant."
-        return Finding(name, "warning", "no provider's program was found", remedy)
+        return warning("no provider's program was found", remedy)
     installed = _plugins()
     without = [provider for provider in found if provider in PLUGINS and PLUGINS[provider] not in installed]
     if without:
         what = f"{', '.join(found)}; Vagrant lacks the plugin for {', '.join(without)}"
         remedy = "; ".join(f"`vagrant plugin install {PLUGINS[provider]}`" for provider in without)
-        return Finding(name, "warning", what, f"{remedy}, or your distribution's package of it.")
+        return warning(what, f"{remedy}, or your distribution's package of it.")
     if "libvirt" in found and _runtime_directory_of_another():
         what = f"{', '.join(found)}; libvirt's session cannot use {os.environ['XDG_RUNTIME_DIR']} (XDG_RUNTIME_DIR)"
-        return Finding(name, "warning", what, "Log in as this user (not by `su`), or `unset XDG_RUNTIME_DIR`.")
-    return Finding(name, "ok", ", ".join(found))
+        return warning(what, "Log in as this user (not by `su`), or `unset XDG_RUNTIME_DIR`.")
+    return ok(", ".join(found))
 
 
 def _plugins() -> set[str]:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from labkit.errors import MissingToolError, UsageError
-from labkit.host.checks.finding import Finding
+from labkit.host.checks.finding import Finding, info, ok, problem, warning
 from labkit.host.machines import accelerator as proofs
 from labkit.host.machines import qemuprogram
 
@@ -22,12 +22,12 @@ def qemu() -> Finding:
     try:
         found = qemuprogram.find()
     except MissingToolError as error:
-        return Finding("qemu", "problem", error.message, error.hint or "Run `python3 bootstrap.py`: it installs it.")
+        return problem(error.message, error.hint or "Run `python3 bootstrap.py`: it installs it.")
     what = f"{found.version} ({found.program}, {found.image_program})"
     version = numbers(found.version)
     if version < OLDEST_QEMU:
-        return Finding("qemu", "warning", f"{what} is older than any that was tried", "Install QEMU 6 or newer.")
-    return Finding("qemu", "ok", what)
+        return warning(f"{what} is older than any that was tried", "Install QEMU 6 or newer.")
+    return ok(what)
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -43,27 +43,25 @@ def accelerator() -> Finding:
         try:
             proofs.arguments(chosen)
         except UsageError as error:
-            return Finding("accelerator", "problem", error.message, error.hint)
-        return Finding("accelerator", "info", f"{chosen}, because LABKIT_ACCEL says so")
+            return problem(error.message, error.hint)
+        return info(f"{chosen}, because LABKIT_ACCEL says so")
     candidates = [name for name in proofs.candidates() if name != proofs.SOFTWARE]
     if not candidates:
         what = f"{proofs.SOFTWARE} (software emulation): {what_is_missing()}"
-        return Finding("accelerator", "warning", what, _how_to_get_one())
+        return warning(what, _how_to_get_one())
     try:
         found = qemuprogram.find()
     except MissingToolError:
-        return Finding("accelerator", "info", f"{', '.join(candidates)} may work; without QEMU it cannot be tried")
+        return info(f"{', '.join(candidates)} may work; without QEMU it cannot be tried")
     refused = []
     for name in candidates:
         verdict = proofs.remembered(name, found)
         if verdict is None:
-            return Finding("accelerator", "info", f"{name} may work; the first `invoke up` tries it by a boot")
+            return info(f"{name} may work; the first `invoke up` tries it by a boot")
         if verdict.works:
-            return Finding("accelerator", "ok", f"{name}, proved by a boot: {verdict.why}")
+            return ok(f"{name}, proved by a boot: {verdict.why}")
         refused.append(f"{name} was tried and {verdict.why}")
-    return Finding(
-        "accelerator",
-        "warning",
+    return warning(
         f"{proofs.SOFTWARE} (software emulation): {'; '.join(refused)}",
         "Nothing needs to be done: everything works, slower. In a virtual machine, allow nested virtualisation.",
     )

@@ -1,8 +1,8 @@
 """labkit on this very Linux host: what ``deploy`` puts into a machine, by the same receiver, without a connection.
 
-Run as a program, as root (``PYTHONPATH=CODE[:PYROUTE2] python3 installation.py``; vagrant/deploy.sh does that), it installs
-labkit in this very machine, and loads the base images, for somebody who has no Python on the computer where ``vagrant
-up`` was typed. So it runs on Python 3.9, and needs the standard library only.
+Run as a program, as root (``PYTHONPATH=CODE[:PYROUTE2] python3 installation.py``; vagrant/deploy.sh does that), it
+installs labkit in this very machine and loads the base images, for somebody who has no Python on the computer where
+``vagrant up`` was typed. So it runs on Python 3.9, and needs the standard library only.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def test_memory_is_compared_with_the_default_machine(
 def test_room_on_the_disk(free: int, verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = computer.shutil.disk_usage(Path.cwd())
     monkeypatch.setattr(computer.shutil, "disk_usage", lambda _: usage._replace(free=free))
-    images, _machines = computer.disk()
+    images = computer.disk_for_images()
     assert images.verdict == verdict
 
 
@@ -129,11 +129,11 @@ def test_room_on_the_disk(free: int, verdict: str, monkeypatch: pytest.MonkeyPat
 def test_a_directory_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o555)
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
-    assert computer.disk()[0].verdict == "problem"
+    assert computer.disk_for_images().verdict == "problem"
 
 
 def test_examining_makes_no_directory(own_state: Path) -> None:
-    computer.disk()
+    computer.disk_for_images()
     imagebuild.image()
     assert list(own_state.iterdir()) == []
 
