@@ -135,7 +135,7 @@ def test_what_lab_yaml_and_the_kernel_do_not_agree_about_turns_the_cell_red(plac
     place.write("unfounded", "pid-namespaces")
     played = run.play([CELL], ["fine", "expected", "removed", "unfounded"], place=place.lessons, fresh=True)
     (cell,) = played.summary.cells
-    results = {result.lesson: result for result in cell.results}
+    results = {result.lesson: result for result in cell.played}
     assert (results["fine"].verdict, results["fine"].passed, results["fine"].lacking) == ("passed", 2, 1)
     assert (results["expected"].verdict, results["expected"].why) == ("lacking", ())
     assert results["removed"].verdict == "failed"
@@ -182,7 +182,7 @@ def test_ctrl_c_leaves_nothing_the_next_run_goes_on_and_a_lost_machine_is_tried_
     killer.join()
     assert played.reused == 1
     assert place.log().count("first/README.md") == before, "what was recorded is not played again"
-    assert [result.verdict for result in played.summary.cells[0].results] == ["passed", "passed"]
+    assert [result.verdict for result in played.summary.cells[0].played] == ["passed", "passed"]
     assert place.log().count("-m invoke up") == 3, (
         "once before Ctrl-C, once after it, and once for the machine that was lost"
     )
@@ -205,7 +205,7 @@ def test_a_machine_that_does_not_start_is_no_failure(
         played = run.play([CELL], ["fine"], place=place.lessons)
     finally:
         qemuprogram.find.cache_clear()
-    ((result,),) = [cell.results for cell in played.summary.cells]
+    ((result,),) = [cell.played for cell in played.summary.cells]
     assert result.verdict == "infrastructure"
     assert "no power" in result.why[0]
     assert exit_status(played.summary.verdicts) == 7

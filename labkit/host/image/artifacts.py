@@ -134,7 +134,7 @@ def _is_whole(directory: Path, manifest: dict[str, Any]) -> bool:
         if found.st_size != recorded["size"]:
             return False
         if found.st_mtime_ns != recorded["mtime_ns"]:
-            if _digest(directory / name) != recorded["sha256"]:
+            if digest(directory / name) != recorded["sha256"]:
                 return False
             recorded["mtime_ns"] = found.st_mtime_ns
             touched = True
@@ -146,9 +146,10 @@ def _is_whole(directory: Path, manifest: dict[str, Any]) -> bool:
 
 def _describe(path: Path) -> dict[str, Any]:
     found = path.stat()
-    return {"size": found.st_size, "sha256": _digest(path), "mtime_ns": found.st_mtime_ns}
+    return {"size": found.st_size, "sha256": digest(path), "mtime_ns": found.st_mtime_ns}
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """A file's SHA-256, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

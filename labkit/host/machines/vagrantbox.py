@@ -10,7 +10,6 @@ boot, which ``labkit.box`` on the kernel's command line asks for (labkit/host/im
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -19,14 +18,13 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 from labkit import log
 from labkit.errors import BuildError, InfrastructureError, UsageError
-from labkit.host.image import guestimage, kernels
+from labkit.host.image import artifacts, guestimage, kernels
 from labkit.host.image.guestimage import GuestImage
 from labkit.host.image.kernels import Kernel
-from labkit.host.lab import paths
+from labkit.host.lab import paths, records
 from labkit.host.lab.config import KernelConfig, MachineConfig
 from labkit.host.machines import qemuprogram
 
@@ -113,20 +111,15 @@ def find(kernel: KernelConfig) -> Box | None:
     """The box if it is there and was made of what this checkout wants now. Its contents are not read."""
     name = name_for(kernel)
     path, catalogue = boxes_dir() / f"{name}.box", boxes_dir() / f"{name}.json"
-    try:
-        described = json.loads(catalogue.read_text(encoding="utf-8"))
-        version = str(described["versions"][0]["version"])
-        made_of = described["labkit"]
-    except (OSError, ValueError, LookupError, TypeError):
+    described = records.read(catalogue)
+    if described.get("labkit") != _made_of(kernel) or not path.is_file():
         return None
-    if made_of != _made_of(kernel) or not path.is_file():
-        return None
-    box = Box(name, version, path, catalogue)
+    (version,) = described["versions"]
     # Brought from elsewhere: Vagrant wants the file's place in full.
-    if described["versions"][0]["providers"][0]["url"] != path.as_uri():
-        described["versions"][0]["providers"][0]["url"] = path.as_uri()
-        catalogue.write_text(json.dumps(described, indent=1), encoding="utf-8")
-    return box
+    if version["providers"][0]["url"] != path.as_uri():
+        version["providers"][0]["url"] = path.as_uri()
+        records.write(catalogue, described)
+    return Box(name, version["version"], path, catalogue)
 
 
 def verify(box: Box) -> None:
@@ -136,8 +129,7 @@ def verify(box: Box) -> None:
             wanted = box.checksum_file.read_text(encoding="ascii").split()[0]
         except (OSError, ValueError, IndexError):
             wanted = "none"
-        with open(box.path, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = artifacts.digest(box.path)
     if found != wanted:
         raise InfrastructureError(
             f"The box {box.path} is damaged: its SHA-256 is not the one in {box.checksum_file.name}.",
@@ -181,7 +173,7 @@ def _make(kernel: KernelConfig, image: GuestImage, booted: Kernel, partial: Path
         "labkit": _made_of(kernel),
     }
     (partial / box.checksum_file.name).write_text(f"{digest}  {box.path.name}\n", encoding="ascii")
-    (partial / box.catalogue.name).write_text(json.dumps(catalogue, indent=1), encoding="utf-8")
+    records.write(partial / box.catalogue.name, catalogue)
     box.catalogue.unlink(missing_ok=True)  # An interruption from here on leaves no box, rather than half of another.
     for file in (box.path, box.checksum_file, box.catalogue):
         (partial / file.name).replace(file)
@@ -205,40 +197,20 @@ def _pack(image: GuestImage, booted: Kernel, path: Path) -> str:
         "box.img": image.disk,
         "modules.img": booted.modules,
     }
-    with open(path, "wb") as raw:
-        digesting = _Digesting(raw)
-        # The disks are compressed already.
-        with tarfile.open(fileobj=digesting, mode="w:gz", compresslevel=1, format=tarfile.USTAR_FORMAT) as tar:
-            for name, text in texts.items():
-                tar.addfile(_member(name, len(text.encode())), io.BytesIO(text.encode()))
-            for name, file in files.items():
-                with open(file, "rb") as contents:
-                    tar.addfile(_member(name, os.fstat(contents.fileno()).st_size), contents)
-        return digesting.digest.hexdigest()
+    # The disks are compressed already.
+    with tarfile.open(path, mode="w:gz", compresslevel=1, format=tarfile.USTAR_FORMAT) as tar:
+        for name, text in texts.items():
+            tar.addfile(_member(name, len(text.encode())), io.BytesIO(text.encode()))
+        for name, file in files.items():
+            with open(file, "rb") as contents:
+                tar.addfile(_member(name, os.fstat(contents.fileno()).st_size), contents)
+    return artifacts.digest(path)
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     member.size, member.mode, member.mtime = size, 0o644, int(time.time())
     return member
-
-
-class _Digesting(io.RawIOBase):
-    """Writes on, and keeps a digest: a box need not be read again to get its checksum."""
-
-    def __init__(self, to: IO[bytes]) -> None:
-        super().__init__()
-        self._to = to
-        self.digest = hashlib.sha256()
-
-    def writable(self) -> bool:
-        """Nothing else."""
-        return True
-
-    def write(self, data: Any) -> int:
-        """Pass ``data`` on."""
-        self.digest.update(data)
-        return self._to.write(data)
 
 
 def _version() -> str:
@@ -254,9 +226,8 @@ def _made_of(kernel: KernelConfig) -> str:
 
 def _installed(box: Box) -> bool:
     """Whether Vagrant has unpacked this version."""
-    return (vagrant_home() / "boxes" / box.name / box.version / "libvirt").is_dir() or any(
-        (vagrant_home() / "boxes" / box.name / box.version).glob("*/libvirt")
-    )
+    place = vagrant_home() / "boxes" / box.name / box.version
+    return (place / "libvirt").is_dir() or any(place.glob("*/libvirt"))
 
 
 def vagrant_home() -> Path:

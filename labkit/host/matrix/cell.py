@@ -21,7 +21,7 @@ from labkit.host.lab.section import Cell, ExpectedLack
 from labkit.host.machines import Machine
 from labkit.host.matrix import child
 from labkit.host.matrix.record import Record
-from labkit.host.matrix.verdict import Result, infrastructure, judge
+from labkit.host.matrix.verdict import Result, Verdict, infrastructure, judge, worst
 from labkit.host.scenario import library
 
 UP_LIMIT = 1800.0
@@ -53,6 +53,21 @@ class CellRun:
     def todo(self) -> list[str]:
         """What has not been played yet."""
         return [lesson for lesson in self.lessons if lesson not in self.results]
+
+    @property
+    def played(self) -> list[Result]:
+        """What came of it, in order."""
+        return [self.results[lesson] for lesson in self.lessons if lesson in self.results]
+
+    @property
+    def verdict(self) -> Verdict:
+        """On all lessons together."""
+        return worst(result.verdict for result in self.played)
+
+    @property
+    def seconds(self) -> float:
+        """Boot and lessons."""
+        return self.boot_seconds + sum(result.seconds for result in self.played)
 
     def begin(self, activity: str) -> None:
         """Something else is going on from now on."""

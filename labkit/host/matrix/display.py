@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from rich import box
 from rich.console import Console
@@ -16,28 +16,17 @@ from rich.table import Table
 from labkit.host.matrix import child
 from labkit.host.matrix.cell import CellRun
 from labkit.host.matrix.record import Record
-from labkit.host.matrix.report import minutes
-from labkit.host.matrix.verdict import Result, Verdict, short
+from labkit.host.matrix.report import WORDS, minutes
+from labkit.host.matrix.verdict import Result, short
 from labkit.host.terminal.console import stderr_console
 
-_COLOURS: dict[Verdict, str] = {
-    "passed": "green",
-    "failed": "bold red",
-    "lacking": "yellow",
-    "infrastructure": "magenta",
-}
-_SHORT: dict[Verdict, str] = {
-    "passed": "passed",
-    "failed": "failed",
-    "lacking": "lacking",
-    "infrastructure": "no machine",
-}
+_COLOURS = {"passed": "green", "failed": "bold red", "lacking": "yellow", "infrastructure": "magenta"}
 
 _REFRESH = 0.5
 """Seconds."""
 
 
-class Display(Protocol):
+class Display:
     """Whoever is told how far the matrix is."""
 
     def tell(self, run: CellRun, result: Result) -> None:
@@ -50,7 +39,7 @@ class Display(Protocol):
         """Give the terminal back."""
 
 
-class PlainLines:
+class PlainLines(Display):
     """For files, pipes and CI logs."""
 
     def __init__(self, runs: Sequence[CellRun], stream: TextIO) -> None:
@@ -60,8 +49,7 @@ class PlainLines:
 
     def tell(self, run: CellRun, result: Result) -> None:
         """A line, and one for each reason."""
-        more = f", {result.lacking} lacking" if result.lacking and result.verdict == "passed" else ""
-        lines = [f"{run.cell}  {result.lesson}: {_SHORT[result.verdict]}{more} ({result.seconds:.1f} s)"]
+        lines = [f"{run.cell}  {result.lesson}: {_word(result)}{_more(result)} ({result.seconds:.1f} s)"]
         lines += [f"    {short(reason)}" for reason in result.why]
         self._say(lines)
 
@@ -73,15 +61,12 @@ class PlainLines:
                 self._booting.add(name)
                 self._say([f"{name}  booting ..."])
 
-    def close(self) -> None:
-        """Nothing to take down."""
-
     def _say(self, lines: list[str]) -> None:
         self._stream.write("".join(f"{line}\n" for line in lines))
         self._stream.flush()
 
 
-class LiveTable:
+class LiveTable(Display):
     """Cells × lessons, with what is going on in each cell."""
 
     def __init__(self, runs: Sequence[CellRun], record: Record, console: Console) -> None:
@@ -126,8 +111,7 @@ class LiveTable:
     def _cell(self, run: CellRun, lesson: str) -> str:
         if lesson in run.results:
             result = run.results[lesson]
-            more = f", {result.lacking} lacking" if result.lacking and result.verdict == "passed" else ""
-            return f"[{_COLOURS[result.verdict]}]{_SHORT[result.verdict]}[/]{more}"
+            return f"[{_COLOURS[result.verdict]}]{_word(result)}[/]{_more(result)}"
         return f"{time.monotonic() - run.activity_began:.0f} s" if run.activity == lesson else ""
 
     def _now(self, run: CellRun) -> str:
@@ -136,6 +120,14 @@ class LiveTable:
             return ""
         seconds = f"{time.monotonic() - run.activity_began:.0f} s: " if run.activity == "boot" else ""
         return f"[dim]{escape(seconds + child.last_line(self._record.log(run.cell)))}[/]"
+
+
+def _word(result: Result) -> str:
+    return WORDS[result.verdict].strip("*")
+
+
+def _more(result: Result) -> str:
+    return f", {result.lacking} lacking" if result.lacking and result.verdict == "passed" else ""
 
 
 def make(runs: Sequence[CellRun], record: Record) -> Display:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from labkit.errors import InfrastructureError
 from labkit.host.lab import paths
 from labkit.host.lab.section import Cell
 from labkit.host.matrix.verdict import Result
+from labkit.host.payload.deployed import files_below
 
 RESULTS, ENDED = "results.jsonl", "ended"
 _OURS = (RESULTS, ENDED, "*.xml", "*.log")
@@ -40,19 +40,11 @@ def digest(lessons: Path, lab_yaml: Path, qemu_version: str) -> str:
     """16 hexadecimal digits: the same for the same lab, lessons and QEMU."""
     whole = hashlib.sha256(qemu_version.encode())
     for top in (paths.checkout() / "labkit", lessons):
-        for path in _files(top):
-            whole.update(f"\0{top.name}/{path.relative_to(top).as_posix()}\0".encode())
+        for name, path in files_below(top):
+            whole.update(f"\0{top.name}/{name}\0".encode())
             whole.update(path.read_bytes())
     whole.update(lab_yaml.read_bytes())
     return whole.hexdigest()[:16]
-
-
-def _files(top: Path) -> Iterator[Path]:
-    """Every file below ``top`` that a person wrote."""
-    for path in sorted(top.rglob("*")):
-        parts = path.relative_to(top).parts
-        if path.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in parts):
-            yield path
 
 
 class Record:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from labkit.errors import ConfigError, UsageError
 from labkit.host.lab.section import Cell, Matrix
 from labkit.host.matrix.cell import CellRun
 from labkit.host.matrix.record import Record
-from labkit.host.matrix.verdict import Result, Verdict, infrastructure, worst
+from labkit.host.matrix.verdict import Result, Verdict, infrastructure
 
 WORDS: dict[Verdict, str] = {
     "passed": "passed",
@@ -31,26 +31,6 @@ WORDS: dict[Verdict, str] = {
 
 
 @dataclass(frozen=True)
-class CellSummary:
-    """A cell's row."""
-
-    cell: Cell
-    results: tuple[Result, ...]
-    facts: dict[str, str] = field(default_factory=dict)
-    boot_seconds: float = 0.0
-
-    @property
-    def verdict(self) -> Verdict:
-        """On all lessons together."""
-        return worst(result.verdict for result in self.results)
-
-    @property
-    def seconds(self) -> float:
-        """Boot and lessons."""
-        return self.boot_seconds + sum(result.seconds for result in self.results)
-
-
-@dataclass(frozen=True)
 class Summary:
     """All of it."""
 
@@ -58,26 +38,12 @@ class Summary:
     """ISO 8601, in UTC, to the minute."""
     versions: dict[str, str]
     """What was tested with: ``labkit``, ``QEMU``, ``host``."""
-    cells: tuple[CellSummary, ...]
+    cells: tuple[CellRun, ...]
 
     @property
     def verdicts(self) -> list[Verdict]:
         """Each cell's."""
         return [each.verdict for each in self.cells]
-
-
-def summarise(runs: Iterable[CellRun], date: str, versions: dict[str, str]) -> Summary:
-    """What is known of the cells that were played."""
-    cells = tuple(
-        CellSummary(
-            run.cell,
-            tuple(run.results[lesson] for lesson in run.lessons if lesson in run.results),
-            run.facts,
-            run.boot_seconds,
-        )
-        for run in runs
-    )
-    return Summary(date, versions, cells)
 
 
 # ---- JSON
@@ -94,7 +60,7 @@ def as_dict(summary: Summary) -> dict[str, Any]:
                 "verdict": each.verdict,
                 "facts": each.facts,
                 "boot_seconds": round(each.boot_seconds, 1),
-                "lessons": [{**result.as_dict(), "seconds": round(result.seconds, 1)} for result in each.results],
+                "lessons": [{**result.as_dict(), "seconds": round(result.seconds, 1)} for result in each.played],
             }
             for each in summary.cells
         ],
@@ -103,16 +69,12 @@ def as_dict(summary: Summary) -> dict[str, Any]:
 
 def from_dict(value: Mapping[str, Any], matrix: Matrix) -> Summary:
     """What ``as_dict`` made. KeyError, TypeError or a LabkitError where it is something else."""
-    cells = tuple(
-        CellSummary(
-            matrix.cell(each["cell"]),
-            tuple(Result.from_dict(lesson) for lesson in each["lessons"]),
-            dict(each["facts"]),
-            float(each["boot_seconds"]),
-        )
-        for each in value["cells"]
-    )
-    return Summary(value["date"], dict(value["versions"]), cells)
+    cells = []
+    for each in value["cells"]:
+        results = {lesson["lesson"]: Result.from_dict(lesson) for lesson in each["lessons"]}
+        facts, boot_seconds = dict(each["facts"]), float(each["boot_seconds"])
+        cells.append(CellRun(matrix.cell(each["cell"]), tuple(results), results, facts, boot_seconds))
+    return Summary(value["date"], dict(value["versions"]), tuple(cells))
 
 
 def merge(directory: Path, cells: Sequence[Cell], matrix: Matrix) -> Summary:
@@ -131,9 +93,9 @@ def merge(directory: Path, cells: Sequence[Cell], matrix: Matrix) -> Summary:
     if not summaries:
         raise UsageError(f"There is no summary (*.json) below {directory}.", "`invoke matrix --json FILE` writes one.")
     found = {each.cell: each for summary in summaries for each in summary.cells}
-    silent = [infrastructure("all lessons", ["There is no summary of this cell: its job did not come to its end."])]
+    silent = infrastructure("all lessons", ["There is no summary of this cell: its job did not come to its end."])
     versions = {name: text for summary in summaries for name, text in summary.versions.items()}
-    rows = tuple(found.get(cell) or CellSummary(cell, tuple(silent)) for cell in cells)
+    rows = tuple(found.get(cell) or CellRun(cell, (silent.lesson,), {silent.lesson: silent}) for cell in cells)
     return Summary(max(summary.date for summary in summaries), versions, rows)
 
 
@@ -142,7 +104,7 @@ def merge(directory: Path, cells: Sequence[Cell], matrix: Matrix) -> Summary:
 
 def as_markdown(summary: Summary) -> str:
     """A table, cells × lessons, and below it what failed, and what is lacking and why."""
-    lessons = list(dict.fromkeys(result.lesson for each in summary.cells for result in each.results))
+    lessons = list(dict.fromkeys(result.lesson for each in summary.cells for result in each.played))
     lines = ["# The matrix", "", _first_sentence(summary), ""]
     lines += _table(
         ["kernel", "cgroup", "iptables", *lessons, "boot", "all"],
@@ -153,7 +115,7 @@ def as_markdown(summary: Summary) -> str:
 
 def _first_sentence(summary: Summary) -> str:
     """When, with what, and how it ended."""
-    results = [result for each in summary.cells for result in each.results]
+    results = [result for each in summary.cells for result in each.played]
     counts = {verdict: sum(result.verdict == verdict for result in results) for verdict in WORDS}
     ended = ", ".join(f"{count} {word.strip('*')}" for verdict, word in WORDS.items() if (count := counts[verdict]))
     versions = ", ".join(f"{name} {text}" for name, text in summary.versions.items())
@@ -161,13 +123,12 @@ def _first_sentence(summary: Summary) -> str:
     return f"{summary.date}: {cells} cell{'' if cells == 1 else 's'}, {ended or 'nothing played'}. With {versions}."
 
 
-def _row(each: CellSummary, lessons: list[str]) -> list[str]:
-    results = {result.lesson: result for result in each.results}
+def _row(each: CellRun, lessons: list[str]) -> list[str]:
     return [
         each.facts.get("kernel") or each.cell.kernel,
         each.cell.cgroup,
         each.cell.iptables,
-        *[_cell(results[lesson]) if lesson in results else "" for lesson in lessons],
+        *[_cell(each.results[lesson]) if lesson in each.results else "" for lesson in lessons],
         f"{each.boot_seconds:.0f} s",
         minutes(each.seconds),
     ]
@@ -184,7 +145,7 @@ def _failures(summary: Summary) -> list[str]:
     lines = [
         f"- {each.cell}, {result.lesson}: {why}"
         for each in summary.cells
-        for result in each.results
+        for result in each.played
         if result.verdict in ("failed", "infrastructure")
         for why in result.why
     ]
@@ -195,7 +156,7 @@ def _lacks(summary: Summary) -> list[str]:
     """What is lacking, why, and where: one row for each need and reason."""
     where: dict[tuple[str, str], list[Cell]] = {}
     for each in summary.cells:
-        for need, reason in {pair for result in each.results for pair in result.lacks.items()}:
+        for need, reason in {pair for result in each.played for pair in result.lacks.items()}:
             where.setdefault((need, reason), []).append(each.cell)
     rows = [[need, reason, ", ".join(f"`{cell}`" for cell in cells)] for (need, reason), cells in sorted(where.items())]
     return ["", "## What is lacking", "", *_table(["need", "what the kernel says", "cells"], rows)] if rows else []
@@ -227,7 +188,7 @@ def write_junit(summary: Summary, record: Record, directory: Path) -> None:
     """
     for each in summary.cells:
         suites = ElementTree.Element("testsuites", name=each.cell.machine)
-        for result in each.results:
+        for result in each.played:
             for suite in _suites(record.junit(each.cell, result.lesson)):
                 suite.set("name", f"{each.cell.machine}.{result.lesson}")
                 suites.append(suite)

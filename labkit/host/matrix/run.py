@@ -24,7 +24,7 @@ from labkit.host.lab import config, paths
 from labkit.host.lab.config import Lab
 from labkit.host.lab.section import Cell
 from labkit.host.machines import ownstate, qemuprogram
-from labkit.host.matrix import display, report
+from labkit.host.matrix import display
 from labkit.host.matrix.cell import CellPlayer, CellRun
 from labkit.host.matrix.record import Record, digest
 from labkit.host.matrix.report import Summary
@@ -91,7 +91,7 @@ def play(
         _play_all(runs, record, where, jobs)
         record.end()
     date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    return Played(report.summarise(runs, date, versions), record, reused)
+    return Played(Summary(date, versions, tuple(runs)), record, reused)
 
 
 def _recorded(run: CellRun, record: Record) -> CellRun:

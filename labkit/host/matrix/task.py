@@ -89,7 +89,7 @@ def play(
 
 def _how_to_go_on(played: Played) -> str:
     """For whoever has a cell that is not green: where the logs are, and how to have the first failure to oneself."""
-    bad = [(each.cell, result.lesson) for each in played.summary.cells for result in each.results if result.why]
+    bad = [(each.cell, result.lesson) for each in played.summary.cells for result in each.played if result.why]
     words = f"What each program said is in {played.record.directory}."
     if bad:
         cell, lesson = bad[0]

@@ -11,6 +11,7 @@ infrastructure      the machine could not be brought up or was lost: neither pas
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -51,8 +52,8 @@ class Result:
 
 
 @dataclass
-class _Report:
-    """What pytest's junit file says."""
+class Junit:
+    """What a report of pytest's says."""
 
     passed: int = 0
     failed: int = 0
@@ -60,6 +61,8 @@ class _Report:
     problems: list[str] = field(default_factory=list)
     has: set[str] = field(default_factory=set)
     lacks: dict[str, str] = field(default_factory=dict)
+    skipped: Counter[str] = field(default_factory=Counter)
+    """By the reason, the lacking ones among them."""
 
 
 def judge(lesson: str, status: int, junit: bytes, expected: Mapping[str, ExpectedLack], seconds: float = 0.0) -> Result:
@@ -68,7 +71,7 @@ def judge(lesson: str, status: int, junit: bytes, expected: Mapping[str, Expecte
     ``status`` is pytest's exit status (negative: the signal that ended it), ``junit`` its report, empty where it wrote
     none, and ``expected`` what is expected to be lacking in this cell.
     """
-    report = _read(junit)
+    report = read_junit(junit)
     if status == InfrastructureError.exit_status:
         return infrastructure(lesson, report.problems or ["The machine was lost."], seconds)
     why = report.problems + contradictions(report.has, report.lacks, expected)
@@ -116,15 +119,18 @@ def exit_status(verdicts: Iterable[Verdict]) -> int:
     return {"failed": 1, "infrastructure": InfrastructureError.exit_status}.get(worst(verdicts), 0)
 
 
-def short(text: str) -> str:
+def short(text: str, longest: int = LONGEST_REASON) -> str:
     """One line, not too long."""
     line = " ".join(text.split())
-    return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 1] + "…"
+    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
-def _read(junit: bytes) -> _Report:
-    """Count the cases of a report. An empty or torn one (the run was killed) counts nothing."""
-    report = _Report()
+def read_junit(junit: bytes) -> Junit:
+    """Count the cases of pytest's ``--junitxml``. An empty or torn one (the run was killed) counts nothing.
+
+    One case may hold both a failure and an error (a test that failed and whose tear-down did): it failed once.
+    """
+    report = Junit()
     try:
         root = ElementTree.fromstring(junit)  # noqa: S314  # our own pytest wrote it a moment ago
     except ElementTree.ParseError:
@@ -145,9 +151,9 @@ def _read(junit: bytes) -> _Report:
             report.problems.append(f"{case.get('name')}: {short(_words(problem))}")
         elif skipped is None:
             report.passed += 1
-        elif skipped.get("type") == "lacking":
-            report.lacking += 1
-        # What was not run follows a failure, which counts.
+        else:
+            report.skipped[skipped.get("message") or "without a reason"] += 1
+            report.lacking += skipped.get("type") == "lacking"  # what was not run follows a failure, which counts
     return report
 
 

@@ -11,13 +11,14 @@ CRLF, because ``#!/usr/bin/python3\r`` names a program that does not exist.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import importlib.metadata
 import importlib.util
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def vendored() -> dict[str, bytes]:
             "Run `python3 bootstrap.py` again: it installs what pyproject.toml names.",
         )
     package = Path(found.origin).parent
-    files = {f"lib/pyroute2/{name}": path.read_bytes() for name, path in _files_below(package) if path.suffix == ".py"}
+    files = {f"lib/pyroute2/{name}": path.read_bytes() for name, path in files_below(package) if path.suffix == ".py"}
     for entry in importlib.metadata.files("pyroute2") or ():
         if "licenses" in entry.parts:
             files[f"lib/{entry.as_posix()}"] = Path(str(entry.locate())).read_bytes()
@@ -82,8 +83,8 @@ def guest_code() -> dict[str, bytes]:
     """The guest side, labkit without ``labkit.host``, and its launchers: path below ``PREFIX`` -> contents."""
     package = Path(labkit.__file__).parent
     files = {
-        f"lib/labkit/{name}": _with_lf(path.read_bytes())
-        for name, path in _files_below(package)
+        f"lib/labkit/{name}": with_lf(path.read_bytes())
+        for name, path in files_below(package)
         if not name.startswith("host/")
     }
     files |= {path: LAUNCHER.format(module=module).encode() for path, module in PROGRAMS.items()}
@@ -146,14 +147,7 @@ class Difference:
 
     def message(self, place: Place) -> bytes:
         """What ``receiver.py`` reads: its header and a tar of ``send``."""
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1, format=tarfile.USTAR_FORMAT) as tar:
-            for path, contents in self.send.items():
-                member = tarfile.TarInfo(path)
-                member.size = len(contents)
-                member.mode = 0o755 if path in PROGRAMS else 0o644
-                tar.addfile(member, io.BytesIO(contents))
-        archive = buffer.getvalue()
+        archive = pack(self.send, PROGRAMS, compression=1)
         header = {
             **asdict(place),
             "base": self.base,
@@ -177,7 +171,18 @@ def compare(files: dict[str, bytes], there: bytes, kept: str | None = None) -> D
     )
 
 
-def _files_below(directory: Path) -> Iterator[tuple[str, Path]]:
+def pack(files: dict[str, bytes], programs: Container[str] = (), compression: int = 0) -> bytes:
+    """A tar of files that belong to root, gzipped where a compression is given; ``programs`` may be executed."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path, contents in files.items():
+            member = tarfile.TarInfo(path.lstrip("/"))
+            member.size, member.mode = len(contents), 0o755 if path in programs else 0o644
+            tar.addfile(member, io.BytesIO(contents))
+    return gzip.compress(buffer.getvalue(), compression) if compression else buffer.getvalue()
+
+
+def files_below(directory: Path) -> Iterator[tuple[str, Path]]:
     """Every file of a package, with its path relative to it, ``/`` between the parts. No caches, no editor's files."""
     for path in sorted(directory.rglob("*")):
         relative = path.relative_to(directory)
@@ -191,6 +196,6 @@ def _files_below(directory: Path) -> Iterator[tuple[str, Path]]:
             yield relative.as_posix(), path
 
 
-def _with_lf(contents: bytes) -> bytes:
+def with_lf(contents: bytes) -> bytes:
     """With LF line ends, unless it is binary."""
     return contents if b"\0" in contents else contents.replace(b"\r\n", b"\n")

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import codecs
 import importlib.metadata
-import io
 import shlex
 import sys
-import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -39,16 +37,8 @@ LONGEST_SILENCE = 900.0
 
 def archive() -> bytes:
     """A tar (gzip) of the guest's tests, pytest's settings and pytest itself, to unpack in ``DIRECTORY_IN_MACHINE``."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=6) as tar:
-        for name, path in [*_tests(paths.checkout()), *_packages()]:
-            contents = path.read_bytes()
-            if b"\0" not in contents:
-                contents = contents.replace(b"\r\n", b"\n")  # A checkout on Windows.
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(contents), 0o755 if contents.startswith(b"#!") else 0o644
-            tar.addfile(member, io.BytesIO(contents))
-    return buffer.getvalue()
+    files = {name: deployed.with_lf(path.read_bytes()) for name, path in [*_tests(paths.checkout()), *_packages()]}
+    return deployed.pack(files, [name for name, contents in files.items() if contents.startswith(b"#!")], compression=6)
 
 
 def _tests(root: Path) -> Iterator[tuple[str, Path]]:
@@ -56,9 +46,8 @@ def _tests(root: Path) -> Iterator[tuple[str, Path]]:
     yield "pyproject.toml", root / "pyproject.toml"
     if (root / "tests/conftest.py").is_file():
         yield "tests/conftest.py", root / "tests/conftest.py"
-    for path in sorted((root / TESTS).rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            yield path.relative_to(root).as_posix(), path
+    for name, path in deployed.files_below(root / TESTS):
+        yield f"{TESTS}/{name}", path
 
 
 def _packages() -> Iterator[tuple[str, Path]]:

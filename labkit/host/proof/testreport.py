@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from labkit.host.matrix.verdict import Result, worst
+from labkit.host.matrix.verdict import Result, short, worst
+from labkit.host.matrix.verdict import read_junit as read
 
 Verdict = Literal["passed", "failed", "not run", "unreachable"]
 """``unreachable``: the machine could not be brought up or was lost, which says nothing about what was to be tested."""
@@ -61,25 +61,9 @@ class Counts:
 
 
 def read_junit(report: bytes) -> Counts:
-    """Count the test cases of pytest's ``--junitxml`` report. An empty or torn one (a killed run) counts nothing.
-
-    One case may hold both a failure and an error (a test that failed and whose tear-down did): it failed once.
-    """
-    try:
-        root = ElementTree.fromstring(report)  # noqa: S314 (written by our own pytest a moment ago)
-    except ElementTree.ParseError:
-        return Counts()
-    passed = failed = 0
-    reasons: Counter[str] = Counter()
-    for case in root.iter("testcase"):
-        skipped = case.find("skipped")
-        if case.find("failure") is not None or case.find("error") is not None:
-            failed += 1
-        elif skipped is not None:
-            reasons[skipped.get("message") or "without a reason"] += 1
-        else:
-            passed += 1
-    return Counts(passed, failed, dict(reasons))
+    """What a report of pytest's says. An empty or torn one counts nothing."""
+    found = read(report)
+    return Counts(found.passed, found.failed, dict(found.skipped))
 
 
 def of_matrix(title: str, results: Sequence[Result]) -> Outcome:
@@ -151,13 +135,9 @@ def explanations(outcomes: Iterable[Outcome]) -> list[str]:
     lines = []
     for outcome in outcomes:
         if outcome.why:
-            lines.append(f"{outcome.title}, {outcome.verdict}: {_short(outcome.why)}")
+            lines.append(f"{outcome.title}, {outcome.verdict}: {short(outcome.why, LONGEST_REASON)}")
         lines += [
-            f"{outcome.title}, {number} skipped: {_short(reason)}" for reason, number in sorted(outcome.skipped.items())
+            f"{outcome.title}, {number} skipped: {short(reason, LONGEST_REASON)}"
+            for reason, number in sorted(outcome.skipped.items())
         ]
     return ["What could not run, or failed, and why:", *lines] if lines else ["Everything ran."]
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 1] + "…"

@@ -198,7 +198,7 @@ def _matrix(stage: Stage, options: Options) -> Outcome:
     jobs = max(1, (os.cpu_count() or 1) // 2)
     played = run.play(cells, run.choose_lessons(), jobs=jobs, fresh=True)
     print(report.as_markdown(played.summary), flush=True)
-    return testreport.of_matrix(stage.title, [result for cell in played.summary.cells for result in cell.results])
+    return testreport.of_matrix(stage.title, [result for cell in played.summary.cells for result in cell.played])
 
 
 def _without_machine(stage: Stage, options: Options) -> Outcome:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from testinfra.host import Host
 from labkit.errors import InfrastructureError
 from labkit.host.machines import Machine
 from labkit.host.machines.consolelog import last_lines
+from labkit.host.payload.deployed import pack, with_lf
 from labkit.host.scenario import backend, needs
 from labkit.host.scenario.compare import Mismatch, compare
 from labkit.host.scenario.model import Answer, Command, Lesson, Prose, Step
@@ -209,18 +208,8 @@ def directory(lesson: Lesson) -> str:
 
 def _archive(source: Path) -> bytes:
     """The lesson's own files as a tar: what lies beside README.md and the checks. Empty where there are none."""
-    memory = io.BytesIO()
-    own = [path for path in sorted(source.iterdir()) if _is_the_lessons_own(path)]
-    if not own:
-        return b""
-    with tarfile.open(fileobj=memory, mode="w") as tar:
-        for path in own:
-            member = tarfile.TarInfo(path.name)
-            # Line endings as the machine needs them, should the checkout have been made on Windows.
-            content = path.read_bytes().replace(b"\r\n", b"\n")
-            member.size, member.mode, member.mtime = len(content), 0o644, int(path.stat().st_mtime)
-            tar.addfile(member, io.BytesIO(content))
-    return memory.getvalue()
+    own = {path.name: with_lf(path.read_bytes()) for path in sorted(source.iterdir()) if _is_the_lessons_own(path)}
+    return pack(own) if own else b""
 
 
 def _is_the_lessons_own(path: Path) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from labkit import log
 from labkit.errors import ConflictError, UsageError
 from labkit.host.lab import config, paths
-from labkit.host.machines import open_machine, ownstate
+from labkit.host.machines import ownstate
 from labkit.host.machines import vagrantbox as box
 from labkit.host.proof import teststages
 
@@ -66,11 +66,7 @@ def _agreed() -> bool:
 
 def _destroy_machines() -> None:
     """Destroy all machines, also those that lab.yaml no longer names: their process may still run."""
-    lab = config.load()
-    directory = paths.machine_dir("any").parent
-    left = {path.name for path in directory.iterdir() if path.is_dir()} if directory.is_dir() else set()
-    for name in sorted(left):
-        open_machine(lab.machines.get(name) or config.MachineConfig(name)).destroy()
+    ownstate.destroy_all(paths.state_dir() / "machines")
     if (paths.state_dir() / "tests").exists():
         # The tests' own machines: of a run that was killed they may still be there. ConflictError while one goes on.
         with teststages.machine_of_the_tests():

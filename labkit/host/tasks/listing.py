@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from labkit.host.terminal.tables import print_table, write_json
@@ -19,14 +20,7 @@ def show_statuses(statuses: Sequence[Status], as_json: bool) -> None:
     "detail": str, "facts": {str: str|int|null}}]}``, in lab.yaml's order.
     """
     if as_json:
-        write_json(
-            {
-                "machines": [
-                    {"name": s.name, "provider": s.provider, "state": s.state, "detail": s.detail, "facts": s.facts}
-                    for s in statuses
-                ]
-            }
-        )
+        write_json({"machines": [asdict(status) for status in statuses]})
         return
     rows = [
         (s.name, s.provider, f"[{_COLOURS.get(s.state, 'red')}]{s.state}[/]", "\n".join([*_facts(s), s.detail]).strip())
@@ -43,21 +37,8 @@ def show_scenarios(scenarios: Iterable[Lesson], as_json: bool) -> None:
     """
     lessons = sorted(scenarios, key=lambda lesson: lesson.name)
     if as_json:
-        write_json(
-            {
-                "scenarios": [
-                    {
-                        "name": lesson.name,
-                        "title": lesson.title,
-                        "minutes": lesson.minutes,
-                        "claims": list(lesson.claims),
-                        "needs": list(lesson.needs),
-                        "path": str(lesson.path),
-                    }
-                    for lesson in lessons
-                ]
-            }
-        )
+        keys = ("name", "title", "minutes", "claims", "needs", "path")
+        write_json({"scenarios": [{key: getattr(lesson, key) for key in keys} for lesson in lessons]})
         return
     rows = [(s.name, f"{s.minutes} min", s.title, " ".join(s.claims)) for s in lessons]
     print_table(("lesson", "takes", "what it shows", "claims"), rows)

@@ -120,17 +120,8 @@ def client_command(client: str, key: str, known_hosts: Path, connection: fabric.
         "LogLevel": "ERROR",
     }
     settings = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-    return [
-        client,
-        "-F",
-        "none",
-        *settings,
-        "-i",
-        key,
-        "-p",
-        str(connection.port),
-        f"{connection.user}@{connection.host}",
-    ]
+    where = ["-p", str(connection.port), f"{connection.user}@{connection.host}"]
+    return [client, "-F", "none", *settings, "-i", key, *where]
 
 
 def _with_client(client: str, key: str, connection: fabric.Connection) -> int:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import os
 import secrets
 import shlex
-import tarfile
 from pathlib import Path
 
 from labkit.host.image.building import inputs, keys, mmdebstrap
@@ -39,7 +37,7 @@ def build(wanted: Inputs, directory: Path, log_file: Path) -> None:
     configuration = guest_files(client.public, host.private, host.public, secrets.token_hex(16))
     configuration |= {f"{deployed.PREFIX}/{path}": contents for path, contents in wanted.payload.items()}
     configuration |= {f"/labkit-build/{name}": text.encode() for name, text in wanted.scripts.items()}
-    _write_private(directory / "guest.tar", _tar(configuration))
+    _write_private(directory / "guest.tar", deployed.pack(configuration))
     mmdebstrap.run(command(directory, wanted), {}, log_file, "Building the guest image", PHASES)
     (directory / "guest.tar").unlink()
 
@@ -70,14 +68,3 @@ def _write_private(path: Path, contents: bytes) -> None:
     """A file that no other user can read, not even for a moment."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(contents)
-
-
-def _tar(files: dict[str, bytes]) -> bytes:
-    """An archive of files that belong to root. Directories above them come first and are as everywhere: 0755."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path, contents in files.items():
-            member = tarfile.TarInfo(path.lstrip("/"))
-            member.mode, member.size = 0o644, len(contents)
-            tar.addfile(member, io.BytesIO(contents))
-    return buffer.getvalue()

@@ -86,7 +86,7 @@ def test_a_copied_one_is_read_once(artifact: Artifact, monkeypatch: pytest.Monke
     for path in artifact.directory.iterdir():
         os.utime(path, ns=(1, 1))
     assert artifacts.find(KIND, KEY) == artifact
-    monkeypatch.setattr(artifacts, "_digest", lambda path: pytest.fail("it was read again"))
+    monkeypatch.setattr(artifacts, "digest", lambda path: pytest.fail("it was read again"))
     assert artifacts.find(KIND, KEY) == artifact
 
 

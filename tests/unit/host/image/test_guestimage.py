@@ -18,6 +18,7 @@ from labkit.host.image import guestimage
 from labkit.host.image.building import guestbuild, inputs, keys, mmdebstrap, sources
 from labkit.host.image.building.guestfiles import guest_files
 from labkit.host.lab import programs
+from labkit.host.payload import deployed
 
 
 def test_the_key_is_that_of_the_inputs() -> None:
@@ -171,7 +172,7 @@ def test_a_failure_says_what_was_said(tmp_path: Path, log: str, sentence: str) -
 
 
 def test_files_belong_to_root_in_the_archive(tmp_path: Path) -> None:
-    archive = guestbuild._tar({"/etc/hostname": b"labkit\n"})
+    archive = deployed.pack({"/etc/hostname": b"labkit\n"})
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         (member,) = tar
         assert (member.name, member.uid, member.mode) == ("etc/hostname", 0, 0o644)

@@ -37,7 +37,7 @@ def summary() -> Summary:
         "aufs": lacking,
     }
     versions = {"labkit": "0.1", "QEMU": "7.2.22", "host": "Linux x86_64"}
-    return report.summarise([green, red], "2026-11-24 08:23 UTC", versions)
+    return Summary("2026-11-24 08:23 UTC", versions, (green, red))
 
 
 MARKDOWN = f"""\
@@ -81,7 +81,7 @@ def test_columns_of_a_table_stand_below_one_another() -> None:
 
 def test_a_green_matrix_has_no_list_of_failures() -> None:
     run = CellRun(V2, ("nat",), {"nat": Result("nat", "passed", (), 1.0, 3)})
-    found = report.as_markdown(report.summarise([run], "today", {"labkit": "0.1"}))
+    found = report.as_markdown(Summary("today", {"labkit": "0.1"}, (run,)))
     assert "##" not in found
     assert "1 cell, 1 passed." in found
     assert "| 6.12   | v2     | nft" in found, "a kernel that was not asked for its release has its name"
@@ -90,7 +90,7 @@ def test_a_green_matrix_has_no_list_of_failures() -> None:
 def test_a_bar_does_not_end_a_column() -> None:
     lacks = {"x": "a | b"}
     run = CellRun(V2, ("nat",), {"nat": Result("nat", "lacking", (), 1.0, lacking=3, lacks=lacks)})
-    assert "a \\| b" in report.as_markdown(report.summarise([run], "today", {}))
+    assert "a \\| b" in report.as_markdown(Summary("today", {}, (run,)))
 
 
 def test_json_holds_everything() -> None:
