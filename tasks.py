@@ -213,15 +213,10 @@ def play(
     checks_only: bool = False,
 ) -> int:
     """Run a lesson, or only its checks. Its name is looked up first: that needs no machine."""
-    from pathlib import Path
-
-    from labkit.errors import UsageError
     from labkit.host import scenario as lessons
 
     lesson = lessons.find(name)
-    report = Path(junit) if junit else None
-    if report and not report.absolute().parent.is_dir():
-        raise UsageError(f"There is no directory {report.parent} for the report.", "Make it, or name another file.")
+    report = lessons.report_file(junit)
     # A lesson starts its machine itself. Checks are about what was done in one that runs.
     played_on = the_running_machine(machine, provider) if checks_only else the_machine(machine, provider)
     return lessons.run(lesson.name, played_on, step=step, junit=report, checks_only=checks_only)
@@ -382,8 +377,8 @@ def box(context: Context, provider: str = "libvirt", kernel: str | None = None) 
         invoke box --provider libvirt
         invoke box --kernel 6.12
     """
+    from labkit.host.image import box as boxes
     from labkit.host.lab import config
-    from labkit.host.machines import vagrantbox as boxes
 
     boxes.check_provider(provider)
     lab = config.load()

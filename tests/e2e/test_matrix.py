@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from labkit.host.lab import paths
-from labkit.host.lab.section import Cell
+from labkit.host.lab.matrixsection import Cell
 from labkit.host.machines import qemuprogram
 from labkit.host.matrix import report, run
 from labkit.host.matrix.verdict import exit_status
@@ -65,7 +65,7 @@ PLAY = """
 import pathlib, sys
 from labkit.host.tasks import boundary
 from labkit.host.matrix import run
-from labkit.host.lab.section import Cell
+from labkit.host.lab.matrixsection import Cell
 place = pathlib.Path(sys.argv[1])
 sys.exit(boundary.call(lambda: run.play([Cell("6.1", "v2", "nft")], ["first", "second"], place=place) and 0))
 """

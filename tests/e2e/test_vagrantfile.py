@@ -17,8 +17,9 @@ import pytest
 from vagrantuser import why_no_vagrant
 
 from labkit.errors import MissingToolError
+from labkit.host.image import kernels
 from labkit.host.lab import config, paths
-from labkit.host.machines import providers, qemuprogram
+from labkit.host.machines import providers
 from labkit.host.machines.vagrantcommand import Vagrant
 
 pytestmark = pytest.mark.thorough
@@ -189,7 +190,7 @@ def test_ruby_and_python_read_the_same_of_lab_yaml() -> None:
             one.cpus,
             f"labkit-{one.kernel}",
             lab.boxes[one.box or "debian-12"],
-            qemuprogram.kernel_command_line(one),
+            kernels.command_line(one),
         ]
         for one in lab.machines.values()
     }

@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from labkit.host.bench import rivals, setting
+from labkit.host.bench import engines
+from labkit.host.bench.engines import Bench, Engine
 from labkit.host.bench.measure import Times
 from labkit.host.bench.result import LARGER, Row
-from labkit.host.bench.rivals import Engine
-from labkit.host.bench.setting import Bench
 
 _FEW = 7
 """Runs of what takes seconds."""
@@ -54,7 +53,7 @@ def _against(bench: Bench, other: str, what: str, command: Callable[[Engine, int
                 min(bench.runs, _FEW),
             )
 
-    return setting.compared(f"{what} against {other}", _TO_REACH, _REACH_FOR, other, times)
+    return engines.compared(f"{what} against {other}", _TO_REACH, _REACH_FOR, other, times)
 
 
 def output(bench: Bench) -> Iterator[Row]:
@@ -100,7 +99,7 @@ def copied(bench: Bench) -> Iterator[Row]:
             try:
                 yield _against(bench, other, f"`cp` of 300 MB {what} a container", command)
             finally:
-                for engine in (bench, rivals.Podman(bench.place / "podman")):
+                for engine in (bench, engines.Podman(bench.place / "podman")):
                     if engine.base[0] in made:
                         subprocess.run([*engine.base, "rm", "-f", name], check=False, capture_output=True)
 
@@ -108,7 +107,7 @@ def copied(bench: Bench) -> Iterator[Row]:
 def redis_rate(bench: Bench) -> Iterator[Row]:
     """Requests a second through a published port, beside podman's and beside the container's own address."""
     what = "redis-benchmark through `-p` on 127.0.0.1 against podman's `-p`"
-    missing = rivals.missing("redis-benchmark", "podman")
+    missing = engines.missing("redis-benchmark", "podman")
     if missing:
         yield Row(what, "", "", None, 1.0, 1.05, LARGER, missing=missing)
         return
@@ -122,12 +121,12 @@ def redis_rate(bench: Bench) -> Iterator[Row]:
     bench.call("run", "-d", "-p", "16379:6379", "--name", "redis", "redis")
     try:
         words = ("--network", "podman", "-p", "16380:6379", "-w", "/data", "--name", "redis", "localhost/lab-redis")
-        podman.call("run", "-d", *rivals.ULIMITS, *words, *image["config"]["Cmd"])
+        podman.call("run", "-d", *engines.ULIMITS, *words, *image["config"]["Cmd"])
         direct = bench.inspect("redis")["address"].partition("/")[0]
         places = {"ours": ("127.0.0.1", "16379"), "podman": ("127.0.0.1", "16380"), "direct": (direct, "6379")}
         rates: dict[str, list[float]] = {name: [] for name in places}
         for number in range(bench.runs + 1):  # where the scheduler puts client and server matters more than all else
-            setting.say(f"{number} of {bench.runs}")
+            engines.say(f"{number} of {bench.runs}")
             for name, (host, port) in places.items():
                 rate = requests_a_second(host, port)
                 if number:

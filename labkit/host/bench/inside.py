@@ -7,7 +7,6 @@ error takes a line for each step.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import statistics
@@ -19,11 +18,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from labkit import __version__
-from labkit.host.bench import carried, result, rivals, setting
+from labkit.host.bench import carried, engines, result
+from labkit.host.bench.engines import Bench, compared, ms, say
 from labkit.host.bench.measure import CommandFailedError, Times
 from labkit.host.bench.result import Report, Row
-from labkit.host.bench.setting import Bench, compared, ms, say
 from labkit.host.payload import installation
 
 _FEW = 5
@@ -90,7 +91,7 @@ def engine_exec(bench: Bench) -> Iterator[Row]:
         podman = bench.podman()
         none = ("--network", "none")
         with podman.sleeping(*none), bench.sleeping(*none):
-            words = ["exec", rivals.SLEEPER, "true"]
+            words = ["exec", engines.SLEEPER, "true"]
             return bench.pairs({"ours": lambda _: [*bench.base, *words], "podman": lambda _: [*podman.base, *words]})
 
     yield compared("`labkit exec` against `podman exec`", 0.5, 0.3, "podman", times)
@@ -122,7 +123,7 @@ def memory(bench: Bench) -> Iterator[Row]:
     command = max(peak(bench.run("--rm")) for _ in range(_FEW))
     with bench.sleeping("--network", "none"):
         time.sleep(1)  # what stays: it lets go of code when nothing happens
-        shim = max(resident(pid) for pid in processes_called("labkit-shim"))
+        shim = max(each.memory_info().rss for each in processes_called("labkit-shim")) // 1024
     for what, kib, reach, best in (("a command", command, 25, 15), ("a shim", shim, 12, 8)):
         yield Row(f"resident memory of {what}", f"{kib / 1024:.1f} MiB", "", kib / 1024, reach, best, unit="MiB")
 
@@ -146,25 +147,10 @@ def peak(command: Sequence[str]) -> int:
     return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
 
 
-def processes_called(name: str) -> list[str]:
-    """The pids whose short or long name begins with ``name``."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            texts = Path("/proc", pid, "comm").read_text(), Path("/proc", pid, "cmdline").read_text(errors="replace")
-        except OSError:
-            continue
-        if any(text.startswith(name) for text in texts):
-            found.append(pid)
-    return found
-
-
-def resident(pid: str) -> int:
-    """VmRSS in KiB (proc(5))."""
-    for line in Path("/proc", pid, "status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    return 0
+def processes_called(name: str) -> list[psutil.Process]:
+    """Those whose short or long name begins with ``name``."""
+    found = psutil.process_iter(["name", "cmdline"])
+    return [each for each in found if name in (each.info["name"], " ".join(each.info["cmdline"] or ())[: len(name)])]
 
 
 CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
@@ -185,7 +171,7 @@ def rows_of(name: str, bench: Bench) -> Iterator[Row]:
     try:
         yield from CASES[name](bench)
     except (subprocess.SubprocessError, CommandFailedError, OSError, LookupError, ValueError) as error:
-        yield Row(f"the rest of “{name}”", "", "", None, 0, 0, missing=setting.words_of(error))
+        yield Row(f"the rest of “{name}”", "", "", None, 0, 0, missing=engines.words_of(error))
 
 
 @contextmanager
@@ -203,15 +189,15 @@ def place_in_memory() -> Iterator[Path]:
             subprocess.run(["umount", "--recursive", "--lazy", directory], check=True, capture_output=True)
             Path(directory).rmdir()
         except (OSError, subprocess.SubprocessError) as error:
-            say(f"{result.WARNING}{directory} cannot be removed: {setting.words_of(error)}")
+            say(f"{result.WARNING}{directory} cannot be removed: {engines.words_of(error)}")
 
 
 def main() -> int:
     """Measure, and print the report: first what it was measured with, then a row as soon as it is there."""
     runs, images, *names = sys.argv[1:]
-    rivals.unmount_empty_unified_tree()
+    engines.unmount_empty_unified_tree()
     programs = ("runc", "crun", "podman", "dockerd", "redis-server")
-    versions = {name: rivals.version(name) for name in programs if shutil.which(name)}
+    versions = {name: engines.version(name) for name in programs if shutil.which(name)}
     kernel, python = platform.release(), ".".join(map(str, sys.version_info[:3]))
     about = {"labkit": __version__, "Linux": kernel, "Python": python, **versions}
     print(json.dumps(Report(time.strftime("%Y-%m-%d"), about, int(runs)).as_dict()), flush=True)

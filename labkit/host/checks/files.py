@@ -10,16 +10,14 @@ from pathlib import Path
 from labkit.errors import ConfigError
 from labkit.host.checks.finding import Finding, ok, problem, warning
 from labkit.host.lab import config, paths
+from labkit.host.machines.qemurun import LONGEST_SOCKET_PATH, SOCKET
 
 READ_BY_THE_GUEST = ("labkit", "scenarios", "tests/guest")
 """Directories of the checkout whose files Linux reads, in the machine."""
 
 NO_TEXT = {".png", ".gif", ".tar", ".gz", ".pyc"}
 
-LONGEST_SOCKET_PATH = 103
-"""Bytes. unix(7): 108 with the final zero; macOS' sys/un.h: 104."""
-
-ROOM_FOR_NAMES = len("/machines/") + 32 + len("/monitor.sock")
+ROOM_FOR_NAMES = len("/machines/") + 32 + len("/" + SOCKET)
 """What is appended to the state directory for a machine's socket."""
 
 

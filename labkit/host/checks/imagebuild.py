@@ -5,9 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import platform
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from labkit.host.checks.finding import Finding, gib, info, ok, problem
@@ -42,7 +40,7 @@ def image() -> Finding:
     if absent:
         what = f"not built yet, and not installed: {', '.join(absent)}"
         return problem(what, "Run `python3 bootstrap.py`: it installs them.")
-    scratch = max(_free_scratch(), default=0)
+    scratch = max(mmdebstrap.free_scratch().values(), default=0)
     if scratch < mmdebstrap.SPACE_NEEDED:
         return problem(
             f"building takes {gib(mmdebstrap.SPACE_NEEDED)} of temporary space, and {gib(scratch)} are free",
@@ -53,12 +51,6 @@ def image() -> Finding:
 
 def _listed(places: list[Path]) -> str:
     return ", ".join(str(place) for place in places)
-
-
-def _free_scratch() -> list[int]:
-    """Free bytes of the directories in which the build would work."""
-    places = [os.environ.get("TMPDIR"), "/var/tmp", tempfile.gettempdir()]  # noqa: S108 (only looked at)
-    return [shutil.disk_usage(place).free for place in places if place and Path(place).is_dir()]
 
 
 def rights() -> Finding:

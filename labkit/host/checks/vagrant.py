@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 
 from labkit.host.checks.finding import Finding, info, ok, warning
 from labkit.host.lab import programs
 from labkit.host.lab.config import VAGRANT_PROVIDERS
 from labkit.host.machines import providers
+from labkit.host.machines.vagranthypervisor import session_hint
 
 PLUGINS = {"libvirt": "vagrant-libvirt", "vmware_desktop": "vagrant-vmware-desktop", "parallels": "vagrant-parallels"}
 """The providers that Vagrant does not bring itself."""
@@ -45,7 +45,7 @@ def _providers() -> Finding:
         what = f"{', '.join(found)}; Vagrant lacks the plugin for {', '.join(without)}"
         remedy = "; ".join(f"`vagrant plugin install {PLUGINS[provider]}`" for provider in without)
         return warning(what, f"{remedy}, or your distribution's package of it.")
-    if "libvirt" in found and _runtime_directory_of_another():
+    if "libvirt" in found and session_hint().startswith("XDG"):
         what = f"{', '.join(found)}; libvirt's session cannot use {os.environ['XDG_RUNTIME_DIR']} (XDG_RUNTIME_DIR)"
         return warning(what, "Log in as this user (not by `su`), or `unset XDG_RUNTIME_DIR`.")
     return ok(", ".join(found))
@@ -55,8 +55,3 @@ def _plugins() -> set[str]:
     """The names of Vagrant's plugins; none where it does not say."""
     said = programs.said([programs.find("vagrant") or "vagrant", "plugin", "list"], seconds=60)
     return set(re.findall(r"^(\S+) \(", said, re.MULTILINE))
-
-
-def _runtime_directory_of_another() -> bool:
-    place = os.environ.get("XDG_RUNTIME_DIR")
-    return bool(place) and not (Path(str(place)).is_dir() and os.access(str(place), os.W_OK))

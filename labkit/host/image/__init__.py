@@ -1,4 +1,4 @@
-"""Where the guest image and the kernels come from: the cache, or else they are made here.
+"""What machines are made of, guest image, kernels and Vagrant boxes: from the cache, or else made here.
 
-``guestimage`` and ``kernels`` are the doors: they know what is there already, and whether it is whole.
+``guestimage``, ``kernels`` and ``box`` are the doors: they know what is there already, and whether it is whole.
 """

@@ -13,9 +13,16 @@ from pathlib import Path
 from labkit.host.image import artifacts
 from labkit.host.image.building import inputs
 from labkit.host.image.guestimage import GuestImage
-from labkit.host.lab.config import KernelConfig
+from labkit.host.lab.config import KernelConfig, MachineConfig
 
 _BOOTED = ("vmlinuz", "initrd", "modules.qcow2")
+
+CGROUP = {
+    "v2": "systemd.unified_cgroup_hierarchy=1",
+    "v1": "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1",
+    "hybrid": "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=0",
+}
+"""How systemd 252 is told which cgroup hierarchy to mount; kernel-command-line(7)."""
 
 KIND = artifacts.Kind(
     title="kernel",
@@ -78,3 +85,16 @@ def _kernel(artifact: artifacts.Artifact) -> Kernel:
         key_hash=artifact.key,
         digest=hashlib.sha256("".join(artifact.digests[name] for name in _BOOTED).encode()).hexdigest(),
     )
+
+
+def command_line(config: MachineConfig, of_the_accelerator: str = "") -> str:
+    """What is chosen at boot: cgroup version, iptables back end. lab.yaml's own parameters have the last word."""
+    words = [
+        "console=ttyS0 root=LABEL=labkit rw net.ifnames=0",
+        "loglevel=6",  # warnings and worse: the console is slow, and it is read when something is wrong
+        CGROUP[config.cgroup],
+        f"labkit.iptables={config.iptables}",
+        of_the_accelerator,
+        config.options.get("kernel-parameters", ""),
+    ]
+    return " ".join(word for word in words if word)

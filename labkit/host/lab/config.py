@@ -13,11 +13,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from labkit.host.lab import section as matrixsection
-from labkit.host.lab import yamlmarks
+from labkit.host.lab import matrixsection, yamlmarks
+from labkit.host.lab.matrixsection import CGROUPS, IPTABLES, Matrix
 from labkit.host.lab.names import not_found, suggestion
 from labkit.host.lab.paths import checkout
-from labkit.host.lab.section import CGROUPS, IPTABLES, Matrix
 from labkit.host.lab.yamlmarks import Value
 
 VAGRANT_PROVIDERS = ("libvirt", "virtualbox", "vmware_desktop", "parallels", "hyperv")

@@ -7,6 +7,7 @@ The environment variables exist for tests and for shared rooms, where a prepared
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -50,6 +51,16 @@ def check_space(what: str, wanted: int, directory: Path, variable: str, error: t
             f"{what} needs {wanted / 1e6:.0f} MB in {directory}, and {free / 1e6:.0f} MB are free.",
             f"Free some space, or choose a directory on another disk with {variable}.",
         )
+
+
+def disk_bytes(path: Path) -> int:
+    """What a file, or all files below a directory, really take: a disk has holes. A running machine's come and go."""
+    total = 0
+    for file in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        with contextlib.suppress(FileNotFoundError):
+            status = file.lstat()
+            total += getattr(status, "st_blocks", status.st_size // 512 + 1) * 512
+    return total
 
 
 def _chosen(variable: str) -> Path | None:

@@ -140,13 +140,17 @@ def parse(text: str, file: Path) -> Value:
 
 def read(file: Path) -> Value:
     """The document in ``file``."""
+    if not file.exists():
+        raise ConfigError(f"There is no file {file}.", "Run this in the project's checkout.")
+    return parse(read_text(file), file)
+
+
+def read_text(file: Path, what: str = "") -> str:
+    """A file of UTF-8. ConfigError for another; ``what`` begins its sentence ("The lesson ")."""
     try:
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"There is no file {file}.", "Run this in the project's checkout.") from None
+        return file.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror}.") from None
+        raise ConfigError(f"{what}{file} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{file}:{line}: the text is not UTF-8.", "Save the file as UTF-8.") from None
-    return parse(text, file)

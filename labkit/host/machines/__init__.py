@@ -9,8 +9,7 @@ from labkit.errors import ConflictError, UsageError
 from labkit.host.lab import paths
 from labkit.host.lab.config import VAGRANT_PROVIDERS, MachineConfig
 from labkit.host.lab.names import not_found
-from labkit.host.machines import common
-from labkit.host.machines.base import Machine, Status
+from labkit.host.machines.base import Machine, Status, task
 from labkit.host.machines.qemu import QemuMachine
 from labkit.host.machines.vagrant import VagrantMachine
 
@@ -37,7 +36,7 @@ def open_machine(config: MachineConfig, provider: str | None = None) -> Machine:
     if existing and existing != chosen:
         raise ConflictError(
             f"The machine “{config.name}” exists under the provider {existing}.",
-            f"{common.task('destroy', config.name)} removes it; then {chosen} can make another one.",
+            f"{task('destroy', config.name)} removes it; then {chosen} can make another one.",
         )
     if config.box and chosen not in VAGRANT_PROVIDERS:
         raise UsageError(
@@ -56,7 +55,7 @@ def check_running(machine: Machine) -> Machine:
     if status.state != "running":
         why = f" ({status.detail})" if status.detail else ""
         raise ConflictError(
-            f"The machine “{machine.name}” is {status.state}{why}.", f"{common.task('up', machine.name)} starts it."
+            f"The machine “{machine.name}” is {status.state}{why}.", f"{task('up', machine.name)} starts it."
         )
     return machine
 

@@ -7,17 +7,14 @@ The verdict is remembered for this version of QEMU and this release of the host'
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from labkit import log
 from labkit.errors import InfrastructureError, UsageError
@@ -115,48 +112,38 @@ def prove(name: str, qemu: Qemu, kernel: Kernel) -> Verdict:
         *["-no-reboot", "-serial", "stdio", "-monitor", "none"],
     ]
     # A directory of its own: a QEMU that crashes may leave a core file in its working directory.
-    with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile() as errors:
-        process: subprocess.Popen[bytes] = subprocess.Popen(
-            command, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, **programs.apart()
-        )
-        assert process.stdout is not None
+    with tempfile.TemporaryDirectory() as directory:
+        console, errors = Path(directory, "console"), Path(directory, "errors")
+        with open(console, "wb") as to_console, open(errors, "wb") as to_errors:
+            process: subprocess.Popen[bytes] = subprocess.Popen(
+                command,
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=to_console,
+                stderr=to_errors,
+                **programs.apart(),
+            )
         try:
-            return _watch(process, errors)
+            return _watch(process, console, errors)
         finally:
             process.kill()
             process.wait()
-            process.stdout.close()
 
 
-def _watch(process: subprocess.Popen[bytes], errors: IO[bytes]) -> Verdict:
-    """Read the console. A thread does, since a pipe cannot be waited for with a limit on every platform."""
-    console = bytearray()
-    assert process.stdout is not None
-    stdout = process.stdout
-
-    def read() -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while chunk := os.read(stdout.fileno(), 4096):
-                console.extend(chunk)
-
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
+def _watch(process: subprocess.Popen[bytes], console: Path, errors: Path) -> Verdict:
+    """Look at the console until it says enough, or for too long too little."""
     started = time.monotonic()
-    try:
-        while (waited := time.monotonic() - started) < BOOT_LIMIT:
-            if _STARTED in console:
-                return Verdict(True, f"its guest boots in {waited:.1f} s")
-            if process.poll() is not None:
-                errors.seek(0)
-                said = errors.read().decode(errors="replace").strip().splitlines()
-                return Verdict(False, f"QEMU ends: {said[-1] if said else f'status {process.returncode}'}")
-            if waited > FIRST_WORD_LIMIT and not console:
-                return Verdict(False, f"its guest hangs: not a word in {FIRST_WORD_LIMIT:.0f} s")
-            time.sleep(0.05)
-        return Verdict(False, f"its guest does not start a program within {BOOT_LIMIT:.0f} s")
-    finally:
-        process.kill()
-        reader.join(5)
+    while (waited := time.monotonic() - started) < BOOT_LIMIT:
+        said = console.read_bytes()
+        if _STARTED in said:
+            return Verdict(True, f"its guest boots in {waited:.1f} s")
+        if process.poll() is not None:
+            last = (programs.tail(errors, 1) or [f"status {process.returncode}"])[0].strip()
+            return Verdict(False, f"QEMU ends: {last}")
+        if waited > FIRST_WORD_LIMIT and not said:
+            return Verdict(False, f"its guest hangs: not a word in {FIRST_WORD_LIMIT:.0f} s")
+        time.sleep(0.05)
+    return Verdict(False, f"its guest does not start a program within {BOOT_LIMIT:.0f} s")
 
 
 def _verdicts_file() -> Path:

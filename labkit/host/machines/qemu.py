@@ -7,10 +7,8 @@ next ``up`` loads the snapshot, as ``reset`` does. That makes both quick, and a 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -25,9 +23,8 @@ from labkit.host.image.kernels import Kernel
 from labkit.host.lab import config as lab
 from labkit.host.lab import paths, programs, records
 from labkit.host.lab.config import MachineConfig
-from labkit.host.machines import accelerator, choices, common, consolelog, qemuprogram, qemurun, qmp, warmup
-from labkit.host.machines.base import Status
-from labkit.host.machines.common import BOOT_LIMIT, OwnMachine
+from labkit.host.machines import accelerator, consolelog, firstboot, qemuprogram, qemurun, qmp
+from labkit.host.machines.base import BOOT_LIMIT, Machine, Status, check_options, one_at_a_time, task
 from labkit.host.machines.qemuprogram import CONSOLE, DISK, OUTPUT, Qemu
 from labkit.host.machines.qemurun import Run
 
@@ -42,11 +39,11 @@ SPACE_NEEDED = 600_000_000
 """Bytes for a machine's disk with its snapshot, beside the image."""
 
 
-class QemuMachine(OwnMachine):
-    """A ``Machine`` (see base.py)."""
+class QemuMachine(Machine):
+    """See base.py."""
 
     def __init__(self, config: MachineConfig) -> None:
-        qemuprogram.check_options(config)
+        check_options(config, qemuprogram.OPTIONS)
         super().__init__(config)
 
     # What the tasks call.
@@ -55,20 +52,20 @@ class QemuMachine(OwnMachine):
         """QEMU ended. Nothing of what was done in the machine is kept: the next ``up`` loads the snapshot."""
         if not self._directory.exists():
             return
-        with common.one_at_a_time(self.name):
+        with one_at_a_time(self.name):
             self._stop(gently=True)
 
     def destroy(self) -> None:
         """Its directory is gone: disk, snapshot, logs. The guest image stays for the next ``up``."""
         if not self._directory.exists():
             return
-        with common.one_at_a_time(self.name):
+        with one_at_a_time(self.name):
             self._stop()
             shutil.rmtree(self._directory)
 
     def reset(self) -> None:
         """The snapshot loaded into the running QEMU (also when the guest hangs); a machine that is down is started."""
-        with common.one_at_a_time(self.name):
+        with one_at_a_time(self.name):
             run = self._live_run()
             if run is None:
                 self._start()
@@ -95,7 +92,7 @@ class QemuMachine(OwnMachine):
         facts: dict[str, str | int | None] = {
             "pid": None,
             "snapshot": "yes" if self._snapshot_fingerprint() else "no",
-            "disk_bytes": _disk_bytes(self._directory),
+            "disk_bytes": paths.disk_bytes(self._directory),
             **self._facts(),
         }
         if run is None:
@@ -155,9 +152,9 @@ class QemuMachine(OwnMachine):
             step.note(f"accelerator {wanted.accelerator}, kernel {wanted.kernel.release}")
             run = self._launch(wanted, [])
             self._wait_for_ssh(run)
-            choices.check(self._connect(run.endpoint, is_fresh=True), self._config, wanted.kernel.release)
+            firstboot.check(self._connect(run.endpoint, is_fresh=True), self._config, wanted.kernel.release)
         self._deploy()
-        warmup.warm_up(lambda command: execute(self.connection(), command))
+        firstboot.warm_up(lambda command: execute(self.connection(), command))
         with log.step("Saving the snapshot"):
             # The session must not be in the snapshot: after loading, the guest would wait for its other end for ever.
             self._connection.close()
@@ -268,7 +265,7 @@ class QemuMachine(OwnMachine):
 
     def _what_to_do(self) -> str:
         """The hint where it does not answer."""
-        logs, reset = common.task("logs", self.name), common.task("reset", self.name)
+        logs, reset = task("logs", self.name), task("reset", self.name)
         return f"{reset} brings back a fresh one, {logs} shows the machine's console."
 
 
@@ -293,13 +290,3 @@ class _Wanted:
             "kernel": kernel.digest,
         }
         self.fingerprint = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _disk_bytes(directory: Path) -> int:
-    """What the files really take: a disk has holes."""
-    total = 0
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(directory):
-            found = entry.stat(follow_symlinks=False)
-            total += getattr(found, "st_blocks", found.st_size // 512 + 1) * 512
-    return total

@@ -8,10 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.errors import ConfigError, MissingToolError
+from labkit.errors import MissingToolError
+from labkit.host.image import kernels
 from labkit.host.image.kernels import Kernel
 from labkit.host.lab.config import MachineConfig
 
@@ -20,13 +22,6 @@ PROGRAM = "qemu-system-x86_64"
 DISK, CONSOLE, OUTPUT = "disk.qcow2", "console.log", "qemu.log"
 """Files of a machine's directory, which is QEMU's working directory: no path with a comma or a colon needs quoting."""
 
-CGROUP = {
-    "v2": "systemd.unified_cgroup_hierarchy=1",
-    "v1": "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1",
-    "hybrid": "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=0",
-}
-"""How systemd 252 is told which cgroup hierarchy to mount; kernel-command-line(7)."""
-
 NETWORKS = {"isolated": "on", "open": "off"}
 """The option ``network`` of lab.yaml -> QEMU's ``restrict=``.
 
@@ -34,7 +29,7 @@ NETWORKS = {"isolated": "on", "open": "off"}
 computer reaches.
 """
 
-OPTIONS = ("network", "kernel-parameters")
+OPTIONS: dict[str, Collection[str]] = {"network": NETWORKS, "kernel-parameters": ()}
 """What lab.yaml's ``options:`` may hold for this provider. ``kernel-parameters`` go to the end of the kernel's command
 line, as they are: kernel-parameters(7) has ``module_blacklist=``, ``cgroup_disable=`` and many more.
 """
@@ -82,38 +77,11 @@ def _which(name: str) -> str:
     return str(Path(found).absolute())
 
 
-def check_options(config: MachineConfig) -> None:
-    """ConfigError where ``options:`` says something that this provider does not know."""
-    for name, value in config.options.items():
-        if name not in OPTIONS:
-            raise ConfigError(
-                f"The machine {config.name} has the option “{name}”, which the provider qemu does not know.",
-                f"It knows: {', '.join(OPTIONS)}.",
-            )
-        if name == "network" and value not in NETWORKS:
-            raise ConfigError(
-                f"The option network of the machine {config.name} is “{value}”.", f"It can be: {', '.join(NETWORKS)}."
-            )
-
-
-def kernel_command_line(config: MachineConfig, of_the_accelerator: str = "") -> str:
-    """What is chosen at boot: cgroup version, iptables back end. lab.yaml's own parameters have the last word."""
-    words = [
-        "console=ttyS0 root=LABEL=labkit rw net.ifnames=0",
-        "loglevel=6",  # warnings and worse: the console is slow, and it is read when something is wrong
-        CGROUP[config.cgroup],
-        f"labkit.iptables={config.iptables}",
-        of_the_accelerator,
-        config.options.get("kernel-parameters", ""),
-    ]
-    return " ".join(word for word in words if word)
-
-
 def hardware(
     config: MachineConfig, kernel: Kernel, accelerator_arguments: list[str], kernel_parameters: str = ""
 ) -> list[str]:
     """What the guest sees of the command line. A snapshot fits only a machine where all of this is the same."""
-    command_line = kernel_command_line(config, kernel_parameters)
+    command_line = kernels.command_line(config, kernel_parameters)
     return [
         *["-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", *accelerator_arguments],
         *["-smp", str(config.cpus), "-m", str(config.memory_mib), "-rtc", "base=utc"],

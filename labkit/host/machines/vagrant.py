@@ -16,30 +16,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit import log
-from labkit.errors import ConfigError, InfrastructureError, LabkitError
+from labkit.errors import InfrastructureError, LabkitError
 from labkit.host.image import kernels
 from labkit.host.lab import config as lab
 from labkit.host.lab import paths, records
 from labkit.host.lab.config import MachineConfig
 from labkit.host.machines import (
     accelerator,
-    choices,
-    common,
     consolelog,
+    firstboot,
     providers,
     qemuprogram,
     qemurun,
     vagrantaccess,
     vagrantcommand,
 )
-from labkit.host.machines.base import Status
-from labkit.host.machines.common import OwnMachine
+from labkit.host.machines.base import Machine, Status, check_options, one_at_a_time, task
 from labkit.host.machines.vagrantcommand import Vagrant
 from labkit.host.machines.vagranthypervisor import ByVagrant, hypervisor
 from labkit.host.wire.ssh import Endpoint
 
 if TYPE_CHECKING:
-    from labkit.host.machines.vagrantbox import Box
+    from labkit.host.image.box import Box
 
 RECORD = "vagrant.json"
 
@@ -61,11 +59,11 @@ class Record:
     """What the Vagrantfile was told when it was made, and has to be told again."""
 
 
-class VagrantMachine(OwnMachine):
-    """A ``Machine`` (see base.py)."""
+class VagrantMachine(Machine):
+    """See base.py."""
 
     def __init__(self, config: MachineConfig) -> None:
-        _check_options(config)
+        check_options(config, OPTIONS)
         super().__init__(config)
         # Not in the machine's directory: a failed start is read about when that is gone.
         self._log = vagrantcommand.directory() / f"{config.name}.log"
@@ -77,7 +75,7 @@ class VagrantMachine(OwnMachine):
         """Its power is off. The next ``up`` goes back to the snapshot."""
         if not self._directory.exists():
             return
-        with common.one_at_a_time(self.name):
+        with one_at_a_time(self.name):
             self._connection.close()
             if self._state() != "absent":
                 with log.step(f"Stopping the machine {self.name}"):
@@ -87,7 +85,7 @@ class VagrantMachine(OwnMachine):
         """Nothing of it is left: not its directory, and neither domain nor disk nor what Vagrant knows of it."""
         if not self._directory.exists():
             return
-        with common.one_at_a_time(self.name):
+        with one_at_a_time(self.name):
             self._remove()
             shutil.rmtree(self._directory)
             for log_file in (self._log, self._console):
@@ -99,7 +97,7 @@ class VagrantMachine(OwnMachine):
 
     def reset(self) -> None:
         """The snapshot again, whatever the machine does; where there is none that fits, it is made anew."""
-        with common.one_at_a_time(self.name):
+        with one_at_a_time(self.name):
             self._start()
 
     def status(self) -> Status:
@@ -120,7 +118,7 @@ class VagrantMachine(OwnMachine):
             why = "it is being started, or its start was interrupted: `invoke up` makes it anew"
             return Status(self.name, self.provider, "broken", why, facts)
         if state == "absent":
-            why = f"something else than labkit destroyed it: {common.task('up', self.name)} makes it anew"
+            why = f"something else than labkit destroyed it: {task('up', self.name)} makes it anew"
             return Status(self.name, self.provider, "broken", why, facts)
         return Status(self.name, self.provider, state if state == "running" else "stopped", facts=facts)
 
@@ -187,7 +185,7 @@ class VagrantMachine(OwnMachine):
             record = self._let_root_in(record)
             connection = self._connect(self._way_in(record))
         release = connection.run("uname -r", hide=True, in_stream=False).stdout.strip()
-        choices.check(connection, self._config, release)
+        firstboot.check(connection, self._config, release)
         self._deploy()
         with log.step("Saving the snapshot"):
             # The session must not be in the snapshot: after loading, the guest would wait for its other end for ever.
@@ -207,7 +205,7 @@ class VagrantMachine(OwnMachine):
         """Our own box (made if need be; None where a stock box is wanted), and the fingerprint of such a machine."""
         box = None
         if self.provider == "libvirt" and not self._config.box:
-            from labkit.host.machines import vagrantbox as boxes
+            from labkit.host.image import box as boxes
 
             box = boxes.ensure(lab.load().kernel(self._config.kernel))
         described = dataclasses.asdict(self._config) | {"box": box.version if box else self._config.box}
@@ -291,21 +289,6 @@ class VagrantMachine(OwnMachine):
     def _why_down(self) -> str:
         destroyed = self._record() is not None and self._state() == "absent"
         return "was destroyed by something else than labkit" if destroyed else super()._why_down()
-
-
-def _check_options(config: MachineConfig) -> None:
-    """ConfigError where ``options:`` says something that these providers do not know."""
-    for name, value in config.options.items():
-        if name not in OPTIONS:
-            raise ConfigError(
-                f"The machine {config.name} has the option “{name}”, which the provider {config.provider} has not.",
-                f"It knows: {', '.join(OPTIONS)}.",
-            )
-        if value not in OPTIONS[name]:
-            raise ConfigError(
-                f"The option {name} of the machine {config.name} is “{value}”.",
-                f"It can be: {', '.join(OPTIONS[name])}.",
-            )
 
 
 def _delete_vagrants_state() -> None:

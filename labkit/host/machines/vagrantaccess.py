@@ -7,7 +7,6 @@ then on: the machine was made a moment ago, and is on this computer.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 from dataclasses import dataclass
@@ -47,17 +46,12 @@ class Login:
 
 def parse(text: str) -> Login:
     """Read what ``vagrant ssh-config`` prints, ssh_config(5)'s format. InfrastructureError where that is no login."""
-    values: dict[str, list[str]] = {}
-    for line in text.splitlines():
-        with contextlib.suppress(ValueError):
-            words = shlex.split(line, comments=True)
-            if len(words) >= 2:
-                values.setdefault(words[0].lower(), []).append(" ".join(words[1:]))
     try:
-        return Login(
-            values["hostname"][0], int(values["port"][0]), values["user"][0], tuple(values.get("identityfile", ()))
-        )
-    except (KeyError, ValueError):
+        config = paramiko.SSHConfig.from_text(text)
+        (host,) = config.get_hostnames() - {"*"}
+        found = config.lookup(host)
+        return Login(found["hostname"], found.as_int("port"), found["user"], tuple(found.get("identityfile", ())))
+    except (KeyError, ValueError, paramiko.SSHException):
         raise InfrastructureError(f"`vagrant ssh-config` said something else than how to log in: {text!r}") from None
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from labkit.errors import InfrastructureError, LabkitError
 from labkit.host import machines
 from labkit.host.lab import config
-from labkit.host.lab.section import Cell, ExpectedLack
+from labkit.host.lab.matrixsection import Cell, ExpectedLack
 from labkit.host.machines import Machine
 from labkit.host.matrix import child
 from labkit.host.matrix.record import Record

@@ -11,13 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from labkit.errors import InfrastructureError
 from labkit.host.lab import paths
-from labkit.host.lab.section import Cell
+from labkit.host.lab.matrixsection import Cell
 from labkit.host.matrix.verdict import Result
 from labkit.host.payload.deployed import files_below
 
@@ -26,9 +25,8 @@ _OURS = (RESULTS, ENDED, "*.xml", "*.log")
 """What a record's directory holds: all that is ever deleted in it."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One lesson's result, and on which boot of the cell it came about."""
+class Entry(NamedTuple):
+    """One lesson's result, and on which boot of the cell it came about: a line of the record."""
 
     cell: str
     facts: dict[str, str]
@@ -73,12 +71,7 @@ class Record:
 
     def add(self, cell: Cell, facts: dict[str, str], boot_seconds: float, result: Result) -> None:
         """One more result. ``facts`` is what the machine said of itself."""
-        value = {
-            "cell": str(cell),
-            "facts": facts,
-            "boot_seconds": boot_seconds,
-            "result": result.as_dict(),
-        }
+        value = Entry(str(cell), facts, boot_seconds, result)._asdict() | {"result": result.as_dict()}
         with self._lock, open(self.directory / RESULTS, "a", encoding="utf-8") as file:
             file.write(json.dumps(value, ensure_ascii=False) + "\n")
 

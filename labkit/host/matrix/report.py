@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import ConfigError, UsageError
-from labkit.host.lab.section import Cell, Matrix
+from labkit.host.lab.matrixsection import Cell, Matrix
 from labkit.host.matrix.cell import CellRun
 from labkit.host.matrix.record import Record
 from labkit.host.matrix.verdict import Result, Verdict, infrastructure

@@ -22,7 +22,7 @@ import labkit
 from labkit.errors import UsageError
 from labkit.host.lab import config, paths
 from labkit.host.lab.config import Lab
-from labkit.host.lab.section import Cell
+from labkit.host.lab.matrixsection import Cell
 from labkit.host.machines import ownstate, qemuprogram
 from labkit.host.matrix import display
 from labkit.host.matrix.cell import CellPlayer, CellRun

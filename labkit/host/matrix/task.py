@@ -12,7 +12,7 @@ from typing import Any
 from labkit.errors import UsageError
 from labkit.host.lab import config
 from labkit.host.lab.config import Lab
-from labkit.host.lab.section import Cell
+from labkit.host.lab.matrixsection import Cell
 from labkit.host.matrix import report, run
 from labkit.host.matrix.report import Summary
 from labkit.host.matrix.run import Played

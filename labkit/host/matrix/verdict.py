@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from labkit.errors import InfrastructureError
-from labkit.host.lab.section import ExpectedLack
+from labkit.host.lab.matrixsection import ExpectedLack
 
 Verdict = Literal["passed", "failed", "lacking", "infrastructure"]
 

@@ -40,16 +40,18 @@ def install(prefix: str = deployed.PREFIX) -> int:
         files.update(deployed.vendored())
     difference = deployed.compare(files, old, kept=_PYROUTE2)
     if difference:
-        place = deployed.Place() if prefix == deployed.PREFIX else deployed.Place(prefix, "", "")
-        python = PYTHON if Path(PYTHON).exists() else sys.executable
-        command = [python, "-IS", str(deployed.RECEIVER)]
-        done = subprocess.run(command, input=difference.message(place), stderr=subprocess.PIPE)
-        if done.returncode != 0:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-            raise BuildError(
-                f"labkit could not be installed below {prefix}: {said[-1]}.", "What was there is unchanged."
-            )
+        _receive(prefix, difference, "installed")
     return len(difference.send)
+
+
+def _receive(prefix: str, difference: deployed.Difference, what: str) -> None:
+    """As in a machine, by a process of its own."""
+    place = deployed.Place() if prefix == deployed.PREFIX else deployed.Place(prefix, "", "")
+    command = [PYTHON if Path(PYTHON).exists() else sys.executable, "-IS", str(deployed.RECEIVER)]
+    done = subprocess.run(command, input=difference.message(place), stderr=subprocess.PIPE)
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
+        raise BuildError(f"labkit could not be {what} below {prefix}: {said[-1]}.", "What was there is unchanged.")
 
 
 def remove_from(prefix: str = deployed.PREFIX) -> int:
@@ -66,17 +68,16 @@ def remove_from(prefix: str = deployed.PREFIX) -> int:
         raise ConflictError(
             f"labkit still runs containers ({len(running.stdout.split())}).", "Stop them first: labkit ps, labkit stop."
         )
-    names = [*deployed.read_manifest(old), *_OWN_FILES]
-    for name in names:
-        _remove_file(Path(prefix, name))
-    for directory in sorted({parent for name in names for parent in Path(prefix, name).parents}, reverse=True):
-        if directory == Path(prefix) or Path(prefix) in directory.parents:
-            with contextlib.suppress(OSError):  # somebody else's file is in it
-                directory.rmdir()
+    difference = deployed.compare({}, old)
+    _receive(prefix, difference, "removed")
+    for name in _OWN_FILES:
+        Path(prefix, name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # somebody else's file is in it
+        Path(prefix).rmdir()
     for link in [*(Path(deployed.BIN, Path(name).name) for name in deployed.PROGRAMS), Path(deployed.HELPER)]:
         if link.is_symlink() and Path(prefix) in link.readlink().parents:
             link.unlink()
-    return len(names) - len(_OWN_FILES)
+    return len(difference.delete)
 
 
 def is_meant(machine: str | None, prefix: str | None, *, remove: bool) -> bool:
@@ -131,16 +132,6 @@ def _manifest(prefix: str) -> bytes:
         return Path(prefix, "manifest.json").read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return b""
-
-
-def _remove_file(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    if path.suffix == ".py":
-        cache = path.parent / "__pycache__"
-        for compiled in cache.glob(f"{path.stem}.*.pyc"):
-            compiled.unlink()
-        with contextlib.suppress(OSError):
-            cache.rmdir()
 
 
 def main() -> None:

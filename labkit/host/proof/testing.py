@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 from labkit.errors import LabkitError, UsageError
 from labkit.host.machines import ownstate
-from labkit.host.proof import linting, testrecord, testreport, teststages
+from labkit.host.proof import linting, testreport, teststages
 from labkit.host.proof.testreport import Outcome
 from labkit.host.proof.teststages import Options, Stage
 
@@ -49,11 +49,11 @@ def run_tests(
             outcomes.append(_run_stage(stage, options))
             testreport.closing_line(outcomes[-1])
             if everything and not keyword:
-                testrecord.note(outcomes[-1])
+                testreport.remember(outcomes[-1])
     testreport.show(outcomes)
     if not everything and only is None:
         testreport.show_other_tier(
-            [(stage.title, stage.more) for stage in teststages.STAGES if stage.more], testrecord.read()
+            [(stage.title, stage.more) for stage in teststages.STAGES if stage.more], testreport.remembered()
         )
     return testreport.exit_status(outcomes)
 

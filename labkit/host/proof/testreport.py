@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from labkit.host.lab import paths, programs, records
 from labkit.host.matrix.verdict import Result, short, worst
 from labkit.host.matrix.verdict import read_junit as read
 
@@ -141,3 +145,36 @@ def explanations(outcomes: Iterable[Outcome]) -> list[str]:
             for reason, number in sorted(outcome.skipped.items())
         ]
     return ["What could not run, or failed, and why:", *lines] if lines else ["Everything ran."]
+
+
+def remember(outcome: Outcome) -> None:
+    """Note how a stage of ``--all`` ended. A directory that cannot be written to makes no test fail.
+
+    ``state_dir()/tests.json`` has title -> ``when`` (ISO 8601, UTC), ``verdict``, ``passed`` (a number), ``commit``.
+    """
+    entry = {
+        "when": datetime.now(UTC).isoformat(timespec="minutes"),
+        "verdict": outcome.verdict,
+        "passed": outcome.passed,
+        "commit": _commit(),
+    }
+    with contextlib.suppress(OSError):
+        _place().parent.mkdir(parents=True, exist_ok=True)
+        records.write(_place(), {**remembered(), outcome.title: entry})
+
+
+def remembered() -> dict[str, dict[str, Any]]:
+    """What is remembered; nothing where that cannot be read."""
+    return {title: entry for title, entry in records.read(_place()).items() if isinstance(entry, dict)}
+
+
+def _place() -> Path:
+    """Not below the machines of the tests, which have a state directory of their own while they run."""
+    state = paths.state_dir()
+    return (state.parent if state.name == "tests" else state) / "tests.json"
+
+
+def _commit() -> str:
+    """The checkout's, with a plus where something is not committed; empty where git does not know."""
+    where = str(paths.checkout())
+    return programs.said(["git", "-C", where, "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"])

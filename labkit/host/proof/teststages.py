@@ -29,7 +29,7 @@ from labkit.errors import LabkitError
 from labkit.host import machines
 from labkit.host.image import guestimage
 from labkit.host.lab import config, paths
-from labkit.host.lab.section import Cell
+from labkit.host.lab.matrixsection import Cell
 from labkit.host.machines import ownstate
 from labkit.host.payload import installation
 from labkit.host.proof import guesttests, linting, testhost, testreport, testrun

@@ -13,6 +13,6 @@ from labkit.host.scenario.library import catalogue, find
 from labkit.host.scenario.model import Lesson
 from labkit.host.scenario.player import PlayedLesson
 from labkit.host.scenario.plugin import after
-from labkit.host.scenario.run import run
+from labkit.host.scenario.run import report_file, run
 
-__all__ = ["Lesson", "PlayedLesson", "after", "catalogue", "find", "run"]
+__all__ = ["Lesson", "PlayedLesson", "after", "catalogue", "find", "report_file", "run"]

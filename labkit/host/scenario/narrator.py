@@ -66,8 +66,7 @@ class Narrator(Audience):
         """Title and introduction."""
         self._started = time.monotonic()
         self._machine = f"{machine} (Linux {kernel})"
-        title = Text.assemble((lesson.title, "bold"), (f"  {lesson.name}", "cyan"))
-        self._console.print(Rule(title, align="left", style="bold", characters=self._marks["rule"]))
+        self._title(lesson)
         claims = (
             f" It proves {', '.join(lesson.claims)} of the article; docs/claims.md lists them." if lesson.claims else ""
         )
@@ -79,12 +78,11 @@ class Narrator(Audience):
 
     def checks_begin(self, lesson: Lesson, machine: str) -> None:
         """Instead of a lesson: a title for its checks alone."""
-        title = Text.assemble((lesson.title, "bold"), (f"  {lesson.name}", "cyan"))
-        self._console.print(Rule(title, align="left", style="bold", characters=self._marks["rule"]))
-        words = f"Its checks alone, on what is there now on {machine}. The machine is not reset, no step is played."
-        self._console.print(Text(words, "dim"), soft_wrap=True)
-        words = f"In the machine, work in {directory(lesson)} (`invoke ssh`): the checks look there."
-        self._console.print(Text(words, "dim"), soft_wrap=True)
+        self._title(lesson)
+        self._remark(
+            f"Its checks alone, on what is there now on {machine}. The machine is not reset, no step is played."
+        )
+        self._remark(f"In the machine, work in {directory(lesson)} (`invoke ssh`): the checks look there.")
 
     def step_begins(self, step: Step, number: int, total: int) -> None:
         """A rule with the step's number and title."""
@@ -210,7 +208,7 @@ class Narrator(Audience):
         self._console.print()
         self._console.print(Text(summary, "bold red" if bad else "bold green"), soft_wrap=True)
         if left:
-            self._console.print(Text(_STAYS, "dim"), soft_wrap=True)
+            self._remark(_STAYS)
         if counts.get(NOT_RUN) and not self._steps:
             words = f"{_count(counts[NOT_RUN], 'more check')} can be made in the played lesson only."
             self._console.print(Text(words, "dim"))
@@ -237,7 +235,7 @@ class Narrator(Audience):
     def interrupted(self) -> None:
         """Ctrl-C."""
         self._console.print()
-        self._console.print(Text(_STAYS, "dim"), soft_wrap=True)
+        self._remark(_STAYS)
 
     def _markdown(self, text: str, indent: int = 0) -> None:
         """Prose. rich fills each line up with spaces, which nobody wants in a file."""
@@ -250,6 +248,13 @@ class Narrator(Audience):
             self._console.print(prose, width=width)
         for line in captured.get().splitlines():
             self._line("", line.rstrip(), "")
+
+    def _remark(self, words: str) -> None:
+        self._console.print(Text(words, "dim"), soft_wrap=True)
+
+    def _title(self, lesson: Lesson) -> None:
+        title = Text.assemble((lesson.title, "bold"), (f"  {lesson.name}", "cyan"))
+        self._console.print(Rule(title, align="left", style="bold", characters=self._marks["rule"]))
 
     def quote(self, line: str) -> None:
         """A line that the machine's console said last."""

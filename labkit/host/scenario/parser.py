@@ -75,14 +75,7 @@ def parse(text: str, path: Path, known_needs: tuple[str, ...] | None = None) -> 
 
 def read(path: Path, known_needs: tuple[str, ...] | None = None) -> Lesson:
     """The lesson in the file ``path``."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"The lesson {path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: the text is not UTF-8.", "Save the file as UTF-8.") from None
-    return parse(text, path, known_needs)
+    return parse(yamlmarks.read_text(path, "The lesson "), path, known_needs)
 
 
 # ---- front matter

@@ -31,8 +31,6 @@ def run(
     and KeyboardInterrupt after a Ctrl-C, when the machine stays as it is and the report has been written.
     """
     lesson = library.find(name, place)
-    if junit is not None and junit.is_dir():
-        raise UsageError(f"{junit} is a directory, and the report is a file.", "Name a file: `--junit results.xml`.")
     console = make_console()
     narrator = Narrator(console, step=step)
     if checks_only:
@@ -62,6 +60,16 @@ def run(
     if status == 0 and not stage.left and not checks_only:
         narrator.suggest(lesson, library.following(lesson, place))
     return 0 if status == 0 else LabkitError.exit_status
+
+
+def report_file(junit: str | None) -> Path | None:
+    """``--junit``. UsageError where no file can be written there."""
+    path = Path(junit) if junit else None
+    if path and not path.absolute().parent.is_dir():
+        raise UsageError(f"There is no directory {path.parent} for the report.", "Make it, or name another file.")
+    if path and path.is_dir():
+        raise UsageError(f"{path} is a directory, and the report is a file.", "Name a file: `--junit results.xml`.")
+    return path
 
 
 def _refuse(status: int, name: str) -> None:

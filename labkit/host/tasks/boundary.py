@@ -31,7 +31,7 @@ from rich.markup import escape
 
 import labkit
 from labkit import log
-from labkit.errors import InfrastructureError, LabkitError, UsageError
+from labkit.errors import InfrastructureError, LabkitError
 from labkit.host.lab import paths
 from labkit.host.terminal import console
 
@@ -84,16 +84,8 @@ def call(work: Callable[[], int | None]) -> int:
     return status or 0
 
 
-@functools.cache  # Once in a process: of two chained tasks the second must not write each event twice.
-def _start_event_log() -> None:
-    """``LABKIT_LOG=FILE``: JSON lines there, if it can be written to."""
-    file = os.environ.get("LABKIT_LOG")
-    try:
-        if file:
-            open(file, "a").close()
-    except OSError as error:
-        raise UsageError(f"LABKIT_LOG names {file}, which cannot be written to: {error.strerror}.") from None
-    log.listen_as_environment_says()
+# Once in a process: of two chained tasks the second must not write each event twice.
+_start_event_log = functools.cache(log.listen_as_environment_says)
 
 
 def show(error: LabkitError) -> None:

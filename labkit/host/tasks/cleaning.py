@@ -13,9 +13,9 @@ from pathlib import Path
 
 from labkit import log
 from labkit.errors import ConflictError, UsageError
+from labkit.host.image import box
 from labkit.host.lab import config, paths
 from labkit.host.machines import ownstate
-from labkit.host.machines import vagrantbox as box
 from labkit.host.proof import teststages
 
 STATE = ("machines", "vagrant", "reports", "tests", "matrix", "locks", "tests.lock", "tests.json", "matrix.lock")
@@ -35,7 +35,7 @@ def kept() -> list[Kept]:
     places = [paths.state_dir() / name for name in STATE] + [paths.cache_dir() / name for name in CACHE]
     # What Vagrant has unpacked of our own boxes is among all other boxes of this user's.
     places += [box.vagrant_home() / "boxes" / box.name_for(kernel) for kernel in config.load().kernels.values()]
-    return [Kept(path, _size(path)) for path in places if path.exists()]
+    return [Kept(path, paths.disk_bytes(path)) for path in places if path.exists()]
 
 
 def clean(ask: bool) -> int:
@@ -74,18 +74,6 @@ def _destroy_machines() -> None:
     if (paths.state_dir() / "matrix").exists():
         with ownstate.machines_in(paths.state_dir() / "matrix", "the matrix"):
             pass
-
-
-def _size(path: Path) -> int:
-    """Bytes on disk of a file, or of all files below a directory. Sparse files count what they hold."""
-    total = 0
-    for file in [path, *path.rglob("*")] if path.is_dir() else [path]:
-        try:
-            status = file.lstat()
-        except FileNotFoundError:  # A running machine's files come and go.
-            continue
-        total += getattr(status, "st_blocks", status.st_size // 512) * 512
-    return total
 
 
 def _remove(path: Path) -> None:

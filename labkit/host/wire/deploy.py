@@ -22,6 +22,9 @@ from labkit.host.wire.ssh import execute
 LOADERS = ("lib/labkit/runtime/images/", "lib/labkit/runtime/storage/")
 """After a change below these the base images are loaded again."""
 
+LOADED = "images-loaded"
+"""Below the prefix: holds a digest of the code by which the base images were loaded last (``_loader``)."""
+
 _ATTEMPTS = 3
 
 # Statuses that the one command ends with: receiver.py's, and one that it, Python and the shell do not use.
@@ -34,16 +37,6 @@ class Target(deployed.Place):
 
     archives: tuple[str, ...] = ("/usr/share/labkit/images/busybox.tar", "/usr/share/labkit/images/redis.tar")
     """The base images, as the guest image's build made them."""
-
-    @property
-    def manifest(self) -> str:
-        """What is deployed."""
-        return f"{self.prefix}/manifest.json"
-
-    @property
-    def loaded(self) -> str:
-        """Holds a digest of the code by which the base images were loaded last (``_loader``)."""
-        return f"{self.prefix}/images-loaded"
 
 
 @dataclass(frozen=True)
@@ -64,15 +57,6 @@ class Deployed:
         return f"{self.sent} file{'' if self.sent == 1 else 's'} sent{gone} ({self.seconds:.1f} s)."
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What is in the machine now."""
-
-    manifest: bytes
-    loaded_by: str
-    archives: list[str]
-
-
 def deploy(connection: fabric.Connection, target: Target | None = None) -> Deployed:
     """Make the machine's labkit the same as this checkout's, and its base images loaded.
 
@@ -83,21 +67,21 @@ def deploy(connection: fabric.Connection, target: Target | None = None) -> Deplo
     started = time.monotonic()
     files = deployed.everything()
     for _ in range(_ATTEMPTS):
-        found = _ask(connection, target)
-        difference = deployed.compare(files, found.manifest)
-        load = found.archives if found.loaded_by != _loader(difference.wanted) else []
+        manifest, loaded_by, archives = _ask(connection, target)
+        difference = deployed.compare(files, manifest)
+        load = archives if loaded_by != _loader(difference.wanted) else []
         if _apply(connection, target, difference, load):
             seconds = time.monotonic() - started
             return Deployed(len(difference.send), len(difference.delete), bool(load), seconds)
     raise InfrastructureError("Somebody else deploys to this machine all the time.", "Try again when they have ended.")
 
 
-def _ask(connection: fabric.Connection, target: Target) -> _Found:
+def _ask(connection: fabric.Connection, target: Target) -> tuple[bytes, str, list[str]]:
     """One command: the manifest, by which code the images were loaded, and which archives there are."""
-    archives = shlex.join(target.archives) or "/dev/null/none"
+    prefix, archives = shlex.quote(target.prefix), shlex.join(target.archives) or "/dev/null/none"
     command = (
-        f"cat {shlex.quote(target.manifest)} 2>/dev/null; printf '\\0'; "
-        f"cat {shlex.quote(target.loaded)} 2>/dev/null; printf '\\0'; ls -d {archives} 2>/dev/null; true"
+        f"cat {prefix}/manifest.json 2>/dev/null; printf '\\0'; "
+        f"cat {prefix}/{LOADED} 2>/dev/null; printf '\\0'; ls -d {archives} 2>/dev/null; true"
     )
     status, stdout, stderr = execute(connection, command)
     parts = stdout.split(b"\0")
@@ -106,7 +90,7 @@ def _ask(connection: fabric.Connection, target: Target) -> _Found:
             f"The machine did not say what is deployed there (status {status}): {_last_line(stderr)}",
             "`invoke reset` gives back a fresh machine.",
         )
-    return _Found(parts[0], parts[1].decode().strip(), parts[2].decode().splitlines())
+    return parts[0], parts[1].decode().strip(), parts[2].decode().splitlines()
 
 
 def _apply(connection: fabric.Connection, target: Target, difference: deployed.Difference, load: list[str]) -> bool:
@@ -120,7 +104,7 @@ def _apply(connection: fabric.Connection, target: Target, difference: deployed.D
         words = [f"{target.prefix}/bin/labkit", "load", "-q"]
         for archive in load:
             words += ["-i", archive]
-        note = f"echo {_loader(difference.wanted)} > {shlex.quote(target.loaded)}"
+        note = f"echo {_loader(difference.wanted)} > {shlex.quote(f'{target.prefix}/{LOADED}')}"
         commands.append(f"{{ {shlex.join(words)} </dev/null || exit {LOADING_FAILED}; {note}; }}")
     if not commands:
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -72,33 +73,20 @@ def wait_until_it_answers(endpoint: Endpoint, seconds: float, check: Callable[[]
     raise InfrastructureError(f"The machine does not answer on its SSH port after {seconds:.0f} s.")
 
 
-class _Failed(Exception):  # noqa: N818  (it only ends a step as failed)
-    pass
-
-
 @contextlib.contextmanager
 def told_if_slow(title: str, patience: float = 2.0) -> Iterator[None]:
     """Show what happens inside as a step, but only once it has taken ``patience`` seconds."""
-    over, failed = threading.Event(), threading.Event()
-
-    def tell() -> None:
-        if over.wait(patience):
-            return
-        with contextlib.suppress(_Failed), log.step(title):
-            over.wait()
-            if failed.is_set():
-                raise _Failed
-
-    teller = threading.Thread(target=tell, daemon=True)
+    step = log.step(title)
+    teller = threading.Timer(patience, step.__enter__)
+    teller.daemon = True
     teller.start()
     try:
         yield
-    except BaseException:
-        failed.set()
-        raise
     finally:
-        over.set()
+        teller.cancel()
         teller.join()
+        if step.started:
+            step.__exit__(*sys.exc_info())
 
 
 def connect(

@@ -115,10 +115,7 @@ def scratch_directory() -> Iterator[Path]:
     mmdebstrap's namespace must be able to write to it and to search all directories above, so it cannot be in a home
     directory. Files in it belong to the namespace's users, whom only another such namespace can delete.
     """
-    # /var/tmp goes before /tmp, which is in memory on many systems.
-    places = (os.environ.get("TMPDIR"), "/var/tmp", tempfile.gettempdir())  # noqa: S108 - a new directory is made in it
-    candidates = [Path(place) for place in places if place]
-    free = {path: shutil.disk_usage(path).free for path in candidates if path.is_dir() and os.access(path, os.W_OK)}
+    free = free_scratch()
     base = next((path for path in free if free[path] >= SPACE_NEEDED), None)
     if base is None:
         where = ", ".join(f"{path} has {size / 1e9:.1f} GB" for path, size in free.items()) or "there is none"
@@ -134,6 +131,13 @@ def scratch_directory() -> Iterator[Path]:
         yield scratch
     finally:
         _delete(scratch)
+
+
+def free_scratch() -> dict[Path, int]:
+    """Where a build could work -> free bytes. /var/tmp goes before /tmp, which is in memory on many systems."""
+    places = (os.environ.get("TMPDIR"), "/var/tmp", tempfile.gettempdir())  # noqa: S108 - a new directory is made in it
+    candidates = [Path(place) for place in places if place]
+    return {path: shutil.disk_usage(path).free for path in candidates if path.is_dir() and os.access(path, os.W_OK)}
 
 
 def _delete_left_behind(base: Path) -> None:

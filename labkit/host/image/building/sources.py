@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 from labkit.errors import MissingToolError, UsageError
+from labkit.host.lab import programs
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 """From the package debian-archive-keyring, which other distributions have, too, and under the same path."""
@@ -55,24 +55,16 @@ def _line(address: str, suite: str) -> str:
 
 def _host_sources() -> list[tuple[str, str]]:
     """(address, suite) of each source of Debian's main component that apt of this host uses, whatever file names it."""
-    if not shutil.which("apt-get") or "ID=debian" not in _os_release():
-        return []
-    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]
-    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    entries = [line.split() for line in output.splitlines()]
-    return sorted({(entry[0], entry[1]) for entry in entries if len(entry) == 3 and entry[2] == "main"})
-
-
-def _os_release() -> list[str]:
     try:
-        return Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
+        if platform.freedesktop_os_release()["ID"] != "debian":
+            return []
     except OSError:
         return []
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]
+    entries = [line.split() for line in programs.said(command).splitlines()]
+    return sorted({(entry[0], entry[1]) for entry in entries if len(entry) == 3 and entry[2] == "main"})
 
 
 def apt_settings() -> list[str]:
     """The host's apt settings that concern how it reaches its archive, as mmdebstrap's ``--aptopt`` values."""
-    if not shutil.which("apt-config"):
-        return []
-    output = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False).stdout
-    return [line for line in output.splitlines() if _APT_SETTINGS.match(line)]
+    return [line for line in programs.said(["apt-config", "dump"]).splitlines() if _APT_SETTINGS.match(line)]

@@ -75,14 +75,14 @@ def test_the_task_knows_the_cases() -> None:
 
 @linux
 def test_what_is_missing_or_fails_is_said_in_its_row() -> None:
-    from labkit.host.bench import setting
+    from labkit.host.bench import engines
 
     def fails() -> dict[str, measure.Times]:
         subprocess.run(["sh", "-c", "echo it is broken >&2; exit 1"], check=True, capture_output=True)
         raise AssertionError
 
-    assert setting.compared("x", 1, 1, "no-such-program", fails).verdict == "not installed: no-such-program"
-    assert setting.compared("x", 1, 1, "sh", fails).verdict.endswith("it is broken")
+    assert engines.compared("x", 1, 1, "no-such-program", fails).verdict == "not installed: no-such-program"
+    assert engines.compared("x", 1, 1, "sh", fails).verdict.endswith("it is broken")
 
 
 REPORT = Report("2026-11-27", {"labkit": "0.1"}, 3)

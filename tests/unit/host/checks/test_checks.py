@@ -39,7 +39,7 @@ def test_what_the_build_lacks_is_named(only_bin: Path, monkeypatch: pytest.Monke
     assert imagebuild.image().what == "not built yet, and not installed: mmdebstrap"
     make_program(only_bin, "mmdebstrap", "")
     assert imagebuild.image().verdict == "ok"
-    monkeypatch.setattr(imagebuild, "_free_scratch", lambda: [10**9, 2**20])
+    monkeypatch.setattr(mmdebstrap, "free_scratch", lambda: {Path("a"): 10**9, Path("b"): 2**20})
     assert "temporary space" in imagebuild.image().what
 
 

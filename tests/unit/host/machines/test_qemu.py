@@ -20,6 +20,7 @@ from standins import POSIX_ONLY, make_program
 
 from labkit import log
 from labkit.errors import ConfigError, InfrastructureError, MissingToolError, NotFoundError
+from labkit.host.image import kernels
 from labkit.host.image.guestimage import GuestImage
 from labkit.host.image.kernels import Kernel
 from labkit.host.lab import paths
@@ -106,16 +107,14 @@ def wanted(
     ],
 )
 def test_cgroup_and_iptables_are_chosen_at_boot(cgroup: str, words: str) -> None:
-    line = qemuprogram.kernel_command_line(replace(CONFIG, cgroup=cgroup, iptables="legacy"))
+    line = kernels.command_line(replace(CONFIG, cgroup=cgroup, iptables="legacy"))
     assert words in line
     assert "labkit.iptables=legacy" in line.split()
 
 
 def test_parameters_of_lab_yaml_are_the_kernels_last() -> None:
-    plain = qemuprogram.kernel_command_line(CONFIG)
-    line = qemuprogram.kernel_command_line(
-        replace(CONFIG, options={"kernel-parameters": "cgroup_disable=memory quiet"})
-    )
+    plain = kernels.command_line(CONFIG)
+    line = kernels.command_line(replace(CONFIG, options={"kernel-parameters": "cgroup_disable=memory quiet"}))
     assert line == f"{plain} cgroup_disable=memory quiet"
 
 

@@ -112,7 +112,7 @@ def test_a_box_is_nothing_for_qemu() -> None:
 
 def test_another_providers_options_do_not_count() -> None:
     open_machine(MachineConfig("default", options={"network": "open"}), "libvirt")
-    with pytest.raises(ConfigError, match="has the option “bridge”, which the provider libvirt has not"):
+    with pytest.raises(ConfigError, match="has the option “bridge”, which the provider libvirt does not know"):
         open_machine(MachineConfig("default", provider="libvirt", options={"bridge": "x"}))
     with pytest.raises(ConfigError, match="The option insert_key of the machine default is “maybe”"):
         open_machine(MachineConfig("default", provider="libvirt", options={"insert_key": "maybe"}))

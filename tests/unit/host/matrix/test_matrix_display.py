@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from labkit.host.lab.section import Cell
+from labkit.host.lab.matrixsection import Cell
 from labkit.host.matrix.cell import CellRun
 from labkit.host.matrix.display import LiveTable, PlainLines
 from labkit.host.matrix.record import Record

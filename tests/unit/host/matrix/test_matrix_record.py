@@ -6,7 +6,7 @@ import pytest
 
 from labkit.errors import InfrastructureError
 from labkit.host.lab import paths
-from labkit.host.lab.section import Cell
+from labkit.host.lab.matrixsection import Cell
 from labkit.host.matrix.record import RESULTS, Record, digest
 from labkit.host.matrix.verdict import Result
 

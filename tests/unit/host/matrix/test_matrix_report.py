@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import ConfigError, UsageError
-from labkit.host.lab.section import Cell, Matrix
+from labkit.host.lab.matrixsection import Cell, Matrix
 from labkit.host.matrix import report
 from labkit.host.matrix.cell import CellRun
 from labkit.host.matrix.record import Record

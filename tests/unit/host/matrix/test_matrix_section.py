@@ -7,7 +7,7 @@ import pytest
 from labkit.errors import ConfigError, NotFoundError, UsageError
 from labkit.host.lab import config
 from labkit.host.lab.config import Lab, MachineConfig
-from labkit.host.lab.section import Cell
+from labkit.host.lab.matrixsection import Cell
 from labkit.host.scenario.needs import NEEDS
 
 KERNELS = "machines: {d: }\nkernels:\n  5.10: {suite: s, package: p}\n  6.1: {suite: t, package: q}\n"

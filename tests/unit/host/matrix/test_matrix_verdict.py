@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from labkit.host.lab.section import ExpectedLack
+from labkit.host.lab.matrixsection import ExpectedLack
 from labkit.host.matrix.verdict import Result, Verdict, exit_status, infrastructure, judge, worst
 
 EXPECTED = {"aufs": ExpectedLack(("aufs",), "never merged", place="/somewhere/lab.yaml:47")}

@@ -11,7 +11,7 @@ import pytest
 from labkit.errors import ConflictError, InfrastructureError, MissingToolError, UsageError
 from labkit.host.lab import config, paths
 from labkit.host.matrix.verdict import Result, infrastructure
-from labkit.host.proof import testhost, testing, testrecord, testreport, testrun, teststages
+from labkit.host.proof import testhost, testing, testreport, testrun, teststages
 from labkit.host.proof.testreport import Counts, Outcome
 from labkit.host.proof.teststages import Options, Stage
 
@@ -264,10 +264,10 @@ def test_what_all_adds_is_said_with_its_last_run(
     monkeypatch.setattr(teststages, "STAGES", more)
     assert testing.run_tests() == 0
     assert "unit: other kernels (never)" in capsys.readouterr().out
-    assert testrecord.read() == {}, "the daily tier is not recorded"
+    assert testreport.remembered() == {}, "the daily tier is not recorded"
     assert testing.run_tests(everything=True) == 0
     assert "other kernels" not in capsys.readouterr().out
-    assert testrecord.read()["unit"]["passed"] == 3
+    assert testreport.remembered()["unit"]["passed"] == 3
     testing.run_tests()
     assert "unit: other kernels (passed 20" in capsys.readouterr().out
 
@@ -275,7 +275,7 @@ def test_what_all_adds_is_said_with_its_last_run(
 def test_a_record_that_cannot_be_read_is_none(own_state: Path) -> None:
     own_state.mkdir(parents=True, exist_ok=True)
     (own_state / "tests.json").write_text("[1", encoding="utf-8")
-    assert testrecord.read() == {}
+    assert testreport.remembered() == {}
 
 
 @pytest.mark.parametrize("everything", [True, False])

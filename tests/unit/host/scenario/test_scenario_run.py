@@ -17,6 +17,7 @@ from labkit.host.lab.paths import checkout
 from labkit.host.machines import Machine
 from labkit.host.scenario import needs, player, run
 from labkit.host.scenario.plugin import Stage
+from labkit.host.scenario.run import report_file
 
 FRONT = """---
 title: A small lesson
@@ -334,11 +335,11 @@ def test_checks_that_do_not_load_are_shown(place: Place, machine: Machine, capfd
     assert "No module named 'nothing_of_that_name'" in capfd.readouterr().out
 
 
-def test_a_report_that_cannot_be_written_is_refused_first(place: Place, machine: Machine) -> None:
-    place.write()
-    with pytest.raises(UsageError):
-        run("small", machine, junit=place.directory, place=place.directory)
-    assert machine.resets == 0
+def test_a_report_that_cannot_be_written_is_refused_first(place: Place) -> None:
+    with pytest.raises(UsageError, match="is a directory"):
+        report_file(str(place.directory))
+    with pytest.raises(UsageError, match="There is no directory"):
+        report_file(str(place.directory / "none" / "report.xml"))
 
 
 @pytest.fixture

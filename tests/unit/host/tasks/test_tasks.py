@@ -17,7 +17,6 @@ import pytest
 from labkit.errors import NotFoundError, UsageError
 from labkit.host.lab import config, paths
 from labkit.host.machines import consolelog
-from labkit.host.tasks import cleaning
 
 TASKS = """
     bench box check clean deploy destroy doctor down lint logs matrix reset scenario scenarios ssh status test up
@@ -173,7 +172,7 @@ def test_clean_measures_what_is_on_the_disk(tmp_path: Path) -> None:
     (tmp_path / "d/full").write_bytes(os.urandom(1_000_000))
     with open(tmp_path / "d/sparse", "wb") as sparse:
         sparse.truncate(500_000_000)
-    assert 1_000_000 <= cleaning._size(tmp_path / "d") < 3_000_000
+    assert 1_000_000 <= paths.disk_bytes(tmp_path / "d") < 3_000_000
 
 
 class Machine:

@@ -26,7 +26,6 @@ from labkit.host.image.guestimage import GuestImage
 from labkit.host.image.kernels import Kernel
 from labkit.host.lab import paths, records
 from labkit.host.lab.config import KernelConfig, MachineConfig
-from labkit.host.machines import qemuprogram
 
 PROVIDERS = ("libvirt",)
 """Those that boot a kernel from a file. The others want one in the disk, with a boot loader: they have stock boxes."""
@@ -189,7 +188,7 @@ def _pack(image: GuestImage, booted: Kernel, path: Path) -> str:
         "virtual_size": DISK_GIB,
         "disks": [{"format": "qcow2", "path": "box.img"}, {"format": "qcow2", "path": "modules.img"}],
     }
-    command_line = qemuprogram.kernel_command_line(MachineConfig("box"))
+    command_line = kernels.command_line(MachineConfig("box"))
     texts = {"metadata.json": json.dumps(metadata), "Vagrantfile": _VAGRANTFILE.format(command_line=command_line)}
     files = {
         "vmlinuz": booted.vmlinuz,

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import BuildError, InfrastructureError, UsageError
-from labkit.host.image import guestimage, kernels
+from labkit.host.image import box, guestimage, kernels
 from labkit.host.image.guestimage import GuestImage
 from labkit.host.image.kernels import Kernel
 from labkit.host.lab.config import KernelConfig
-from labkit.host.machines import vagrantbox as box
 
 KERNEL = KernelConfig("6.1", "bookworm", "linux-image-cloud-amd64")
 

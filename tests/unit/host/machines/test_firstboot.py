@@ -4,13 +4,13 @@ import pytest
 
 from labkit.errors import ConfigError
 from labkit.host.lab.config import MachineConfig
-from labkit.host.machines import choices
+from labkit.host.machines import firstboot
 
 CONFIG = MachineConfig("it", cgroup="v1", iptables="legacy")
 
 
 def test_a_machine_as_lab_yaml_says() -> None:
-    choices.compare(["v1", "legacy"], CONFIG, "6.1")
+    firstboot.compare(["v1", "legacy"], CONFIG, "6.1")
 
 
 @pytest.mark.parametrize(
@@ -24,5 +24,5 @@ def test_a_machine_as_lab_yaml_says() -> None:
 )
 def test_a_mode_that_the_kernel_cannot_give_is_said(found: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
-        choices.compare(found, CONFIG, "7.9")
+        firstboot.compare(found, CONFIG, "7.9")
     assert "lab.yaml" in caught.value.hint
