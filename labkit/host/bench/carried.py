@@ -46,7 +46,7 @@ def _engine(bench: Bench, other: str) -> Iterator[Engine]:
 def _against(bench: Bench, other: str, what: str, command: Callable[[Engine, int], Sequence[str]]) -> Row:
     """The row of a command that every engine has."""
 
-    def times() -> dict[str, Times]:
+    def times() -> Times:
         with _engine(bench, other) as theirs:
             return bench.pairs(
                 {"ours": lambda number: command(bench, number), other: lambda number: command(theirs, number)},

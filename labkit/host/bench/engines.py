@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -163,7 +164,7 @@ class Bench(Engine):
         document: dict[str, Any] = found[0] if isinstance(found, list) else found
         return document
 
-    def pairs(self, commands: dict[str, Callable[[int], Sequence[str]]], runs: int | None = None) -> dict[str, Times]:
+    def pairs(self, commands: dict[str, Callable[[int], Sequence[str]]], runs: int | None = None) -> Times:
         """``measure.in_turns`` with this bench's number of runs."""
         return measure.in_turns(commands, runs or self.runs, say, self.errors)
 
@@ -183,13 +184,13 @@ class Bench(Engine):
             yield docker
 
 
-def compared(what: str, to_reach: float, reach_for: float, other: str, times: Callable[[], dict[str, Times]]) -> Row:
+def compared(what: str, to_reach: float, reach_for: float, other: str, times: Callable[[], Times]) -> Row:
     """The row of a comparison with the program ``other``; where that is missing or fails, why there is no figure."""
     reason = missing(other)
     if not reason:
         try:
             measured = times()
-            ours, theirs = measured["ours"].median, measured[other].median
+            ours, theirs = statistics.median(measured["ours"]), statistics.median(measured[other])
             return Row(what, ms(ours), f"{other} {ms(theirs)}", ours / theirs, to_reach, reach_for)
         except (CommandFailedError, OSError, subprocess.SubprocessError) as error:
             reason = words_of(error)

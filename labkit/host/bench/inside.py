@@ -37,7 +37,7 @@ CROWD = 200
 def oci_run(bench: Bench) -> Iterator[Row]:
     """The low-level runtimes on one bundle."""
 
-    def times() -> dict[str, Times]:
+    def times() -> Times:
         bundle = bench.place / "bundle"
         bundle.mkdir()
         shutil.copytree(bench.layer(), bundle / "rootfs", symlinks=True)
@@ -59,7 +59,7 @@ def engine_run(bench: Bench) -> Iterator[Row]:
     """A container without a network."""
     words = ("--rm", "--network", "none")
 
-    def times() -> dict[str, Times]:
+    def times() -> Times:
         podman = bench.podman()
         return bench.pairs({"ours": lambda _: bench.run(*words), "podman": lambda _: podman.run(*words)})
 
@@ -70,13 +70,13 @@ def published_port(bench: Bench) -> Iterator[Row]:
     """A container with a published port, while another keeps the bridge up."""
     words = ("--rm", "-p", "18080:80")
 
-    def beside_podman() -> dict[str, Times]:
+    def beside_podman() -> Times:
         podman = bench.podman()
         bridge = ("--network", "podman")
         with podman.sleeping(*bridge), bench.sleeping():
             return bench.pairs({"ours": lambda _: bench.run(*words), "podman": lambda _: podman.run(*bridge, *words)})
 
-    def beside_docker() -> dict[str, Times]:
+    def beside_docker() -> Times:
         with bench.docker() as docker, bench.sleeping():
             return bench.pairs({"ours": lambda _: bench.run(*words), "dockerd": lambda _: docker.run(*words)})
 
@@ -87,7 +87,7 @@ def published_port(bench: Bench) -> Iterator[Row]:
 def engine_exec(bench: Bench) -> Iterator[Row]:
     """A second program in a running container."""
 
-    def times() -> dict[str, Times]:
+    def times() -> Times:
         podman = bench.podman()
         none = ("--network", "none")
         with podman.sleeping(*none), bench.sleeping(*none):
@@ -103,7 +103,7 @@ def crowd(bench: Bench) -> Iterator[Row]:
     Runs with and without them cannot take turns: those without are made before and after.
     """
     command = bench.run("--rm", "--network", "none")
-    alone = bench.pairs({"ours": lambda _: command})["ours"].seconds
+    alone = bench.pairs({"ours": lambda _: command})["ours"]
     names = [f"crowd{number}" for number in range(CROWD)]
     try:
         for name in names:
@@ -112,8 +112,8 @@ def crowd(bench: Bench) -> Iterator[Row]:
         among = bench.pairs({"ours": lambda _: command, "ps": lambda _: [bench.labkit, "ps"]})
     finally:
         bench.call("rm", "-f", *names)
-    alone += bench.pairs({"ours": lambda _: command})["ours"].seconds
-    ours, quiet, listed = among["ours"].median, statistics.median(alone), among["ps"].median
+    alone += bench.pairs({"ours": lambda _: command})["ours"]
+    ours, quiet, listed = statistics.median(among["ours"]), statistics.median(alone), statistics.median(among["ps"])
     yield Row(f"start with {CROWD} running containers against none", ms(ours), ms(quiet), ours / quiet, 1.2, 1.0)
     yield Row(f"`labkit ps` with {CROWD}", ms(listed), "", listed * 1000, 100, 50, unit="ms")
 

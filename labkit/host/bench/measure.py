@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 DEV_NULL = os.devnull
 
@@ -16,17 +14,8 @@ class CommandFailedError(Exception):
     """A measured command did not end with 0: its time means nothing."""
 
 
-@dataclass(frozen=True)
-class Times:
-    """Seconds of each run, in the order in which they were made, and the largest resident set in KiB (wait4(2))."""
-
-    seconds: list[float]
-    resident: int
-
-    @property
-    def median(self) -> float:
-        """Of the seconds."""
-        return statistics.median(self.seconds)
+Times = Mapping[str, list[float]]
+"""Seconds of each run, in the order in which they were made, by the command's name."""
 
 
 def in_turns(
@@ -34,26 +23,24 @@ def in_turns(
     runs: int,
     note: Callable[[str], None] = lambda _: None,
     errors: str = DEV_NULL,
-) -> dict[str, Times]:
+) -> Times:
     """Each command ``runs`` times, one after the other, after one run of each that does not count.
 
     A command is made from the number of its run, since names of containers must differ. CommandFailedError if one
     fails; ``errors`` is the file that holds what it said.
     """
     seconds: dict[str, list[float]] = {name: [] for name in commands}
-    resident = dict.fromkeys(commands, 0)
     for number in range(runs + 1):
         note(f"{number} of {runs}")
         for name, command in commands.items():
-            took, peak = run(command(number), errors)
+            took = run(command(number), errors)
             if number:
                 seconds[name].append(took)
-                resident[name] = max(resident[name], peak)
-    return {name: Times(seconds[name], resident[name]) for name in commands}
+    return seconds
 
 
-def run(command: Sequence[str], errors: str = DEV_NULL) -> tuple[float, int]:
-    """One run: seconds from before its start to after its end, and its largest resident set in KiB."""
+def run(command: Sequence[str], errors: str = DEV_NULL) -> float:
+    """One run: seconds from before its start to after its end."""
     if sys.platform == "win32":  # a test host is Linux's, and Windows has none of the calls below
         raise CommandFailedError("nothing is measured on Windows")
     null = os.open(DEV_NULL, os.O_RDWR)
@@ -62,7 +49,7 @@ def run(command: Sequence[str], errors: str = DEV_NULL) -> tuple[float, int]:
         streams = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, said, 2)]
         began = time.perf_counter()
         pid = os.posix_spawnp(command[0], list(command), os.environ, file_actions=streams)
-        _, status, usage = os.wait4(pid, 0)
+        _, status = os.waitpid(pid, 0)
         took = time.perf_counter() - began
     finally:
         os.close(null)
@@ -70,4 +57,4 @@ def run(command: Sequence[str], errors: str = DEV_NULL) -> tuple[float, int]:
     code = os.waitstatus_to_exitcode(status)
     if code != 0:
         raise CommandFailedError(f"`{' '.join(command)}` ended with {code}")
-    return took, usage.ru_maxrss
+    return took

@@ -47,9 +47,9 @@ def current_key() -> str:
     return inputs.gather().key
 
 
-def find(key: str | None = None) -> GuestImage | None:
-    """The image of that key (without one: of this checkout's) if it is there and whole, else None."""
-    artifact = artifacts.find(KIND, key or current_key())
+def find() -> GuestImage | None:
+    """The image if it is there and whole, else None."""
+    artifact = artifacts.find(KIND, current_key())
     return _image(artifact) if artifact else None
 
 

@@ -72,25 +72,22 @@ def wait_until_ready(address: Address, seconds: float, still_there: Callable[[],
     execute(address, "query-status", None, seconds, still_there)
 
 
-def human(address: Address, line: str, seconds: float) -> str:
+def _human(address: Address, line: str, seconds: float) -> None:
     """Run a command of the human monitor. What it prints is what went wrong; nothing where all is well."""
-    return str(execute(address, "human-monitor-command", {"command-line": line}, seconds))
+    said = str(execute(address, "human-monitor-command", {"command-line": line}, seconds)).strip()
+    if said:
+        raise InfrastructureError(f"QEMU cannot do “{line}”: {said}")
 
 
 def save_snapshot(address: Address, name: str) -> None:
     """Save memory and disk into the machine's disk file."""
-    _must_be_silent(f"savevm {name}", human(address, f"savevm {name}", seconds=120))
+    _human(address, f"savevm {name}", seconds=120)
 
 
 def load_snapshot(address: Address, name: str) -> None:
     """Put memory and disk back to what they were. Works on a guest that hangs, too."""
-    _must_be_silent(f"loadvm {name}", human(address, f"loadvm {name}", seconds=60))
+    _human(address, f"loadvm {name}", seconds=60)
     execute(address, "cont")  # A guest that was paused before stays paused otherwise.
-
-
-def _must_be_silent(command: str, output: str) -> None:
-    if output.strip():
-        raise InfrastructureError(f"QEMU cannot do “{command}”: {output.strip()}")
 
 
 def quit_qemu(address: Address, seconds: float = 3.0) -> None:

@@ -8,7 +8,6 @@ from labkit.host.lab.names import not_found
 from labkit.host.lab.paths import checkout
 from labkit.host.scenario import parser
 from labkit.host.scenario.model import Lesson
-from labkit.host.scenario.needs import NEEDS
 
 
 def directory() -> Path:
@@ -18,7 +17,7 @@ def directory() -> Path:
 
 def catalogue(place: Path | None = None) -> list[Lesson]:
     """All lessons, by name. ConfigError where one does not parse."""
-    return [load(readme) for readme in sorted((place or directory()).glob("*/README.md"))]
+    return [parser.read(readme) for readme in sorted((place or directory()).glob("*/README.md"))]
 
 
 def find(name: str, place: Path | None = None) -> Lesson:
@@ -26,14 +25,9 @@ def find(name: str, place: Path | None = None) -> Lesson:
     readmes = {readme.parent.name: readme for readme in (place or directory()).glob("*/README.md")}
     if name not in readmes:
         raise not_found("scenario", name, readmes)
-    return load(readmes[name])
+    return parser.read(readmes[name])
 
 
 def following(lesson: Lesson, place: Path | None = None) -> Lesson | None:
     """The lesson after this one in the catalogue; None after the last."""
     return next((other for other in catalogue(place) if other.name > lesson.name), None)
-
-
-def load(readme: Path) -> Lesson:
-    """The lesson in ``readme``."""
-    return parser.read(readme, tuple(NEEDS))

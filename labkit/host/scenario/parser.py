@@ -42,6 +42,7 @@ from labkit.host.lab import yamlmarks
 from labkit.host.lab.names import suggestion
 from labkit.host.lab.yamlmarks import Value
 from labkit.host.scenario.model import Answer, Command, Lesson, Part, Prose, Step
+from labkit.host.scenario.needs import NEEDS
 
 _KEYS = ("title", "minutes", "needs", "claims")
 _HEADING = re.compile(r"(?P<title>.*?)(?: +\{#(?P<id>[^}]*)\})?")
@@ -56,14 +57,11 @@ _DETAILS = (
 )
 
 
-def parse(text: str, path: Path, known_needs: tuple[str, ...] | None = None) -> Lesson:
-    """The lesson in ``text``. ``path`` names it (its directory's name is the lesson's) and is used in messages.
-
-    ``known_needs``, where given, are the only needs that the front matter may name.
-    """
+def parse(text: str, path: Path) -> Lesson:
+    """The lesson in ``text``. ``path`` names it (its directory's name is the lesson's) and is used in messages."""
     lines = text.replace("\r\n", "\n").split("\n")
     end = _front_matter_end(lines, path)
-    front = _front_matter(lines[1:end], path, known_needs)
+    front = _front_matter(lines[1:end], path)
     introduction, steps = _body(lines, end + 1, path)
     if not steps:
         raise ConfigError(
@@ -73,9 +71,9 @@ def parse(text: str, path: Path, known_needs: tuple[str, ...] | None = None) -> 
     return Lesson(name=path.parent.name, path=path, introduction=tuple(introduction), steps=tuple(steps), **front)
 
 
-def read(path: Path, known_needs: tuple[str, ...] | None = None) -> Lesson:
+def read(path: Path) -> Lesson:
     """The lesson in the file ``path``."""
-    return parse(yamlmarks.read_text(path, "The lesson "), path, known_needs)
+    return parse(yamlmarks.read_text(path, "The lesson "), path)
 
 
 # ---- front matter
@@ -94,7 +92,7 @@ def _front_matter_end(lines: list[str], path: Path) -> int:
     raise ConfigError(f"{path}:1: the front matter that begins here does not end.", "End it with a line `---`.")
 
 
-def _front_matter(lines: list[str], path: Path, known_needs: tuple[str, ...] | None) -> dict[str, Any]:
+def _front_matter(lines: list[str], path: Path) -> dict[str, Any]:
     """The four keys, as fields of the model. An empty line is put in front: so YAML's line numbers are the file's."""
     members = yamlmarks.parse("\n" + "\n".join(lines), path).mapping("a mapping of " + ", ".join(_KEYS), _KEYS)
     for required in ("title", "minutes"):
@@ -102,8 +100,8 @@ def _front_matter(lines: list[str], path: Path, known_needs: tuple[str, ...] | N
             raise ConfigError(f"{path}:1: the front matter needs the key {required}.", f"The keys: {', '.join(_KEYS)}.")
     needs, claims = _names(members.get("needs")), _names(members.get("claims"))
     for need in needs:
-        if known_needs is not None and need.text() not in known_needs:
-            raise need.error(f"there is no need called “{need.text()}”.", suggestion(need.text(), known_needs))
+        if need.text() not in NEEDS:
+            raise need.error(f"there is no need called “{need.text()}”.", suggestion(need.text(), NEEDS))
     for claim in claims:
         if not _CLAIM.fullmatch(claim.text()):
             raise claim.wrong("a claim's id such as E7")

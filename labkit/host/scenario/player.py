@@ -24,18 +24,17 @@ _LAST_LINES = 8
 """How much of the console's log an unreachable machine is shown with."""
 
 
+@dataclass(eq=False)
 class StepFailedError(Exception):
     """A command of the lesson did not do what the lesson says."""
 
-    def __init__(self, step: Step, command: Command, reason: str, output: str, mismatch: Mismatch | None) -> None:
-        super().__init__(reason)
-        self.step = step
-        self.command = command
-        self.reason = reason
-        """One sentence."""
-        self.output = output
-        self.mismatch = mismatch
-        """None where the output is not what is wrong."""
+    step: Step
+    command: Command
+    reason: str
+    """One sentence."""
+    output: str
+    mismatch: Mismatch | None
+    """None where the output is not what is wrong."""
 
 
 class LessonLeftError(Exception):

@@ -32,7 +32,7 @@ from labkit.host import machines
 from labkit.host.lab import config as lab
 from labkit.host.lab.names import suggestion
 from labkit.host.machines import Machine
-from labkit.host.scenario import library
+from labkit.host.scenario import parser
 from labkit.host.scenario.compare import diff
 from labkit.host.scenario.model import Lesson, Step
 from labkit.host.scenario.needs import NEEDS
@@ -115,7 +115,7 @@ class Stage:
             if not readme.is_file():
                 raise pytest.UsageError(f"{path.parent} is no lesson: it has no README.md")
             with _usage_errors():
-                self._lessons[readme] = library.load(readme)
+                self._lessons[readme] = parser.read(readme)
         return self._lessons[readme]
 
     def played(self, item: pytest.Item) -> PlayedLesson:

@@ -134,3 +134,21 @@ def progress() -> Iterator[None]:
     finally:
         stop_listening()
         display.close()
+
+
+def forget_what_was_typed() -> None:
+    """Drop what was typed before anything was asked: an impatient Enter must not answer the next question.
+
+    Nothing where standard input is no terminal: a file is no impatient reader.
+    """
+    if not sys.stdin.isatty():
+        return
+    if sys.platform == "win32":
+        import msvcrt
+
+        while msvcrt.kbhit():
+            msvcrt.getwch()
+    else:
+        import termios
+
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)

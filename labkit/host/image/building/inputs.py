@@ -40,12 +40,8 @@ KERNEL_SCRIPTS = ("make_kernel.sh", "initrd_init.sh")
 """Those that a kernel is made with."""
 
 
-def script(name: str) -> str:
+def script(name: str, directory: str = "resources") -> str:
     """The text of a script, with LF line ends also where the checkout has others."""
-    return _text("resources", name)
-
-
-def _text(directory: str, name: str) -> str:
     text = (resources.files("labkit.host.image") / directory / name).read_text(encoding="utf-8")
     return text.replace("\r\n", "\n")
 
@@ -105,7 +101,7 @@ def gather() -> Inputs:
 
 def gather_kernel(config: KernelConfig) -> KernelInputs:
     """The inputs of the kernel that ``config`` describes."""
-    return KernelInputs(config, {name: script(name) for name in KERNEL_SCRIPTS}, _text("building", "initrd.py"))
+    return KernelInputs(config, {name: script(name) for name in KERNEL_SCRIPTS}, script("initrd.py", "building"))
 
 
 def _key(described: dict[str, Any]) -> str:

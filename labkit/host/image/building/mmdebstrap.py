@@ -74,9 +74,12 @@ def run(command_line: Sequence[str], settings: dict[str, str], log_file: Path, t
 
     BuildError with the last lines of the log; KeyboardInterrupt when mmdebstrap was ended first and has cleaned up.
     """
-    with scratch_directory() as scratch:
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_directory() as scratch, log.step(title) as step, open(log_file, "wb") as logged:
         environment = {**os.environ, **settings, "TMPDIR": str(scratch), "PATH": programs.search_path()}
-        _run(command_line, environment, log_file, title, phases)
+        status = programs.follow(command_line, logged, step, Progress(phases).note, group=True, env=environment)
+        if status != 0:
+            raise _failure(log_file, title)
 
 
 def check_tools() -> None:
@@ -153,14 +156,6 @@ def _delete(path: Path) -> None:
     if path.exists() and _user_id() != 0:
         subprocess.run(["mmdebstrap", "--unshare-helper", "rm", "-rf", str(path)], check=False, capture_output=True)
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _run(command_line: Sequence[str], environment: dict[str, str], log_file: Path, title: str, phases: Phases) -> None:
-    log_file.parent.mkdir(parents=True, exist_ok=True)
-    with log.step(title) as step, open(log_file, "wb") as logged:
-        status = programs.follow(command_line, logged, step, Progress(phases).note, group=True, env=environment)
-    if status != 0:
-        raise _failure(log_file, title)
 
 
 class Progress:

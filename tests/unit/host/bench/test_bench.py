@@ -54,9 +54,8 @@ def test_commands_are_run_in_turns_and_the_first_turn_does_not_count(tmp_path: P
 
     times = measure.in_turns({"a": lambda number: command(f"a{number}"), "b": lambda number: command(f"b{number}")}, 2)
     assert trace.read_text().split() == ["a0", "b0", "a1", "b1", "a2", "b2"]
-    assert [len(times[name].seconds) for name in "ab"] == [2, 2]
-    assert times["a"].median > 0
-    assert times["a"].resident > 100
+    assert [len(times[name]) for name in "ab"] == [2, 2]
+    assert min(times["a"]) > 0
 
 
 @linux
@@ -77,7 +76,7 @@ def test_the_task_knows_the_cases() -> None:
 def test_what_is_missing_or_fails_is_said_in_its_row() -> None:
     from labkit.host.bench import engines
 
-    def fails() -> dict[str, measure.Times]:
+    def fails() -> measure.Times:
         subprocess.run(["sh", "-c", "echo it is broken >&2; exit 1"], check=True, capture_output=True)
         raise AssertionError
 

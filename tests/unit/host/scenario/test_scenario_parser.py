@@ -68,7 +68,7 @@ The end.
 
 
 def test_a_whole_lesson() -> None:
-    lesson = parse(LESSON, PATH, ("overlay",))
+    lesson = parse(LESSON, PATH)
     assert (lesson.name, lesson.title, lesson.minutes) == ("small", "A small lesson", 5)
     assert (lesson.needs, lesson.claims) == (("overlay",), ("B1", "B2"))
     assert lesson.introduction == (
@@ -139,7 +139,7 @@ STEP = "## One\n```console\n$ true\n```\n"
 )
 def test_what_cannot_be_meant_is_refused_with_its_line(text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words) as refused:
-        parse(text, PATH, ("overlay",))
+        parse(text, PATH)
     assert refused.value.exit_status == 3
 
 

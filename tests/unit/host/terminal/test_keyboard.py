@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from labkit.host.terminal.keyboard import forget_what_was_typed
+from labkit.host.terminal.console import forget_what_was_typed
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudoterminals of this kind")
