@@ -65,25 +65,22 @@ class Vagrant:
 
     def ask(self, *words: str) -> str:
         """Run a command that only says something; its standard output. InfrastructureError where it fails."""
-        process: subprocess.Popen[bytes] = subprocess.Popen(
-            [self._program(), *words],
-            cwd=paths.checkout(),
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            **programs.apart(),
-        )
+        command = [self._program(), *words]
         try:
-            output, errors = process.communicate(timeout=SHORT)
-        except BaseException as error:
-            programs.end(process, 30)
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise InfrastructureError(f"`vagrant {' '.join(words)}` did not end within {SHORT:.0f} s.") from None
-            raise
-        if process.returncode != 0:
-            raise self._failure(words, (output + errors).decode(errors="replace"))
-        return output.decode(errors="replace")
+            done = subprocess.run(
+                command,
+                cwd=paths.checkout(),
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=SHORT,
+                **programs.apart(),
+            )
+        except subprocess.TimeoutExpired:
+            raise InfrastructureError(f"`vagrant {' '.join(words)}` did not end within {SHORT:.0f} s.") from None
+        if done.returncode != 0:
+            raise self._failure(words, (done.stdout + done.stderr).decode(errors="replace"))
+        return str(done.stdout.decode(errors="replace"))
 
     def _program(self) -> str:
         path = programs.find("vagrant")

@@ -20,8 +20,8 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,9 +37,6 @@ from labkit.host.proof.testreport import Outcome
 
 DAILY, IN_TEST_HOST, IN_MACHINE = "not thorough", "not thorough and not machine", "machine and not thorough"
 """pytest's ``-m`` expressions."""
-
-OTHER_GROUPS = {"v1": "cell-6.1-v1-legacy", "hybrid": "cell-6.1-hybrid-nft"}
-"""Control group version -> the cell of the matrix in which the guest's tests run with ``--all``, beside the default."""
 
 
 @dataclass
@@ -90,6 +87,8 @@ class Stage:
     """What ``--all`` adds to it."""
     only_all: bool = False
     """Whether it is run with ``--all`` only."""
+    cell: str = ""
+    """The cell of the matrix in which it runs, where it is about that."""
 
 
 def _lint(stage: Stage, _options: Options) -> Outcome:
@@ -143,7 +142,9 @@ def _base_images() -> str:
 
 
 def _guest_in_machine(stage: Stage, options: Options) -> Outcome:
-    """In the machine that was asked for; with ``--all`` everything, else what no test host can show."""
+    """In the machine that was asked for: with ``--all`` everything, else what no test host can show. Or in a cell."""
+    if stage.cell:
+        return _run_in_machine(stage, options, stage.cell, None, options.arguments())
     alone = options.only is not None and testhost.why_not() is not None  # the stage that would know has not run
     marks = DAILY if options.no_test_host or alone else IN_MACHINE
     try:
@@ -151,15 +152,6 @@ def _guest_in_machine(stage: Stage, options: Options) -> Outcome:
     except LabkitError as error:
         options.machine_is_down = error.message
         raise
-
-
-def _guest_in_machine_of(version: str) -> Callable[[Stage, Options], Outcome]:
-    """All the guest's tests in a machine with another version of control groups."""
-
-    def run(stage: Stage, options: Options) -> Outcome:
-        return _run_in_machine(stage, options, OTHER_GROUPS[version], None, options.arguments())
-
-    return run
 
 
 def _run_in_machine(
@@ -219,17 +211,15 @@ STAGES = (
     Stage("guest", "guest tests, test host", _guest_in_test_host, 2700.0, "every moment of a kill, and the machine's"),
     Stage("machine", "guest tests, machine", _guest_in_machine, 0.0, "all of the guest's tests, on cgroup v2"),
     Stage("e2e", "end-to-end tests", _e2e, 3600.0, "Vagrant, killed and broken machines, checks that can fail"),
-    Stage("machine", "guest tests, v1", _guest_in_machine_of("v1"), 0.0, "all of the guest's tests", only_all=True),
-    Stage("machine", "guest tests, hybrid", _guest_in_machine_of("hybrid"), 0.0, "all of them", only_all=True),
+    Stage("machine", "guest tests, v1", _guest_in_machine, 0.0, "all of the guest's tests", True, "cell-6.1-v1-legacy"),
+    Stage("machine", "guest tests, hybrid", _guest_in_machine, 0.0, "all of them", True, "cell-6.1-hybrid-nft"),
     Stage("matrix", "matrix, the cells of CI", _matrix, 0.0, "the lessons on other kernels", only_all=True),
 )
 
 
-@contextmanager
-def machine_of_the_tests() -> Iterator[None]:
+def machine_of_the_tests() -> AbstractContextManager[None]:
     """Within this, machines live in ``state_dir()/"tests"``, and are destroyed at its end.
 
     Only one run of the tests at a time, since they reset the machine under one another's feet otherwise.
     """
-    with ownstate.machines_in(paths.state_dir() / "tests", "the tests"):
-        yield
+    return ownstate.machines_in(paths.state_dir() / "tests", "the tests")
