@@ -123,10 +123,7 @@ _LACKING_KEYS = ("needs", "why", "kernels", "cgroups", "iptables")
 
 def read(value: Value, kernels: Mapping[str, object]) -> Matrix:
     """The section; ``kernels`` are those of lab.yaml. ConfigError with file and line where it is not right."""
-    members = value.mapping("a mapping", KEYS)
-    for key in ("kernels", "cgroups", "iptables"):
-        if key not in members:
-            raise value.error(f"{value.name} needs the key {key}.", f"The keys are: {', '.join(KEYS)}.")
+    members = value.mapping("a mapping", KEYS, required=("kernels", "cgroups", "iptables"))
     cells = tuple(
         Cell(kernel, cgroup, iptables)
         for kernel in members["kernels"].choices(kernels)
@@ -142,10 +139,7 @@ def read(value: Value, kernels: Mapping[str, object]) -> Matrix:
 
 def _lack(value: Value, matrix: Matrix) -> ExpectedLack:
     """One entry of ``lacking:``."""
-    members = value.mapping("a mapping", _LACKING_KEYS)
-    for key in ("needs", "why"):
-        if key not in members:
-            raise value.error(f"{value.name} needs the key {key}.", f"The keys are: {', '.join(_LACKING_KEYS)}.")
+    members = value.mapping("a mapping", _LACKING_KEYS, required=("needs", "why"))
     chosen = {
         key: members[key].choices(known)
         for key, known in zip(("kernels", "cgroups", "iptables"), matrix._axes(), strict=True)

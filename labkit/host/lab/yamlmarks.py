@@ -88,7 +88,7 @@ class Value:
             found.append(word)
         return tuple(found)
 
-    def mapping(self, what: str, keys: Iterable[str] | None = None) -> dict[str, Value]:
+    def mapping(self, what: str, keys: Iterable[str] | None = None, required: Iterable[str] = ()) -> dict[str, Value]:
         """Its members. ``what`` says what is expected; ``keys``, where given, are all the keys that may occur."""
         if not isinstance(self.node, yaml.MappingNode):
             raise self.wrong(what)
@@ -106,6 +106,9 @@ class Value:
                 )
             called = name if self.name == self.file.name else f"{self.name}.{name}"
             members[name] = Value(self.file, called, value_node, key_node)
+        for name in required:
+            if name not in members:
+                raise self.error(f"{self.name} needs the key {name}.", f"The keys are: {', '.join(allowed or ())}.")
         return members
 
 

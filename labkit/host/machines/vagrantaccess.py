@@ -7,7 +7,6 @@ then on: the machine was made a moment ago, and is on this computer.
 
 from __future__ import annotations
 
-import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +59,7 @@ def let_root_in(login: Login, directory: Path) -> Endpoint:
     pair = keys.generate()
     path = directory / CLIENT_KEY
     path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(pair.private)
+    keys.write_private(path, pair.private)
     script = _LET_ROOT_IN.format(key=shlex.quote(f"{pair.public} labkit"))
     output = _as_vagrant(login, f"sudo -n sh -c {shlex.quote(script)}")
     words = output.split()

@@ -8,7 +8,6 @@ back in one stream, in the order in which they were written.
 from __future__ import annotations
 
 import base64
-import codecs
 import secrets
 import shlex
 import time
@@ -138,21 +137,23 @@ class Shell:
             found = received.find(b"\n" + marker + b" ")
             if found >= 0 and received.endswith(b"\n") and len(received) > found + len(marker) + 2:
                 status = received[found + len(marker) + 2 :].split(b"\n", 1)[0]
-                return _decode(received[:found]), int(status)
+                return received[:found].decode("utf-8", "replace"), int(status)
             self._channel.settimeout(max(0.0, deadline - time.monotonic()))
             try:
                 chunk = self._channel.recv(_CHUNK)
             except TimeoutError:
                 self._check_alive()
-                raise CommandHangsError(f"it did not end within {timeout:g} seconds", _decode(received)) from None
+                output = received.decode("utf-8", "replace")
+                raise CommandHangsError(f"it did not end within {timeout:g} seconds", output) from None
             except OSError:
                 raise _lost() from None
             if not chunk:
                 self._check_alive()
-                raise ShellEndedError(_decode(received))
+                raise ShellEndedError(received.decode("utf-8", "replace"))
             received += chunk
             if len(received) > _MOST_OUTPUT:
-                raise CommandHangsError(f"it printed more than {_MOST_OUTPUT >> 20} MiB", _decode(received[:_CHUNK]))
+                output = received[:_CHUNK].decode("utf-8", "replace")
+                raise CommandHangsError(f"it printed more than {_MOST_OUTPUT >> 20} MiB", output)
 
     def _check_alive(self) -> None:
         """InfrastructureError where the machine does not answer any more: then the command is not to blame."""
@@ -166,11 +167,6 @@ class Shell:
             raise _lost() from None
         if not answer:
             raise _lost()
-
-
-def _decode(data: bytes | bytearray) -> str:
-    """UTF-8; anything else is shown as replacement characters."""
-    return codecs.decode(bytes(data), "utf-8", "replace")
 
 
 def _lost() -> InfrastructureError:

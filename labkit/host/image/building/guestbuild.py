@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shlex
 from pathlib import Path
@@ -32,12 +31,12 @@ def build(wanted: Inputs, directory: Path, log_file: Path) -> None:
     """
     mmdebstrap.check_tools()
     client, host = keys.generate(), keys.generate()
-    _write_private(directory / "client_key", client.private)
+    keys.write_private(directory / "client_key", client.private)
     (directory / "host_key.pub").write_text(host.public + "\n", encoding="utf-8")
     configuration = guest_files(client.public, host.private, host.public, secrets.token_hex(16))
     configuration |= {f"{deployed.PREFIX}/{path}": contents for path, contents in wanted.payload.items()}
     configuration |= {f"/labkit-build/{name}": text.encode() for name, text in wanted.scripts.items()}
-    _write_private(directory / "guest.tar", deployed.pack(configuration))
+    keys.write_private(directory / "guest.tar", deployed.pack(configuration))
     mmdebstrap.run(command(directory, wanted), {}, log_file, "Building the guest image", PHASES)
     (directory / "guest.tar").unlink()
 
@@ -62,9 +61,3 @@ def command(directory: Path, wanted: Inputs) -> list[str]:
         "-",
         *sources(inputs.SUITE),
     ]
-
-
-def _write_private(path: Path, contents: bytes) -> None:
-    """A file that no other user can read, not even for a moment."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(contents)

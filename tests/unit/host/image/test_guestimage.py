@@ -179,7 +179,7 @@ def test_files_belong_to_root_in_the_archive(tmp_path: Path) -> None:
 
 
 def test_the_client_key_is_private(tmp_path: Path) -> None:
-    guestbuild._write_private(tmp_path / "key", b"secret")
+    keys.write_private(tmp_path / "key", b"secret")
     assert (tmp_path / "key").read_bytes() == b"secret"
     if os.name == "posix":
         assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
