@@ -1,1 +1,1 @@
-"""What is put into a machine, and the program in there that receives it."""
+"""What is deployed into a machine (``deployed``), and the program in there that receives it (``receiver``)."""

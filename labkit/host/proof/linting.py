@@ -11,7 +11,7 @@ import importlib.util
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labkit import log
@@ -50,7 +50,7 @@ class Linter:
     name: str
     group: str
     """The word that chooses it on the command line."""
-    command: Callable[[], list[str]]
+    command: list[str]
 
 
 @dataclass(frozen=True)
@@ -63,38 +63,29 @@ class LintResult:
     output: str
 
 
-def _module(name: str, *arguments: str) -> Callable[[], list[str]]:
-    """This interpreter's own copy of a tool, whatever PATH says."""
-    return lambda: [sys.executable, "-m", name, *arguments]
+_PYTHON = (sys.executable, "-m")
+"""This interpreter's own copy of a tool, whatever PATH says."""
 
 
-def _types(platform: str, *, everything: bool) -> Callable[[], list[str]]:
+def _mypy(platform: str, *targets: str) -> list[str]:
     """mypy as if on ``platform``; a cache for each, since one cache for three platforms is thrown away every time."""
-
-    def command() -> list[str]:
-        root = paths.checkout()
-        targets = ["labkit"] if everything else ["labkit/host", "labkit/errors.py", "labkit/log.py"]
-        targets += [name for name in ("tasks.py", "bootstrap.py") if (root / name).is_file()]
-        options = ["--platform", platform, "--cache-dir", f".mypy_cache/{platform}"]
-        return [sys.executable, "-m", "mypy", *options, *targets]
-
-    return command
+    options = ["--platform", platform, "--cache-dir", f".mypy_cache/{platform}"]
+    return [*_PYTHON, "mypy", *options, *targets, "tasks.py", "bootstrap.py"]
 
 
-def _import_contracts() -> list[str]:
-    """import-linter has no ``python -m``, and where its script is depends on how it was installed."""
-    program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
-    return [sys.executable, "-c", program, "--no-logo"]
+# import-linter has no `python -m`, and where its script is depends on how it was installed.
+_CONTRACTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
+_HOST_SIDE = ("labkit/host", "labkit/errors.py", "labkit/log.py")
 
 LINTERS = (
-    Linter("ruff check", "style", _module("ruff", "check", ".")),
-    Linter("ruff format", "style", _module("ruff", "format", "--check", "--diff", ".")),
+    Linter("ruff check", "style", [*_PYTHON, "ruff", "check", "."]),
+    Linter("ruff format", "style", [*_PYTHON, "ruff", "format", "--check", "--diff", "."]),
     # The guest side is Linux code and is checked as that, also on a Mac; the host side must be right on all three.
-    Linter("mypy, everything on linux", "types", _types("linux", everything=True)),
-    Linter("mypy, host side on win32", "types", _types("win32", everything=False)),
-    Linter("mypy, host side on darwin", "types", _types("darwin", everything=False)),
-    Linter("import contracts", "imports", _import_contracts),
+    Linter("mypy, everything on linux", "types", _mypy("linux", "labkit")),
+    Linter("mypy, host side on win32", "types", _mypy("win32", *_HOST_SIDE)),
+    Linter("mypy, host side on darwin", "types", _mypy("darwin", *_HOST_SIDE)),
+    Linter("import contracts", "imports", [sys.executable, "-c", _CONTRACTS, "--no-logo"]),
 )
 
 
@@ -133,7 +124,7 @@ def _run_one(linter: Linter) -> LintResult:
     started = time.monotonic()
     try:
         done = subprocess.run(
-            linter.command(),
+            linter.command,
             cwd=paths.checkout(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

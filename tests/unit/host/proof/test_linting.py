@@ -25,12 +25,12 @@ def test_a_group_that_is_not_there_is_a_usage_error() -> None:
 def test_every_linter_runs_though_one_before_it_failed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def python(program: str) -> linting.Callable[[], list[str]]:
-        return lambda: [sys.executable, "-c", program]
+    def python(program: str) -> list[str]:
+        return [sys.executable, "-c", program]
 
     linters = (
         Linter("bad", "x", python("import sys; print('line 3 is wrong', file=sys.stderr); sys.exit(1)")),
-        Linter("missing", "x", lambda: ["/nonexistent/linter"]),
+        Linter("missing", "x", ["/nonexistent/linter"]),
         Linter("good", "x", python("print('nothing to say')")),
     )
     monkeypatch.setattr(linting, "LINTERS", linters)
@@ -59,7 +59,7 @@ def test_without_the_development_tools_nothing_is_begun(monkeypatch: pytest.Monk
 
 def test_a_linter_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linting, "LONGEST_SECONDS", 0.2)
-    slow = Linter("slow", "x", lambda: [sys.executable, "-c", "import time; time.sleep(30)"])
+    slow = Linter("slow", "x", [sys.executable, "-c", "import time; time.sleep(30)"])
     assert "did not end" in linting._run_one(slow).output
 
 
@@ -71,7 +71,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "pyproject.toml").write_text(settings, encoding="utf-8")
     host = tmp_path / "labkit/host"
     packages = [path.relative_to(real).as_posix() for path in real.glob("labkit/**/__init__.py")]
-    for name in ("labkit/errors.py", "labkit/log.py", *packages):
+    for name in ("labkit/errors.py", "labkit/log.py", "tasks.py", "bootstrap.py", *packages):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text('"""Here."""\n', encoding="utf-8")
     monkeypatch.setattr(linting.paths, "checkout", lambda: tmp_path)
