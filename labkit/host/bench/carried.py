@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from labkit.host.bench import engines
-from labkit.host.bench.engines import Bench, Engine
-from labkit.host.bench.measure import Times
+from labkit.host.bench.engines import Bench, Engine, Times
 from labkit.host.bench.result import LARGER, Row
 
 _FEW = 7

@@ -22,8 +22,7 @@ import psutil
 
 from labkit import __version__
 from labkit.host.bench import carried, engines, result
-from labkit.host.bench.engines import Bench, compared, ms, say
-from labkit.host.bench.measure import CommandFailedError, Times
+from labkit.host.bench.engines import Bench, CommandFailedError, Times, compared, ms, say
 from labkit.host.bench.result import Report, Row
 from labkit.host.payload import installation
 

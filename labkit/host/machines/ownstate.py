@@ -26,17 +26,14 @@ def machines_in(directory: Path, whose: str) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(directory.with_name(f"{directory.name}.lock"))
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except filelock.Timeout:
         raise ConflictError(f"Another run of {whose} is going on.", "Wait until it has ended.") from None
-    try:
-        with environment("LABKIT_STATE", str(directory)):
-            try:
-                yield
-            finally:
-                destroy_all(directory / "machines")
-    finally:
-        lock.release()
+    with held, environment("LABKIT_STATE", str(directory)):
+        try:
+            yield
+        finally:
+            destroy_all(directory / "machines")
 
 
 def destroy_all(directory: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ from labkit.host.matrix.report import Summary
 from labkit.host.matrix.run import Played
 from labkit.host.matrix.verdict import exit_status
 from labkit.host.terminal import tables
+from labkit.host.terminal.tables import STDOUT
 
-STDOUT = "-"
 MOST_JOBS = 64
 
 
@@ -50,13 +49,10 @@ class Outputs:
     def write(self, summary: Summary) -> None:
         """JSON and Markdown; the latter also on standard output, unless that is JSON's."""
         markdown = report.as_markdown(summary)
-        if self.json == STDOUT:
-            tables.write_json(report.as_dict(summary))
-        else:
+        if self.json != STDOUT:
             sys.stdout.write(markdown)
-        if self.json and self.json != STDOUT:
-            text = json.dumps(report.as_dict(summary), indent=2, ensure_ascii=False)
-            Path(self.json).write_text(text + "\n", encoding="utf-8")
+        if self.json:
+            tables.write_json(report.as_dict(summary), self.json)
         if self.markdown:
             Path(self.markdown).write_text(markdown, encoding="utf-8")
 
@@ -118,11 +114,7 @@ def show(cells: Sequence[str], as_json: str | None, *, ci: bool = False) -> None
     Outputs(json=as_json).check()
     chosen = run.choose_cells(lab, cells, ci=ci)
     if as_json:
-        value = {"cells": [_described(cell, lab) for cell in chosen]}
-        if as_json == STDOUT:
-            tables.write_json(value)
-        else:
-            Path(as_json).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        tables.write_json({"cells": [_described(cell, lab) for cell in chosen]}, as_json)
         return
     rows = [
         (str(cell), cell.machine, "yes" if cell in lab.matrix.ci else "", ", ".join(lab.matrix.expected(cell)))

@@ -6,11 +6,15 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+STDOUT = "-"
+"""In place of a file's name."""
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -30,7 +34,10 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         print(line.rstrip())
 
 
-def write_json(value: Any) -> None:
-    """Print ``value`` on standard output, indented, with a newline at the end."""
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, default=str)
-    sys.stdout.write("\n")
+def write_json(value: Any, file: str = STDOUT) -> None:
+    """Print ``value``, indented, with a newline at the end, or write it to a file."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
+    if file == STDOUT:
+        sys.stdout.write(text)
+    else:
+        Path(file).write_text(text, encoding="utf-8")

@@ -14,7 +14,7 @@ import pytest
 
 from labkit import log
 from labkit.errors import LabkitError
-from labkit.host.bench import measure, result, task
+from labkit.host.bench import engines, result, task
 from labkit.host.bench.result import LARGER, Report, Row
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the measured programs make Linux containers")
@@ -52,7 +52,7 @@ def test_commands_are_run_in_turns_and_the_first_turn_does_not_count(tmp_path: P
     def command(name: str) -> list[str]:
         return ["sh", "-c", f"echo {name} >> {trace}"]
 
-    times = measure.in_turns({"a": lambda number: command(f"a{number}"), "b": lambda number: command(f"b{number}")}, 2)
+    times = engines.in_turns({"a": lambda number: command(f"a{number}"), "b": lambda number: command(f"b{number}")}, 2)
     assert trace.read_text().split() == ["a0", "b0", "a1", "b1", "a2", "b2"]
     assert [len(times[name]) for name in "ab"] == [2, 2]
     assert min(times["a"]) > 0
@@ -60,8 +60,8 @@ def test_commands_are_run_in_turns_and_the_first_turn_does_not_count(tmp_path: P
 
 @linux
 def test_a_command_that_fails_is_no_figure(tmp_path: Path) -> None:
-    with pytest.raises(measure.CommandFailedError, match="ended with 3"):
-        measure.run(["sh", "-c", "echo why >&2; exit 3"], str(tmp_path / "errors"))
+    with pytest.raises(engines.CommandFailedError, match="ended with 3"):
+        engines.timed(["sh", "-c", "echo why >&2; exit 3"], str(tmp_path / "errors"))
     assert (tmp_path / "errors").read_text() == "why\n"
 
 
@@ -74,9 +74,7 @@ def test_the_task_knows_the_cases() -> None:
 
 @linux
 def test_what_is_missing_or_fails_is_said_in_its_row() -> None:
-    from labkit.host.bench import engines
-
-    def fails() -> measure.Times:
+    def fails() -> engines.Times:
         subprocess.run(["sh", "-c", "echo it is broken >&2; exit 1"], check=True, capture_output=True)
         raise AssertionError
 
