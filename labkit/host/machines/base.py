@@ -6,18 +6,17 @@ import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import fabric
 
 from labkit.errors import ConfigError, InfrastructureError, LabkitError
 from labkit.host.lab import config as lab
 from labkit.host.lab import locks, paths
 from labkit.host.lab.config import MachineConfig
+from labkit.host.wire import ssh
+from labkit.host.wire.deploy import deploy
 from labkit.host.wire.oneconnection import OneConnection
-
-if TYPE_CHECKING:  # fabric takes 0.2 s to import, and `invoke up` of a running machine does not need it
-    import fabric
-
-    from labkit.host.wire.ssh import Endpoint
+from labkit.host.wire.ssh import Endpoint
 
 BOOT_LIMIT = 120.0
 """Seconds until sshd must answer after a boot. Software emulation on a busy machine takes 25."""
@@ -130,8 +129,6 @@ class Machine:
         }
 
     def _answers(self, endpoint: Endpoint) -> bool:
-        from labkit.host.wire import ssh
-
         # A guest that is busy answers late: three tries, the last one patient.
         return any(ssh.answers(endpoint.host, endpoint.port, timeout) for timeout in (2.0, 2.0, 8.0))
 
@@ -139,8 +136,6 @@ class Machine:
         return self._connection.open(endpoint, limit, self._what_to_do(), is_fresh=is_fresh)
 
     def _deploy(self) -> None:
-        from labkit.host.wire.deploy import deploy
-
         deploy(self.connection())
 
 

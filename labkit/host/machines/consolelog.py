@@ -8,12 +8,9 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from labkit.errors import NotFoundError, UsageError
-
-if TYPE_CHECKING:
-    from labkit.host.machines.base import Machine
+from labkit.host.machines.base import Machine
 
 _TAIL = 256 * 1024
 """Bytes at the end of the file that are looked at for the last lines: a whole boot is about 40 KiB."""

@@ -13,14 +13,13 @@ and kept, and programs and libraries come from the disk. The snapshot has the ma
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+import fabric
 
 from labkit import log
 from labkit.errors import ConfigError
 from labkit.host.lab.config import MachineConfig
-
-if TYPE_CHECKING:
-    import fabric
+from labkit.host.wire.ssh import execute
 
 # What is mounted at /sys/fs/cgroup: cgroup2 itself, or a tmpfs that holds v1's hierarchies; `unified` is hybrid's v2
 # tree. modprobe only says whether it would find the module: nothing is loaded that a lesson may want to see absent.
@@ -39,8 +38,6 @@ esac
 
 def check(connection: fabric.Connection, config: MachineConfig, kernel_release: str) -> None:
     """ConfigError where the machine is not what ``config`` says, InfrastructureError where it is lost."""
-    from labkit.host.wire.ssh import execute  # paramiko comes with it, which a machine that runs already does not need
-
     _, found, _ = execute(connection, _LOOK)
     compare(found.decode().split(), config, kernel_release)
 

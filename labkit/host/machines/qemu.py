@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labkit import log
 from labkit.errors import InfrastructureError
@@ -27,9 +27,8 @@ from labkit.host.machines import accelerator, consolelog, firstboot, qemuprogram
 from labkit.host.machines.base import BOOT_LIMIT, Machine, Status, check_options, one_at_a_time, task
 from labkit.host.machines.qemuprogram import CONSOLE, DISK, OUTPUT, Qemu
 from labkit.host.machines.qemurun import Run
-
-if TYPE_CHECKING:  # fabric comes with it
-    from labkit.host.wire.ssh import Endpoint
+from labkit.host.wire import ssh
+from labkit.host.wire.ssh import Endpoint, execute
 
 SNAPSHOT, SNAPSHOT_RECORD = "labkit", "snapshot.json"
 
@@ -145,8 +144,6 @@ class QemuMachine(Machine):
 
     def _boot(self, wanted: _Wanted) -> None:
         """A fresh disk, a boot, a deploy, a snapshot."""
-        from labkit.host.wire.ssh import execute
-
         self._make_disk(wanted)
         with log.step(f"Booting the machine {self.name}") as step:
             step.note(f"accelerator {wanted.accelerator}, kernel {wanted.kernel.release}")
@@ -209,7 +206,6 @@ class QemuMachine(Machine):
 
     def _wait_for_ssh(self, run: Run) -> None:
         """Return when sshd answers. InfrastructureError with the end of the console where it will not."""
-        from labkit.host.wire import ssh
 
         def check() -> None:
             complaint = qemurun.console_complaint(self._directory)

@@ -13,11 +13,13 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labkit import log
 from labkit.errors import InfrastructureError, LabkitError
+from labkit.host.image import box as boxes
 from labkit.host.image import kernels
+from labkit.host.image.box import Box
 from labkit.host.lab import config as lab
 from labkit.host.lab import paths, records
 from labkit.host.lab.config import MachineConfig
@@ -35,9 +37,6 @@ from labkit.host.machines.base import Machine, Status, check_options, one_at_a_t
 from labkit.host.machines.vagrantcommand import Vagrant
 from labkit.host.machines.vagranthypervisor import ByVagrant, hypervisor
 from labkit.host.wire.ssh import Endpoint
-
-if TYPE_CHECKING:
-    from labkit.host.image.box import Box
 
 RECORD = "vagrant.json"
 
@@ -205,8 +204,6 @@ class VagrantMachine(Machine):
         """Our own box (made if need be; None where a stock box is wanted), and the fingerprint of such a machine."""
         box = None
         if self.provider == "libvirt" and not self._config.box:
-            from labkit.host.image import box as boxes
-
             box = boxes.ensure(lab.load().kernel(self._config.kernel))
         described = dataclasses.asdict(self._config) | {"box": box.version if box else self._config.box}
         return box, hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import fabric
 
 from labkit import log
-
-if TYPE_CHECKING:
-    import fabric
+from labkit.host.wire.ssh import execute
 
 LIMIT = 1.0
 """Seconds that the clocks may differ."""
@@ -99,8 +98,6 @@ def _correct(connection: fabric.Connection, reading: Reading) -> bool:
 
 def _read(connection: fabric.Connection, command: str) -> Reading | None:
     """Run a command that prints the machine's clock; None where it does not."""
-    from labkit.host.wire.ssh import execute  # local: paramiko, which a machine that is not asked does not need
-
     before = time.time()
     status, output, _ = execute(connection, command, timeout=_PATIENCE)
     after = time.time()

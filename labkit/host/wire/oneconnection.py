@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING
+
+import fabric
 
 from labkit.errors import InfrastructureError, LabkitError
-from labkit.host.wire import clock
-
-if TYPE_CHECKING:
-    import fabric
-
-    from labkit.host.wire.ssh import Endpoint
+from labkit.host.wire import clock, ssh
+from labkit.host.wire.ssh import Endpoint
 
 AGAIN = 60.0
 """Seconds after which the clocks are compared again: a lesson may wait for its reader while the laptop sleeps."""
@@ -44,8 +41,6 @@ class OneConnection:
         ``limit``: seconds after which a machine that stays silent is not tried once more. ``is_fresh``: it was
         booted or loaded a moment ago. InfrastructureError with ``hint`` where the machine does not let us in.
         """
-        from labkit.host.wire import ssh  # local: fabric, which takes 0.2 s and not every task needs
-
         self.close()
         try:
             with ssh.told_if_slow(f"Connecting to the machine {self._machine}"):
