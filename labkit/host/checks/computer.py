@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from labkit.errors import LabkitError
-from labkit.host.checks.finding import Finding, gib, nearest_existing, ok, problem, warning
+from labkit.host.checks.finding import Finding, gib, ok, problem, warning
 from labkit.host.image import guestimage, kernels
 from labkit.host.lab import config, paths
 
@@ -81,7 +81,7 @@ def disk_for_machines() -> Finding:
 
 
 def _disk(directory: Path, variable: str, wanted: int) -> Finding:
-    existing = nearest_existing(directory)
+    existing = next(place for place in (directory, *directory.parents) if place.exists())
     elsewhere = f"set {variable} to a directory elsewhere."
     if not os.access(existing, os.W_OK | os.X_OK):
         return problem(f"{existing} cannot be written by this user", f"Change its rights, or {elsewhere}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 Verdict = Literal["ok", "info", "warning", "problem"]
@@ -40,11 +39,6 @@ def warning(what: str, remedy: str) -> Finding:
 def problem(what: str, remedy: str) -> Finding:
     """The lab will not work before this is mended."""
     return Finding("", "problem", what, remedy)
-
-
-def nearest_existing(path: Path) -> Path:
-    """The path itself or the closest directory above it that exists: where it would be made."""
-    return next(directory for directory in (path, *path.parents) if directory.exists())
 
 
 def gib(number: float) -> str:

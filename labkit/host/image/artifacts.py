@@ -56,10 +56,6 @@ class Artifact:
     digests: dict[str, str]
     """File -> SHA-256. A second build from the same inputs has others: other keys, perhaps newer packages."""
 
-    def facts(self) -> dict[str, Any]:
-        """What its build said about it, in ``facts.json``."""
-        return records.read(self.directory / "facts.json")
-
 
 def find(kind: Kind, key: str) -> Artifact | None:
     """The artifact of that key if it is there and whole, else None. Changes nothing but remembered file times."""

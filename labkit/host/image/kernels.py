@@ -13,6 +13,7 @@ from pathlib import Path
 from labkit.host.image import artifacts
 from labkit.host.image.building import inputs
 from labkit.host.image.guestimage import GuestImage
+from labkit.host.lab import records
 from labkit.host.lab.config import KernelConfig, MachineConfig
 
 _BOOTED = ("vmlinuz", "initrd", "modules.qcow2")
@@ -81,7 +82,7 @@ def _kernel(artifact: artifacts.Artifact) -> Kernel:
         vmlinuz=directory / "vmlinuz",
         initrd=directory / "initrd",
         modules=directory / "modules.qcow2",
-        release=str(artifact.facts()["release"]),
+        release=str(records.read(directory / "facts.json")["release"]),
         key_hash=artifact.key,
         digest=hashlib.sha256("".join(artifact.digests[name] for name in _BOOTED).encode()).hexdigest(),
     )

@@ -120,13 +120,7 @@ class Machine:
 
     def _facts(self) -> dict[str, str | int | None]:
         """What was asked for, for `invoke status`."""
-        config = self._config
-        return {
-            "memory_mib": config.memory_mib,
-            "cpus": config.cpus,
-            "cgroup": config.cgroup,
-            "iptables": config.iptables,
-        }
+        return {name: getattr(self._config, name) for name in ("memory_mib", "cpus", "cgroup", "iptables")}
 
     def _answers(self, endpoint: Endpoint) -> bool:
         # A guest that is busy answers late: three tries, the last one patient.

@@ -211,14 +211,8 @@ class VagrantMachine(Machine):
     def _told(self, box: Box | None) -> dict[str, Any]:
         """What the Vagrantfile cannot know by itself (vagrant/lab.rb)."""
         config = self._config
-        entry: dict[str, Any] = {
-            "kernel": config.kernel,
-            "cgroup": config.cgroup,
-            "iptables": config.iptables,
-            "memory": f"{config.memory_mib} MiB",
-            "cpus": config.cpus,
-            "options": config.options,
-        }
+        entry = {name: getattr(config, name) for name in ("kernel", "cgroup", "iptables", "cpus", "options")}
+        entry["memory"] = f"{config.memory_mib} MiB"
         if config.box:
             entry["box"] = config.box
         told: dict[str, Any] = {"entry": entry, "ssh_port": qemurun.free_port()}

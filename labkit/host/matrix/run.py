@@ -13,8 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,23 +115,14 @@ def _play_all(runs: Sequence[CellRun], record: Record, place: Path, jobs: int) -
             except BaseException:
                 stop.set()
                 print("Ending the programs and machines; what was played is recorded.", file=sys.stderr)
-                with _deaf():
+                # A second Ctrl-C is not heard: machines are being put away.
+                with ownstate.handled([signal.SIGINT], signal.SIG_IGN):
                     concurrent.futures.wait(futures)
                 raise
     finally:
         shown.close()
     for future in futures:
         future.result()  # raises what is a mistake of ours
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Within this a second Ctrl-C is not heard: machines are being put away."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _versions() -> dict[str, str]:

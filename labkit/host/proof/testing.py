@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import traceback
 from contextlib import ExitStack
+from dataclasses import replace
 
 from labkit.errors import LabkitError, UsageError
 from labkit.host.machines import ownstate
@@ -82,4 +83,4 @@ def _run_stage(stage: Stage, options: Options) -> Outcome:
         outcome = Outcome(stage.title, "failed", why=f"a bug of labkit's own: {type(error).__name__}: {error}")
     if outcome.verdict != "passed" and outcome.why:
         print(f"\n{stage.title}: {outcome.why}", flush=True)
-    return outcome.after(time.monotonic() - started)
+    return replace(outcome, seconds=time.monotonic() - started)

@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -41,10 +41,6 @@ class Outcome:
     seconds: float = 0.0
     why: str = ""
     """What is to be said of a stage that did not simply pass."""
-
-    def after(self, seconds: float) -> Outcome:
-        """The same, with the time it took."""
-        return replace(self, seconds=seconds)
 
 
 @dataclass(frozen=True)
