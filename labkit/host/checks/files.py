@@ -11,11 +11,10 @@ from labkit.errors import ConfigError
 from labkit.host.checks.finding import Finding, ok, problem, warning
 from labkit.host.lab import config, paths
 from labkit.host.machines.qemurun import LONGEST_SOCKET_PATH, SOCKET
+from labkit.host.payload.deployed import files_below
 
 READ_BY_THE_GUEST = ("labkit", "scenarios", "tests/guest")
 """Directories of the checkout whose files Linux reads, in the machine."""
-
-NO_TEXT = {".png", ".gif", ".tar", ".gz", ".pyc"}
 
 ROOM_FOR_NAMES = len("/machines/") + 32 + len("/" + SOCKET)
 """What is appended to the state directory for a machine's socket."""
@@ -38,12 +37,10 @@ def line_endings() -> Finding:
 def with_crlf(root: Path) -> Iterator[tuple[str, bool]]:
     """Files that hold CRLF: path below ``root``, and whether it is a script (begins with ``#!``)."""
     for directory in READ_BY_THE_GUEST:
-        for path in (root / directory).rglob("*"):
-            if path.suffix in NO_TEXT or "__pycache__" in path.parts or not path.is_file():
-                continue
+        for name, path in files_below(root / directory):
             contents = path.read_bytes()
             if b"\r\n" in contents and b"\0" not in contents:
-                yield path.relative_to(root).as_posix(), contents.startswith(b"#!")
+                yield f"{directory}/{name}", contents.startswith(b"#!")
 
 
 def directory_names() -> Finding:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import socket
-import sys
 import urllib.parse
 import urllib.request
 
@@ -96,9 +95,7 @@ def proxies() -> Finding:
 
 def _apt_proxy() -> str:
     """What apt is configured to use for http, or nothing."""
-    apt_config = programs.find("apt-config") if sys.platform == "linux" else None
-    said = programs.first_line([apt_config, "dump", "--format", "%v%n", "Acquire::http::Proxy"]) if apt_config else None
-    return said or ""
+    return programs.said(["apt-config", "dump", "--format", "%v%n", "Acquire::http::Proxy"])
 
 
 def without_password(url: str) -> str:

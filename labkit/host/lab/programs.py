@@ -100,7 +100,6 @@ def end(process: subprocess.Popen[bytes], patience: float, *, group: bool = Fals
                 process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.wait(patience if number == _ENDING[0] else 10)
-    process.kill()
     return process.wait()
 
 

@@ -16,8 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from labkit.host.lab import paths, programs, records
-from labkit.host.matrix.verdict import Result, short, worst
-from labkit.host.matrix.verdict import read_junit as read
+from labkit.host.matrix.verdict import Junit, Result, short, worst
 
 Verdict = Literal["passed", "failed", "not run", "unreachable"]
 """``unreachable``: the machine could not be brought up or was lost, which says nothing about what was to be tested."""
@@ -43,27 +42,13 @@ class Outcome:
     """What is to be said of a stage that did not simply pass."""
 
 
-@dataclass(frozen=True)
-class Counts:
-    """What a JUnit report says."""
-
-    passed: int = 0
-    failed: int = 0
-    skipped: dict[str, int] = field(default_factory=dict)
-
-    def outcome(self, title: str, verdict: Verdict, why: str = "") -> Outcome:
-        """These counts as a row. A stage in which no test passed has not passed, whatever pytest's status."""
-        if verdict == "passed" and not self.passed and self.skipped:
-            verdict, why = "not run", "every test was skipped"
-        elif verdict == "passed" and not self.passed:
-            verdict, why = "failed", "pytest was content, and its report holds no test"
-        return Outcome(title, verdict, self.passed, self.failed, self.skipped, why=why)
-
-
-def read_junit(report: bytes) -> Counts:
-    """What a report of pytest's says. An empty or torn one counts nothing."""
-    found = read(report)
-    return Counts(found.passed, found.failed, dict(found.skipped))
+def counted(title: str, verdict: Verdict, found: Junit, why: str = "") -> Outcome:
+    """What a report says as a row. A stage in which no test passed has not passed, whatever pytest's status."""
+    if verdict == "passed" and not found.passed and found.skipped:
+        verdict, why = "not run", "every test was skipped"
+    elif verdict == "passed" and not found.passed:
+        verdict, why = "failed", "pytest was content, and its report holds no test"
+    return Outcome(title, verdict, found.passed, found.failed, dict(found.skipped), why=why)
 
 
 def of_matrix(title: str, results: Sequence[Result]) -> Outcome:

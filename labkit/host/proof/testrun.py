@@ -12,8 +12,8 @@ from pathlib import Path
 
 from labkit.errors import InfrastructureError
 from labkit.host.lab import paths, programs
-from labkit.host.proof import testreport
-from labkit.host.proof.testreport import Outcome
+from labkit.host.matrix.verdict import read_junit
+from labkit.host.proof.testreport import Outcome, counted
 
 NO_TESTS_COLLECTED = 5
 """pytest.ExitCode.NO_TESTS_COLLECTED."""
@@ -76,13 +76,13 @@ def outcome(title: str, status: int, report: bytes, *, may_be_empty: bool = Fals
 
     ``may_be_empty``: a keyword chose among the tests, and that there is none of that kind here is no failure.
     """
-    counts = testreport.read_junit(report)
+    found = read_junit(report)
     if status == NO_TESTS_COLLECTED and may_be_empty:
         return Outcome(title, "not run", why="no test matches the keyword")
     if status == NO_TESTS_COLLECTED:
         return Outcome(title, "failed", why="there is not a single test")
     if status == InfrastructureError.exit_status:
-        return counts.outcome(title, "unreachable", "the machine was lost")
+        return counted(title, "unreachable", found, "the machine was lost")
     if status == 0:
-        return counts.outcome(title, "passed")
-    return counts.outcome(title, "failed", "" if counts.failed else f"pytest ended with status {status}")
+        return counted(title, "passed", found)
+    return counted(title, "failed", found, "" if found.failed else f"pytest ended with status {status}")

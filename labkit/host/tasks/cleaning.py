@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from labkit import log
@@ -22,20 +21,12 @@ STATE = ("machines", "vagrant", "reports", "tests", "matrix", "locks", "tests.lo
 CACHE = ("images", "kernels", "boxes", "accelerators.json")
 
 
-@dataclass(frozen=True)
-class Kept:
-    """One directory or file that can be removed, and its size on disk in bytes."""
-
-    path: Path
-    size: int
-
-
-def kept() -> list[Kept]:
-    """What there is now."""
+def kept() -> dict[Path, int]:
+    """What there is now, directories and files -> bytes on disk."""
     places = [paths.state_dir() / name for name in STATE] + [paths.cache_dir() / name for name in CACHE]
     # What Vagrant has unpacked of our own boxes is among all other boxes of this user's.
     places += [box.vagrant_home() / "boxes" / box.name_for(kernel) for kernel in config.load().kernels.values()]
-    return [Kept(path, paths.disk_bytes(path)) for path in places if path.exists()]
+    return {path: paths.disk_bytes(path) for path in places if path.exists()}
 
 
 def clean(ask: bool) -> int:
@@ -44,15 +35,15 @@ def clean(ask: bool) -> int:
     if not found:
         print("There is nothing to remove.")
         return 0
-    for item in found:
-        print(f"{item.size / 2**20:8.0f} MiB  {item.path}")
+    for path, size in found.items():
+        print(f"{size / 2**20:8.0f} MiB  {path}")
     if ask and not _agreed():
         print("Nothing was removed.")
         return 0
     _destroy_machines()
-    for item in found:
-        with log.step(f"Removing {item.path}"):
-            _remove(item.path)
+    for path in found:
+        with log.step(f"Removing {path}"):
+            _remove(path)
     return 0
 
 

@@ -13,8 +13,7 @@ from labkit.host.matrix import report
 from labkit.host.matrix.cell import CellRun
 from labkit.host.matrix.record import Record
 from labkit.host.matrix.report import Summary
-from labkit.host.matrix.verdict import Result, infrastructure
-from labkit.host.proof import testreport
+from labkit.host.matrix.verdict import Result, infrastructure, read_junit
 
 V2, V1 = Cell("6.12", "v2", "nft"), Cell("6.12", "v1", "legacy")
 MATRIX = Matrix((V2, V1))
@@ -141,9 +140,9 @@ def test_a_junit_file_for_each_cell_says_what_the_matrix_says(tmp_path: Path) ->
         "cell-6.12-v2-nft.nat",
         "cell-6.12-v2-nft.matrix",
     ]
-    counts = testreport.read_junit((tmp_path / "cell-6.12-v2-nft.xml").read_bytes())
+    counts = read_junit((tmp_path / "cell-6.12-v2-nft.xml").read_bytes())
     assert (counts.passed, counts.failed, counts.skipped) == (3, 0, {f"aufs: {NO_AUFS}": 1})
-    counts = testreport.read_junit((tmp_path / "cell-6.12-v1-legacy.xml").read_bytes())
+    counts = read_junit((tmp_path / "cell-6.12-v1-legacy.xml").read_bytes())
     assert (counts.passed, counts.failed) == (0, 2)
     red = {case.get("name"): case for case in ElementTree.parse(tmp_path / "cell-6.12-v1-legacy.xml").iter("testcase")}
     assert red["nat"][0].tag == "error"
