@@ -15,9 +15,8 @@ import pytest
 from labkit.errors import ConfigError, InfrastructureError, UsageError
 from labkit.host.lab.paths import checkout
 from labkit.host.machines import Machine
-from labkit.host.scenario import needs, player, run
+from labkit.host.scenario import needs, player, report_file, run
 from labkit.host.scenario.plugin import Stage
-from labkit.host.scenario.run import report_file
 
 FRONT = """---
 title: A small lesson
