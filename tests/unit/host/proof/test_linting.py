@@ -70,7 +70,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings = (real / "pyproject.toml").read_text(encoding="utf-8")
     (tmp_path / "pyproject.toml").write_text(settings, encoding="utf-8")
     host = tmp_path / "labkit/host"
-    packages = [path.relative_to(real).as_posix() for path in real.glob("labkit/**/__init__.py")]
+    rooms = [*real.glob("labkit/**/__init__.py"), *real.glob("labkit/runtime/engine/*.py")]  # some are one module
+    packages = [path.relative_to(real).as_posix() for path in rooms]
     for name in ("labkit/errors.py", "labkit/log.py", "tasks.py", "bootstrap.py", *packages):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text('"""Here."""\n', encoding="utf-8")
