@@ -149,7 +149,9 @@ def test_a_container_reaches_its_own_and_anothers_published_port_at_the_hosts_ad
 def test_a_port_that_is_not_named_is_chosen_and_another_containers_network_is_joined() -> None:
     labkit("run", "-d", "-p", "80", "--name", "server", "--hostname", "web", "busybox", "sleep", "100")
     (known,) = json.loads(labkit("inspect", "server").stdout)
-    assert known["ports"] == ["0.0.0.0:32768->80/tcp"]
+    (port,) = known["ports"]
+    assert port == {"host_port": 32768, "container_port": 80, "protocol": "tcp", "host_address": ""}
+    assert labkit("ps", "--format", "{{.Ports}}").stdout == "0.0.0.0:32768->80/tcp\n"
     joined = labkit("run", "--rm", "--network", "container:server", "busybox", "sh", "-c", "ip -4 addr; hostname")
     assert known["address"] in joined.stdout
     assert joined.stdout.splitlines()[-1] == "web"

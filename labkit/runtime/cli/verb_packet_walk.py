@@ -14,6 +14,7 @@ from __future__ import annotations
 from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.show import packetwalk
+from labkit.runtime.network.model import PortMapping
 from labkit.runtime.std import json
 from labkit.runtime.std.typing import Any
 
@@ -47,7 +48,7 @@ def main(call: VerbCall) -> int:
 def lines(found: dict[str, Any]) -> list[str]:
     """The walk for people."""
     result = "connected" if found["connected"] else f"not connected: {found['error']}"
-    made = [f"{found['container']}, {found['port']}, from {found['from']}: {result}", ""]
+    made = [f"{found['container']}, {PortMapping(**found['port'])}, from {found['from']}: {result}", ""]
     source, destination = found["source"], found["destination"]
     made += [f"{source} → {destination}   {_STARTS[found['from']]}", ""]
     for step in found["steps"]:

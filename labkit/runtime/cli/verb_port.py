@@ -19,13 +19,13 @@ def main(call: VerbCall) -> int:
     """Print a line for each."""
     container = record.find(call.arguments[0])
     running = container.state().status in ("running", "paused")
-    pairs = [text.partition("->")[::2] for text in container.ports] if running else []
+    ports = container.ports if running else []
     if len(call.arguments) == 1:
-        for outside, inside in pairs:
-            print(f"{inside} -> {outside}")
+        for mapping in ports:
+            print(f"{mapping.inside} -> {mapping.outside}")
         return 0
     wanted = call.arguments[1] if "/" in call.arguments[1] else f"{call.arguments[1]}/tcp"
-    found = [outside for outside, inside in pairs if inside == wanted]
+    found = [mapping.outside for mapping in ports if mapping.inside == wanted]
     if not found:
         raise NotFoundError(
             f"the container {container.name} publishes no port {wanted}", f"see 'labkit port {container.name}'"

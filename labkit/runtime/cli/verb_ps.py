@@ -147,9 +147,9 @@ def _image(container: Container) -> Image | None:
 
 def _ports(container: Container, image: Image | None) -> str:
     """Those published, and those that are only exposed."""
-    published = {text.partition("->")[2] for text in container.ports}
+    published = {mapping.inside for mapping in container.ports}
     exposed = settings.exposed(container, image) if image else []
-    return ", ".join([*container.ports, *(port for port in exposed if port not in published)])
+    return ", ".join([*map(str, container.ports), *(port for port in exposed if port not in published)])
 
 
 def _status(state: State) -> str:

@@ -10,13 +10,10 @@ from __future__ import annotations
 from labkit.runtime.network import ipam
 from labkit.runtime.network.iptables import AddRules
 from labkit.runtime.network.links import AddAddress, AddBridge, AddVlan, JoinBridge, SetUp
+from labkit.runtime.network.model import Network
 from labkit.runtime.operations import Operation
 from labkit.runtime.operations.files import WriteSetting
-from labkit.runtime.std.typing import TYPE_CHECKING
 from labkit.runtime.text import textfile
-
-if TYPE_CHECKING:
-    from labkit.runtime.network.model import Network
 
 _FORWARDING = "/proc/sys/net/ipv4/ip_forward"
 #: All bridges of ours, as iptables(8) writes "begins with".
@@ -25,7 +22,7 @@ _OURS = "labkit+"
 _DOCKERS = ("docker+", "br-+")
 
 
-def operations(network: Network, program: str) -> list[Operation]:
+def operations(network: Network, program: str = "iptables") -> list[Operation]:
     """Bring the network up. ``route_localnet`` lets packets for 127.0.0.1 leave through the bridge after DNAT.
 
     Without it the kernel drops them as martians (Documentation/networking/ip-sysctl.rst, since 3.6), which is why

@@ -1,6 +1,6 @@
 """The networks that users make: what they are is in /var/lib/labkit/networks/NAME.json, and outlives a boot.
 
-A definition is not yet a bridge: that comes with the first container and goes with the last (store.py).
+A definition is not yet a bridge: that comes with the first container and goes with the last (reservations.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 import zlib
 
 from labkit.errors import ConfigError, ConflictError, NotFoundError, UsageError
-from labkit.runtime.network import ipam, netlink, store
+from labkit.runtime.network import ipam, netlink, reservations
 from labkit.runtime.network.model import DEFAULT, Network
 from labkit.runtime.std import json
 from labkit.runtime.std.contextlib import suppress
@@ -75,7 +75,7 @@ def create(
     """Write a network's definition. UsageError, ConflictError or NotFoundError for what cannot be; nothing is done."""
     check_name(name)
     _check_driver(driver, internal, parent, vlan)
-    with store.locked(".definitions"):
+    with reservations.locked(".definitions"):
         known = everything()
         if any(network.name == name for network in known):
             raise ConflictError(f"there is a network '{name}' already", f"see: labkit network inspect {name}")
@@ -160,12 +160,12 @@ def remove(name: str) -> None:
     network = find(name)
     if network is DEFAULT:
         raise ConflictError("labkit0 is always there", "its bridge goes with its last container")
-    with store.locked(".definitions"), store.locked(network.name):
-        members = sorted({owner[:12] for owner in store.addresses(network.name).values()})
+    with reservations.locked(".definitions"), reservations.locked(network.name):
+        members = sorted({owner[:12] for owner in reservations.addresses(network.name).values()})
         if members:
             raise ConflictError(
                 f"the network {network.name} is in use by {', '.join(members)}",
                 f"stop them, or: labkit network disconnect {network.name} {members[0]}",
             )
-        store.take_down_if_unused(network.name)  # if somebody was killed while it came up
+        reservations.take_down_if_unused(network.name)  # if somebody was killed while it came up
         textfile.remove(f"{DIRECTORY}/{network.name}.json")

@@ -10,18 +10,14 @@ and they stay as dead as said.
 from __future__ import annotations
 
 from labkit.runtime.network import conntrack, ipam
-from labkit.runtime.network.conntrack import address_of
+from labkit.runtime.network.conntrack import Entry, address_of
+from labkit.runtime.network.model import ANY
 from labkit.runtime.operations import Operation
 from labkit.runtime.std import socket
 from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass
-from labkit.runtime.std.typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from labkit.runtime.network.conntrack import Entry
-
-_ANY = "0.0.0.0"  # noqa: S104 - it is how one writes "any address"
 #: conntrack(8) is not everywhere, and calls it a failure when there was nothing to forget.
 _IF_IT_CAN = " > /dev/null 2>&1 || true"
 
@@ -43,7 +39,7 @@ class ForgetPorts(Operation):
         """As conntrack(8), which cannot say "those that lead elsewhere", and takes them all."""
         commands = []
         for host, _, port in (end.partition(":") for end in self.ports):
-            there = "" if host == _ANY else f" -d {host}"
+            there = "" if host == ANY else f" -d {host}"
             commands.append(f"conntrack -D -p udp{there} --dport {port}{_IF_IT_CAN}")
         return "\n".join(commands)
 
@@ -55,7 +51,7 @@ class ForgetPorts(Operation):
     def is_stale(self, entry: Entry) -> bool:
         """Whether it is about such a port and leads elsewhere."""
         host, _, port = entry.destination.partition(":")
-        if entry.protocol != "udp" or not {f"{_ANY}:{port}", entry.destination} & set(self.ports):
+        if entry.protocol != "udp" or not {f"{ANY}:{port}", entry.destination} & set(self.ports):
             return False
         if address_of(entry.reply_source) == self.address:
             return False

@@ -1,20 +1,14 @@
-"""Sandbox, Endpoint, Network: the container network model, each with the operations that make it."""
+"""What a network and a published port are, as data: records hold it, and everybody passes it on as it is.
+
+Who makes something of it imports this module, and it imports none of them.
+"""
 
 from __future__ import annotations
 
-from labkit.runtime.network import bridge, ipam, portmap
-from labkit.runtime.network.links import (
-    AddAddress,
-    AddDefaultRoute,
-    AddNamespace,
-    AddVeth,
-    JoinBridge,
-    SetHairpin,
-    SetUp,
-    namespace_path,
-)
-from labkit.runtime.operations import Operation
 from labkit.runtime.std.dataclasses import dataclass
+
+#: How one writes "any address".
+ANY = "0.0.0.0"  # noqa: S104 - it is not bound to
 
 
 @dataclass(frozen=True)
@@ -53,60 +47,33 @@ class Network:
         """Where its containers send what is for others; empty where they cannot."""
         return "" if self.internal else self.gateway
 
-    def operations(self, program: str = "iptables") -> list[Operation]:
-        """Bring it up; ``program`` adds its rules."""
-        return bridge.operations(self, program)
-
 
 #: The network that containers join when nothing else is said.
 DEFAULT = Network("labkit0", "10.77.0.0/16", gateway="10.77.0.1")
 
 
 @dataclass(frozen=True)
-class Sandbox:
-    """A container's network namespace."""
+class PortMapping:
+    """One port of the host that leads to one of a container; ``host_address`` empty means any of the host's.
 
-    name: str
-
-    @property
-    def path(self) -> str:
-        """The file that stands for the namespace: what the OCI specification takes."""
-        return namespace_path(self.name)
-
-    def operations(self) -> list[Operation]:
-        """Make it, with its own loopback up."""
-        return [AddNamespace(self.name), SetUp("lo", self.name)]
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """A veth pair that joins a sandbox to a network: ``host_link`` is a port of the bridge, ``device`` in the
-    sandbox.
+    ``host_port`` 0 is one that is yet to be chosen.
     """
 
-    network: Network
-    sandbox: Sandbox
-    host_link: str
-    address: str
-    device: str = "eth0"
-    has_default_route: bool = True
-    """Of several endpoints the first one has it."""
+    host_port: int
+    container_port: int
+    protocol: str = "tcp"
+    host_address: str = ""
 
-    def operations(self) -> list[Operation]:
-        """Plug it in, give it its address and the way out."""
-        inside, network = self.sandbox.name, self.network
-        made: list[Operation] = [
-            AddVeth(self.host_link, self.device, inside, ipam.mac_of(self.address)),
-            JoinBridge(self.host_link, network.bridge),
-            SetHairpin(self.host_link),
-            SetUp(self.host_link),
-            AddAddress(self.device, inside, address=self.address, prefix=ipam.prefix_of(network.subnet)),
-            SetUp(self.device, inside),
-        ]
-        if network.way_out and self.has_default_route:
-            made.append(AddDefaultRoute(self.device, inside, gateway=network.way_out))
-        return made
+    @property
+    def outside(self) -> str:
+        """``ADDRESS:PORT`` of the host."""
+        return f"{self.host_address or ANY}:{self.host_port}"
 
-    def publish(self, ports: list[portmap.PortMapping], program: str = "iptables") -> list[Operation]:
-        """Lead ports of the host here, all by one operation."""
-        return [portmap.rules(ports, self.address, self.network, program)] if ports else []
+    @property
+    def inside(self) -> str:
+        """``PORT/PROTOCOL`` of the container."""
+        return f"{self.container_port}/{self.protocol}"
+
+    def __str__(self) -> str:
+        """As ``docker ps`` shows it."""
+        return f"{self.outside}->{self.inside}"

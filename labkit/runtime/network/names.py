@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from labkit.runtime.network.store import RUN_DIRECTORY, locked
+from labkit.runtime.network.reservations import RUN_DIRECTORY, locked
 from labkit.runtime.operations import Operation
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass

@@ -7,34 +7,12 @@ import errno
 from labkit.errors import ConflictError, UsageError
 from labkit.runtime.network import ipam
 from labkit.runtime.network.iptables import AddRules
+from labkit.runtime.network.model import ANY, Network, PortMapping
 from labkit.runtime.std import socket
-from labkit.runtime.std.dataclasses import dataclass
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.network.model import Network
 
 _FORMS = "write HOST_PORT:CONTAINER_PORT, as -p 6379:6379, with an address before it or /udp behind it where needed"
-_ANY = "0.0.0.0"  # noqa: S104 - it is how one writes "any address"
 #: Where a port of ours is looked for when none is named, as docker does: /proc/sys/net/ipv4/ip_local_port_range.
 FREE_PORTS = range(32768, 61000)
-
-
-@dataclass(frozen=True)
-class PortMapping:
-    """One port of the host that leads to one of a container; ``host_address`` empty means any of the host's.
-
-    ``host_port`` 0 is one that is yet to be chosen.
-    """
-
-    host_port: int
-    container_port: int
-    protocol: str = "tcp"
-    host_address: str = ""
-
-    def __str__(self) -> str:
-        """As ``docker ps`` shows it."""
-        return f"{self.host_address or _ANY}:{self.host_port}->{self.container_port}/{self.protocol}"
 
 
 def parse(text: str) -> list[PortMapping]:
@@ -63,16 +41,13 @@ def parse(text: str) -> list[PortMapping]:
     outer = list(_range(outer_word, text)) if outer_word else [0] * len(inner)
     if len(outer) != len(inner):
         raise UsageError(f"the two ranges of -p {text} differ in length", "as -p 8000-8005:80-85")
-    address = "" if address == _ANY else address
+    address = "" if address == ANY else address
     return [PortMapping(host, port, protocol or "tcp", address) for host, port in zip(outer, inner)]
 
 
-def from_shown(text: str) -> PortMapping:
-    """The mapping that ``str`` shows as ``text``."""
-    outer, _, inner = text.partition("->")
-    address, _, host_port = outer.rpartition(":")
-    port, _, protocol = inner.partition("/")
-    return PortMapping(int(host_port), int(port), protocol, "" if address == _ANY else address)
+def parse_all(texts: list[str]) -> list[PortMapping]:
+    """All that a command line publishes."""
+    return [mapping for text in texts for mapping in parse(text)]
 
 
 def _range(word: str, text: str) -> range:

@@ -10,6 +10,7 @@ from labkit.runtime.cli.gotypes import NO_LIST, Lists, Mapping, or_nothing
 from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.images.imagestore import Image
+from labkit.runtime.network.model import ANY
 from labkit.runtime.std.typing import Any
 
 
@@ -72,13 +73,9 @@ def _address(network: str, address: str) -> dict[str, Any]:
 def _published(container: Container, image: Image) -> dict[str, Any]:
     """Port -> where it can be reached at the host; ``null`` for one that the image exposes and nobody publishes."""
     found = Lists((port, NO_LIST) for port in exposed(container, image))
-    if container.ports:
-        from labkit.runtime.network import portmap  # local, as above
-
-        for mapping in [portmap.from_shown(text) for text in container.ports]:
-            port = f"{mapping.container_port}/{mapping.protocol}"
-            place = {"HostIp": mapping.host_address or "0.0.0.0", "HostPort": str(mapping.host_port)}  # noqa: S104
-            found[port] = [*found[port], place]
+    for mapping in container.ports:
+        place = {"HostIp": mapping.host_address or ANY, "HostPort": str(mapping.host_port)}
+        found[mapping.inside] = [*found[mapping.inside], place]
     return found
 
 

@@ -125,13 +125,13 @@ def _restart(container: Container) -> None:
 
 
 def _networks() -> None:
-    from labkit.runtime.network import store  # local: only needed where there are networks
+    from labkit.runtime.network import reservations  # local: only needed where there are networks
 
     with suppress(FileNotFoundError):
-        for entry in os.scandir(store.RUN_DIRECTORY):
+        for entry in os.scandir(reservations.RUN_DIRECTORY):
             if entry.is_dir() and entry.name != "ports":
-                with store.locked(entry.name):
-                    store.forget_dead(entry.name, _is_someones)
+                with reservations.locked(entry.name):
+                    reservations.forget_dead(entry.name, _is_someones)
 
 
 def _is_someones(container_id: str) -> bool:

@@ -15,7 +15,7 @@ from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import lease, record
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.network import definitions, ipam, store
+from labkit.runtime.network import definitions, ipam, reservations
 from labkit.runtime.network.links import AddDefaultRoute, AddVeth
 from labkit.runtime.network.model import DEFAULT, Network
 from labkit.runtime.operations import Journal, Operation, Section
@@ -39,7 +39,7 @@ def connect(container_id: str, name: str, address: str = "", aliases: list[str] 
     network = definitions.find(name)
     wish: dict[str, Any] = {"address": address, "aliases": list(aliases or [])}
     _check_wish(network, wish)
-    with store.locked(_LOCK):
+    with reservations.locked(_LOCK):
         container = record.find(container_id)
         _check_own_network(container)
         if network.name in networking.wishes(container):
@@ -58,7 +58,7 @@ def disconnect(container_id: str, name: str) -> None:
     ConflictError where it is not in that network, or where its published ports lead through it at this moment.
     """
     name = DEFAULT.name if name == "bridge" else name
-    with store.locked(_LOCK):
+    with reservations.locked(_LOCK):
         container = record.find(container_id)
         _check_own_network(container)
         if name not in networking.wishes(container):
@@ -135,7 +135,7 @@ def _plug_in(container: Container, network: Network, wish: dict[str, Any]) -> No
             (section.journal.run if section.journal else do)(section.operations)
 
     try:
-        address, _ = store.join(network, container.id, [], join, wish["address"])
+        address, _ = reservations.join(network, container.id, [], join, wish["address"])
         made = networking.endpoint_record(container, _free_number(container), address, wish)
         container = replace(container, endpoints={**container.endpoints, network.name: made})
         do(networking.endpoint(container, network.name).operations())
@@ -167,7 +167,7 @@ def _pull_out(container: Container, without: Container, name: str) -> None:
         _undo(operation, operation.describe_undo())
     for operation in reversed(networking.endpoint(container, name).operations()):
         _undo(operation, f"ip link delete {operation.name}" if isinstance(operation, AddVeth) else "")
-    reserved = store.reservation(name, endpoint["address"], container.id)
+    reserved = reservations.reservation(name, endpoint["address"], container.id)
     _undo(reserved, reserved.describe_undo())
     following = networking.way_out(without)
     if following and following != networking.way_out(container):

@@ -6,6 +6,7 @@ import os
 
 from labkit.errors import ConflictError, UsageError
 from labkit.runtime.engine.net.ownfiles import WriteFile
+from labkit.runtime.network.model import Network, PortMapping
 from labkit.runtime.std.dataclasses import replace
 from labkit.runtime.std.typing import TYPE_CHECKING, Any
 from labkit.runtime.text import textfile
@@ -13,8 +14,7 @@ from labkit.runtime.text import textfile
 if TYPE_CHECKING:
     from labkit.runtime.engine.record.options import Options
     from labkit.runtime.engine.record.record import Container
-    from labkit.runtime.network.model import Endpoint, Network
-    from labkit.runtime.network.portmap import PortMapping
+    from labkit.runtime.network.endpoint import Endpoint
     from labkit.runtime.operations import Operation, Section
     from labkit.runtime.std.collections.abc import Callable
 
@@ -32,7 +32,7 @@ def check(options: Options) -> None:
     if options.publish:
         from labkit.runtime.network import portmap  # local: a container without a network starts faster
 
-        portmap.check_distinct([mapping for text in options.publish for mapping in portmap.parse(text)])
+        portmap.check_distinct(portmap.parse_all(options.publish))
         if alone:
             raise UsageError(f"-p needs a bridge network, not '{mode}'", "leave --network out")
     if alone and (options.address or options.network_aliases):
@@ -153,19 +153,18 @@ def join(container: Container, do: Callable[[list[Section]], None], dry: bool = 
     """
     if not has_sandbox(container):
         return replace(container, endpoints={}, ports=[])
-    from labkit.runtime.network import definitions
-    from labkit.runtime.network import store as networks
+    from labkit.runtime.network import definitions, reservations
 
     endpoints: dict[str, dict[str, Any]] = {}
-    ports: list[str] = []
+    ports: list[PortMapping] = []
     for number, (name, wish) in enumerate(wishes(container).items()):
         wanted = [] if number else mappings(container)
         network = definitions.find(name)
         if wanted:
             check_publishing(network)
-        address, chosen = networks.join(network, container.id, wanted, do, wish.get("address", ""), dry)
+        address, chosen = reservations.join(network, container.id, wanted, do, wish.get("address", ""), dry)
         endpoints[name] = endpoint_record(container, number, address, wish)
-        ports += map(str, chosen)
+        ports += chosen
     return replace(container, endpoints=endpoints, ports=ports)
 
 
@@ -178,7 +177,7 @@ def endpoint_record(container: Container, number: int, address: str, wish: dict[
 def endpoint(container: Container, name: str) -> Endpoint:
     """One of its endpoints as the network's model has it."""
     from labkit.runtime.network import definitions
-    from labkit.runtime.network.model import Endpoint, Sandbox
+    from labkit.runtime.network.endpoint import Endpoint, Sandbox
 
     known = container.endpoints[name]
     return Endpoint(
@@ -205,16 +204,15 @@ def publishing(container: Container) -> list[Operation]:
     """The rules of its published ports."""
     if not container.ports:
         return []
-    from labkit.runtime.network import store as networks
-    from labkit.runtime.network.portmap import from_shown
+    from labkit.runtime.network import definitions, portmap, reservations
 
-    name = next(iter(container.endpoints))
-    return endpoint(container, name).publish([from_shown(text) for text in container.ports], networks.program(name))
+    network = definitions.find(next(iter(container.endpoints)))
+    return [portmap.rules(container.ports, container.address, network, reservations.program(network.name))]
 
 
 def forgetting(container: Container) -> list[Operation]:
     """When those rules are there: what the kernel knows of its UDP ports from before them."""
-    ports = tuple(text.partition("->")[0] for text in container.ports if text.endswith("/udp"))
+    ports = tuple(mapping.outside for mapping in container.ports if mapping.protocol == "udp")
     if not ports:
         return []
     from labkit.runtime.network.forgetting import ForgetPorts
@@ -226,7 +224,7 @@ def operations(container: Container) -> list[Operation]:
     """The sandbox; an endpoint in it for each network, and its name for the others."""
     if not has_sandbox(container):
         return []
-    from labkit.runtime.network.model import Sandbox
+    from labkit.runtime.network.endpoint import Sandbox
 
     made = Sandbox(sandbox_name(container)).operations()
     for name in container.endpoints:
@@ -252,7 +250,7 @@ def mappings(container: Container) -> list[PortMapping]:
         return []
     from labkit.runtime.network import portmap
 
-    return [mapping for text in container.options.publish for mapping in portmap.parse(text)]
+    return portmap.parse_all(container.options.publish)
 
 
 def host_name(container: Container) -> str:

@@ -6,7 +6,7 @@ from labkit.errors import ConflictError
 from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.network import definitions, netlink, portmap, store
+from labkit.runtime.network import bridge, definitions, netlink, reservations
 from labkit.runtime.network.forgetting import ForgetUnanswered
 from labkit.runtime.network.iptables import AddRules, saved
 from labkit.runtime.network.model import DEFAULT, Network
@@ -30,12 +30,12 @@ def shown(network: Network) -> dict[str, Any]:
         }
         for container in _members(network.name)
     }
-    up = store.is_up(network.name)
+    up = reservations.is_up(network.name)
     return {
         **asdict(network),
         "chain": "" if network.driver == "vlan" else network.chain,
         "up": up,
-        "iptables": store.program(network.name) if up else "",
+        "iptables": reservations.program(network.name) if up else "",
         "containers": members,
     }
 
@@ -70,8 +70,8 @@ def repair() -> list[str]:
     """
     commands: list[str] = []
     for network in definitions.everything():
-        with store.locked(network.name):
-            if store.is_up(network.name):
+        with reservations.locked(network.name):
+            if reservations.is_up(network.name):
                 commands += _repair_network(network)
     for container in record.everything():
         if container.ports and container.endpoints and container.state().status in _ALIVE:
@@ -86,7 +86,7 @@ def _repair_network(network: Network) -> list[str]:
             "stop its containers and start them again",
         )
     done: list[str] = []
-    for operation in network.operations(store.program(network.name)):
+    for operation in bridge.operations(network, reservations.program(network.name)):
         if isinstance(operation, WriteSetting) and textfile.read(operation.path).strip() != operation.value:
             done += _do(operation)
         if isinstance(operation, AddRules):
@@ -95,9 +95,8 @@ def _repair_network(network: Network) -> list[str]:
 
 
 def _repair_ports(container: Container) -> list[str]:
-    name, endpoint = next(iter(container.endpoints.items()))
-    mappings = [portmap.from_shown(text) for text in container.ports]
-    rules = portmap.rules(mappings, endpoint["address"], definitions.find(name), store.program(name))
+    (rules,) = networking.publishing(container)
+    assert isinstance(rules, AddRules)
     done = _add_missing(rules)
     if done and not record.run_journal(container.id).lines():
         rules.undo()  # it has just ended, and its shim did not find these rules

@@ -16,6 +16,7 @@ from labkit.runtime.cgroups import freezer
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.kernel import process
+from labkit.runtime.network.model import PortMapping
 from labkit.runtime.operations import Journal
 from labkit.runtime.std import json
 from labkit.runtime.std.collections.abc import Callable
@@ -79,8 +80,8 @@ class Container:
     storage_driver: str = "overlay"
     endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Network name -> what it has there, as ``address``; of its last start."""
-    ports: list[str] = field(default_factory=list)
-    """The published ports of its last start, as ``docker ps`` shows them."""
+    ports: list[PortMapping] = field(default_factory=list)
+    """The published ports of its last start."""
 
     @property
     def network(self) -> str:
@@ -204,7 +205,8 @@ def state_from_record(values: dict[str, Any]) -> State:
 
 def from_record(values: dict[str, Any]) -> Container:
     """A container as ``asdict`` gives it. TypeError, KeyError or ValueError where it is none."""
-    container = from_json(Container, {**values, "options": from_json(Options, values["options"])})
+    ports = [from_json(PortMapping, mapping) for mapping in values["ports"]]
+    container = from_json(Container, {**values, "options": from_json(Options, values["options"]), "ports": ports})
     _check_moments(container.created)
     return container
 

@@ -57,13 +57,10 @@ def has_label(labels: dict[str, str], value: str) -> bool:
 
 
 def _publish(container: Container, value: str) -> bool:
-    """``8080`` or ``8080/tcp``: a port of the host's, as ``0.0.0.0:8080->80/tcp``."""
+    """``8080`` or ``8080/tcp``: a port of the host's."""
     port, _, protocol = value.partition("/")
-    for text in container.ports:
-        outside, _, inside = text.partition("->")
-        if outside.rpartition(":")[2] == port and inside.endswith(f"/{protocol or 'tcp'}"):
-            return True
-    return False
+    wanted = (port, protocol or "tcp")
+    return any((str(mapping.host_port), mapping.protocol) == wanted for mapping in container.ports)
 
 
 def _ancestor(container: Container, value: str) -> bool:

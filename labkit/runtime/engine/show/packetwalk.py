@@ -14,10 +14,10 @@ from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import lease, record
 from labkit.runtime.engine.record.record import Container, running
 from labkit.runtime.kernel import namespaces
-from labkit.runtime.network import conntrack, counters, portmap, store
+from labkit.runtime.network import conntrack, counters, reservations
+from labkit.runtime.network.endpoint import Endpoint, Sandbox
 from labkit.runtime.network.iptables import saved
-from labkit.runtime.network.model import Endpoint, Network, Sandbox
-from labkit.runtime.network.portmap import PortMapping
+from labkit.runtime.network.model import Network, PortMapping
 from labkit.runtime.std import socket
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager, suppress
@@ -59,7 +59,7 @@ def walk(container: Container, start: str, port: int = 0) -> dict[str, Any]:
     name = next(iter(container.endpoints))
     endpoint = networking.endpoint(container, name)
     address = _address(mapping, start, endpoint.network)
-    program = store.program(name)
+    program = reservations.program(name)
     with _place(start, endpoint) as namespace:
         before = counters.read(saved(program, counters=True))
         source, error, entry = _connect(mapping.protocol, address, mapping.host_port, namespace)
@@ -69,7 +69,7 @@ def walk(container: Container, start: str, port: int = 0) -> dict[str, Any]:
     return {
         "container": container.name,
         "from": start,
-        "port": str(mapping),
+        "port": asdict(mapping),
         "connected": not error,
         "error": error,
         "source": source,
@@ -85,17 +85,17 @@ def walk(container: Container, start: str, port: int = 0) -> dict[str, Any]:
 
 
 def _mapping(container: Container, port: int) -> PortMapping:
-    mappings = [portmap.from_shown(text) for text in container.ports]
-    if not mappings:
+    if not container.ports:
         raise ConflictError(
             f"the container {container.name} publishes no port, so there is no way through one",
             "run it with -p, as -p 8080:80",
         )
-    for mapping in mappings:
+    for mapping in container.ports:
         if port in (0, mapping.host_port):
             return mapping
     raise ConflictError(
-        f"the container {container.name} does not publish port {port}", f"it publishes {', '.join(container.ports)}"
+        f"the container {container.name} does not publish port {port}",
+        f"it publishes {', '.join(map(str, container.ports))}",
     )
 
 
@@ -145,7 +145,7 @@ def _neighbour(network: Network) -> Iterator[str]:
     journal = record.run_journal(own)
     sandbox = Sandbox(f"labkit-{own[:12]}")
     try:
-        address, _ = store.join(network, own, [], journal.run_sections)
+        address, _ = reservations.join(network, own, [], journal.run_sections)
         journal.run([*sandbox.operations(), *Endpoint(network, sandbox, f"veth{own[:7]}", address).operations()])
         yield sandbox.path
     finally:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from labkit.runtime.network import bridge
-from labkit.runtime.network.model import DEFAULT, Endpoint, Network, Sandbox
+from labkit.runtime.network.endpoint import Endpoint, Sandbox
+from labkit.runtime.network.model import DEFAULT, Network
 from labkit.runtime.std.dataclasses import replace
 
 
@@ -55,7 +56,7 @@ def test_what_enters_from_another_network_was_translated() -> None:
 
 def test_an_internal_network_has_no_way_out_and_no_address_translation() -> None:
     inner = replace(DEFAULT, name="inner", bridge="labkit-0a", internal=True)
-    text = inner.operations()[-1].describe()
+    text = bridge.operations(inner)[-1].describe()
     assert "MASQUERADE" not in text
     assert "-i labkit-0a -j DROP" in text
     sandbox = Sandbox("labkit-x")
@@ -65,7 +66,7 @@ def test_an_internal_network_has_no_way_out_and_no_address_translation() -> None
 
 def test_a_vlan_is_a_sub_interface_in_a_bridge_without_an_address() -> None:
     network = Network("v", "10.5.0.0/24", bridge="labkit-0b", driver="vlan", parent="eth0", vlan=10)
-    assert [operation.describe() for operation in network.operations()] == [
+    assert [operation.describe() for operation in bridge.operations(network)] == [
         "ip link add labkit-0b type bridge",
         "ip link set labkit-0b up",
         "ip link add link eth0 name eth0.10 type vlan id 10",

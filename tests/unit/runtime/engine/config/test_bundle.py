@@ -17,6 +17,7 @@ from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.images.imagestore import Image
+from labkit.runtime.network.model import PortMapping
 from labkit.runtime.oci import spec
 
 IMAGE = Image("redis:latest", "f" * 64, ["a" * 64, "b" * 64], {"Cmd": ["redis-server"], "Env": ["A=1"]}, "", 1)
@@ -87,10 +88,10 @@ def test_no_names(name: str) -> None:
         record.check_name(name)
 
 
-def _run(container: Container, monkeypatch: pytest.MonkeyPatch, port: str = "80->8080/tcp") -> list[str]:
+def _run(container: Container, monkeypatch: pytest.MonkeyPatch, port: PortMapping | None = None) -> list[str]:
     """The commands of its creation and its run, with ``ID`` for ids; its address is not looked for in this machine."""
     endpoint = networking.endpoint_record(container, 0, "10.77.0.2", {})
-    joined = replace(container, endpoints={"labkit0": endpoint}, ports=[f"0.0.0.0:{port}"])
+    joined = replace(container, endpoints={"labkit0": endpoint}, ports=[port or PortMapping(80, 8080)])
     monkeypatch.setattr(networking, "join", lambda container, do, dry: joined)
     monkeypatch.setattr("labkit.runtime.network.backend.choose", lambda: "iptables")
     sections = [steps.creation(container)]

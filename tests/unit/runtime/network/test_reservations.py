@@ -8,23 +8,23 @@ from labkit.runtime.std.dataclasses import replace
 
 pytest.importorskip("fcntl", reason="the network locks files as POSIX systems do")
 
-from labkit.runtime.network import store
+from labkit.runtime.network import reservations
 
 let_go: list[set[str]] = []
 
 
-class Reserved(store.Reserve):
+class Reserved(reservations.Reserve):
     """It notes which locks are held when it lets go."""
 
     def _let_go(self) -> None:
         assert Path(self.path).exists()
-        let_go.append(set(store._held))
+        let_go.append(set(reservations._held))
 
 
 @pytest.fixture
 def reserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reserved:
     let_go.clear()
-    monkeypatch.setattr(store, "RUN_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(reservations, "RUN_DIRECTORY", str(tmp_path))
     return Reserved(f"{tmp_path}/net/addresses/10.77.0.2", "one", "net")
 
 

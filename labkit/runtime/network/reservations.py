@@ -10,9 +10,8 @@ import fcntl
 import os
 
 from labkit.errors import ConflictError
-from labkit.runtime.network import ipam, portmap
-from labkit.runtime.network.model import Network
-from labkit.runtime.network.portmap import PortMapping
+from labkit.runtime.network import bridge, ipam, portmap
+from labkit.runtime.network.model import Network, PortMapping
 from labkit.runtime.operations import Journal, Operation, Section
 from labkit.runtime.std.collections.abc import Callable, Iterable, Iterator
 from labkit.runtime.std.contextlib import contextmanager, suppress
@@ -199,7 +198,7 @@ def forget_dead(name: str, is_alive: Callable[[str], bool]) -> None:
     take_down_if_unused(name)
 
 
-def _reservations(
+def _wanted(
     network: Network, owner: str, mappings: list[PortMapping], wish: str = ""
 ) -> tuple[str, list[PortMapping], list[Operation]]:
     """An address, the ports with those chosen that were left open, and the operations that reserve them.
@@ -233,12 +232,12 @@ def join(
     ``dry``: it does nothing, so that it needs no locks, which are files.
     """
     with locked(network.name) if not dry else suppress(), locked(".ports") if mappings and not dry else suppress():
-        address, chosen, reserved = _reservations(network, owner, mappings, wish)  # (all networks share the ports)
+        address, chosen, reserved = _wanted(network, owner, mappings, wish)  # (all networks share the ports)
         sections = [Section("An address, and the ports to publish", reserved)]
         if not is_up(network.name):
             chosen_program = program(network.name)
             title = f"The network {network.name}, which its first container brings up"
-            up = Section(title, network.operations(chosen_program), _BringUp(network.name, chosen_program))
+            up = Section(title, bridge.operations(network, chosen_program), _BringUp(network.name, chosen_program))
             sections.insert(0, up)
         do(sections)
     return address, chosen
