@@ -1,4 +1,4 @@
-"""What the lesson redis-nat says, looked at from outside: by ip, bridge, iptables, ss, ping and redis-cli."""
+"""What the lesson redis-nat says, looked at from outside: by ip, iptables, ss, ping, redis-cli and pyroute2."""
 
 from __future__ import annotations
 
@@ -23,6 +23,23 @@ def inside(host: Host, program: str, command: str) -> str:
     result = host.run(f"set -- $(pids_of %s); nsenter --net --target $1 {command}", f"{program}*")
     assert result.rc == 0, f"no {program} runs in a container; {START}. {result.stderr.strip()}"
     return str(result.stdout)
+
+
+#: A second witness beside ip(8), which asks the kernel by itself: for each link of this machine a line, its index, the
+#: index at the cable's other end, its kind, its name, and the name of the bridge whose port it is.
+WITNESS = """
+import sys
+sys.path.insert(0, "/opt/labkit/lib")
+from pyroute2 import IPRoute
+with IPRoute() as kernel:
+    links = list(kernel.get_links())
+names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in links}
+for link in links:
+    info = link.get_attr("IFLA_LINKINFO")
+    kind = info.get_attr("IFLA_INFO_KIND") if info else "-"
+    print(link["index"], link.get_attr("IFLA_LINK") or 0, kind, link.get_attr("IFLA_IFNAME"),
+          names.get(link.get_attr("IFLA_MASTER"), "-"))
+"""
 
 
 def device(host: Host, program: str = "redis-server") -> dict[str, Any]:
@@ -137,6 +154,19 @@ def test_a_veth_pair_leads_to_the_bridge(host: Host) -> None:
     assert outer["link_index"] == inner["ifindex"], f"the other end of {outer['ifname']} is not redis's eth0"
     assert outer.get("master") == BRIDGE, f"{outer['ifname']} is no port of {BRIDGE}"
     assert outer["operstate"] == "UP", f"{outer['ifname']} is {outer['operstate']}, and not UP"
+
+
+@after("the-cable-and-the-switch")
+@pytest.mark.claim("E4")
+def test_a_second_witness_sees_the_same_cable(host: Host) -> None:
+    """pyroute2, asking the kernel itself, finds the other end of redis's eth0 as a port of the bridge, too."""
+    inner = device(host)
+    lines = [line.split() for line in host.check_output("python3 -I -c %s", WITNESS).splitlines()]
+    found = [line[1:] for line in lines if line[0] == str(inner["link_index"])]
+    assert found, "the other end of redis's eth0 is not on this machine"
+    number, kind, name, bridge = found[0]
+    assert (number, kind) == (str(inner["ifindex"]), "veth"), f"{name} is not the other end of redis's eth0"
+    assert bridge == BRIDGE, f"{name} is no port of {BRIDGE}"
 
 
 @after("the-way-out")

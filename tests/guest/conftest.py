@@ -65,12 +65,17 @@ def _rules() -> list[str]:
     return [line for line in lines if line[:1] in ("-", ":") and not (line[0] == ":" and line.endswith("ACCEPT"))]
 
 
-def _links_and_addresses() -> dict[str, list[str]]:
-    """By pyroute2, which asks the kernel itself: no program is started for it, and labkit does not use it for this."""
+def _links_addresses_and_routes() -> dict[str, list[str]]:
+    """By pyroute2, which asks the kernel itself: no program is started for it, and labkit makes nothing by it."""
     with IPRoute() as kernel:
         names = {link["index"]: link.get("ifname") for link in kernel.get_links()}
         addresses = [(names.get(each["index"]), each.get("address"), each["prefixlen"]) for each in kernel.get_addr()]
-    return {"links": sorted(map(str, names.values())), "addresses": sorted(map(str, addresses))}
+        routes = [
+            (names.get(each.get("oif")), each.get("dst"), each["dst_len"], each.get("gateway"))
+            for each in kernel.get_routes(family=socket.AF_INET)
+        ]
+    parts = {"links": names.values(), "addresses": addresses, "routes": routes}
+    return {kind: sorted(map(str, part)) for kind, part in parts.items()}
 
 
 def picture() -> dict[str, list[str]]:
@@ -78,7 +83,7 @@ def picture() -> dict[str, list[str]]:
     mounts = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     return {
         "mounts": sorted(mounts),
-        **_links_and_addresses(),
+        **_links_addresses_and_routes(),
         "rules": _rules(),
         "cgroups": sorted(place for place, _, _ in os.walk("/sys/fs/cgroup") if "/labkit" in place),
         "namespaces": sorted(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else [],

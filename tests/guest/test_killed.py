@@ -36,7 +36,7 @@ def test_kill_9_after_each_operation_leaves_nothing(who: str, stride: int) -> No
             break
         walked += 1
         assert wait_for(_nobody_is_at_work), f"{who} killed after operation {count}: {processes()}"
-        labkit("gc")
+        labkit("gc", "-q")
         assert picture() == before, f"{who} was killed after operation {count}"
     else:
         pytest.fail("the walk did not come to its end")
@@ -58,7 +58,7 @@ def test_kill_9_in_the_start_of_a_container_that_is_there_leaves_it_as_it_was(wh
         command = [sys.executable, str(KILLER), who, str(count), "start", "-a", "victim"]
         status = subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
         assert wait_for(_nobody_is_at_work), f"{who} killed after operation {count}: {processes()}"
-        labkit("gc")
+        labkit("gc", "-q")
         assert picture() == before, f"{who} was killed after operation {count}"
         if status == 0:
             break
@@ -95,7 +95,7 @@ def test_kill_9_while_it_is_taken_back_leaves_nothing(who: str, stride: int) -> 
             ]
         status = subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
         assert wait_for(_nobody_is_at_work), processes()
-        labkit("gc")
+        labkit("gc", "-q")
         assert picture() == before, f"{who} was killed before undo {count}"
         if status == 0:
             break

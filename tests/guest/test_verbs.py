@@ -50,8 +50,8 @@ def test_explain() -> None:
     assert values["cgroup.procs"] == str(pid)
     assert found["root"]["upper"] == known["upper"]
     assert found["root"]["lower"] == known["layers"]
-    assert any(known["address"] in line for line in found["network"]["inside"])
-    assert any("labkit0" in line for line in found["network"]["outside"])
+    assert known["address"] in [address["address"] for address in found["network"]["inside"]["addresses"]]
+    assert [link["bridge"] for link in found["network"]["outside"]["links"]] == ["labkit0"]
     assert any("DNAT" in rule and "6399" in rule and rule.startswith("nat: [") for rule in found["rules"])
     assert found["process"]["pids"] == [pid, 1]
     assert "CAP_SYS_ADMIN" not in found["process"]["capabilities"]["CapBnd"]

@@ -162,6 +162,13 @@ def imported(module: ast.AST) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
+def test_pyroute2_has_one_door() -> None:
+    at_once = [name(path) for path in guest_files() if "pyroute2" in imported(tree(path))]
+    assert at_once == [], "reading.py imports it at first use, and says what is missing where it is"
+    users = [name(path) for path in guest_files() if '("pyroute2' in path.read_text(encoding="utf-8")]
+    assert users == ["labkit/runtime/network/reading.py"]
+
+
 def test_the_guest_side_needs_nothing_but_pyroute2() -> None:
     foreign = {name(path): set(imported(tree(path))) - GUEST_MAY_IMPORT for path in guest_files()}
     assert {path: modules for path, modules in foreign.items() if modules} == {}

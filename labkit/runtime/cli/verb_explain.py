@@ -14,6 +14,7 @@ from __future__ import annotations
 from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.show import explanation
+from labkit.runtime.network import reading
 from labkit.runtime.std import json
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.typing import Any
@@ -30,6 +31,8 @@ def main(call: VerbCall) -> int:
     """Print it."""
     found = explanation.explain(record.find(call.arguments[0]))
     if call.options.json:
+        if "network" in found:
+            found["network"].update({place: reading.plain(found["network"][place]) for place in ("inside", "outside")})
         print(json.dumps(found, indent=1))
     else:
         head, *rest = _text(found)
@@ -83,11 +86,8 @@ def _sections(found: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     root = found.get("root", {})
     yield f"Its root file system (grep {root.get('target', '')} /proc/self/mountinfo)", _root(root)
     network = found.get("network", {})
-    yield (
-        f"Its network inside (nsenter --target {pid} --net ip address)",
-        [*network.get("inside", []), *network.get("routes", [])],
-    )
-    yield "Our end of its cable (ip link)", network.get("outside", [])
+    yield f"Its network inside (nsenter --target {pid} --net ip address)", reading.lines(network.get("inside", []))
+    yield "Our end of its cable (ip link)", reading.lines(network.get("outside", []))
     yield "Rules that name its address, [packets:bytes] (iptables-save -c)", found.get("rules", [])
 
 

@@ -4,6 +4,7 @@ Commands (``labkit network COMMAND --help`` tells more of each):
   create       make a network
   ls           list networks
   inspect      show all that is known of networks, as JSON
+  watch        show links, addresses, routes and neighbours as they come and go
   connect      join a container to a network
   disconnect   take a container out of a network
   rm           remove networks
@@ -24,7 +25,7 @@ from labkit.runtime.cli.flags import Command, VerbCall
 from labkit.runtime.cli.main import read_call
 from labkit.runtime.std import importlib
 
-COMMANDS = ("create", "ls", "inspect", "connect", "disconnect", "rm", "prune", "repair")
+COMMANDS = ("create", "ls", "inspect", "watch", "connect", "disconnect", "rm", "prune", "repair")
 _OTHER_NAMES = {"list": "ls", "remove": "rm"}
 
 COMMAND = Command("COMMAND …", (), least=0, most=-1, takes_program=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from labkit.runtime.cli.flags import Command, Option, VerbCall
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.show import packetwalk
+from labkit.runtime.network import reading
 from labkit.runtime.network.model import PortMapping
 from labkit.runtime.std import json
 from labkit.runtime.std.typing import Any
@@ -39,7 +40,9 @@ def main(call: VerbCall) -> int:
     start = getattr(call.options, "from")
     found = packetwalk.walk(record.find(call.arguments[0]), start, call.options.port)
     if call.options.json:
-        print(json.dumps(found, indent=2))
+        print(
+            json.dumps({**found, **{place: reading.plain(found[place]) for place in ("outside", "inside")}}, indent=2)
+        )
     else:
         print("\n".join(lines(found)))
     return 0
@@ -65,6 +68,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         f" {found['network_namespace']}",
         f"{source} → {destination}   what the container sees",
     ]
+    for place, words in (("outside", "out here"), ("inside", "in there")):
+        made += ["", f"What the kernel has for it, {words}:", *(f"  {line}" for line in reading.lines(found[place]))]
     entry = found["conntrack"]
     if entry:
         back = f"{entry['reply_source']} → {entry['reply_destination']}"

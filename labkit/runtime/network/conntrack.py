@@ -24,11 +24,12 @@ class Entry:
     """Who answers: the destination after DNAT."""
     reply_destination: str
     """Whom the answer is sent to: the source after MASQUERADE."""
-    state: str = ""
     is_answered: bool = True
     """Whether a packet has come the other way."""
     echo: tuple[int, ...] = ()
     """ICMP has no ports (its addresses are written without), but a type, a code and an id."""
+    state: str = ""
+    """TCP's, where pyroute2 has read it (reading.py)."""
 
 
 def address_of(end: str) -> str:
@@ -36,23 +37,9 @@ def address_of(end: str) -> str:
     return end.partition(":")[0]
 
 
-def find(protocol: str, source: str, destination: str) -> Entry | None:
-    """The entry of a connection of this network namespace; None where there is none.
-
-    None, too, where the kernel was built without that file (CONFIG_NF_CONNTRACK_PROCFS).
-    """
-    try:
-        entries = listed([f"src={address_of(source)} "])
-    except FileNotFoundError:
-        return None
-    for entry in entries:
-        if (entry.protocol, entry.source, entry.destination) == (protocol, source, destination):
-            return entry
-    return None
-
-
 def listed(words: list[str]) -> Iterator[Entry]:
-    """The entries of this network namespace whose lines have one of the words. FileNotFoundError as ``find`` says.
+    """The entries of this network namespace whose lines have one of the words. FileNotFoundError where the kernel was
+    built without that file (CONFIG_NF_CONNTRACK_PROCFS).
 
     To parse a line takes 10 µs, to look for a word 0.1: there may be 100,000.
     """
@@ -93,14 +80,14 @@ def parse(line: str) -> Entry | None:
     if any(name.startswith("zone") and zone != ["0"] for name, zone in found.items()):
         return None
     ways = [tuple(both[way] for both in values) for way in (0, 1)]
-    return entry(words[2], ways, "" if "=" in words[5] else words[5], "[UNREPLIED]" not in words)
+    return entry(words[2], ways, "[UNREPLIED]" not in words)
 
 
-def entry(protocol: str, ways: list[tuple[str, ...]], state: str, is_answered: bool) -> Entry:
+def entry(protocol: str, ways: list[tuple[str, ...]], is_answered: bool) -> Entry:
     """``ways`` are the original one and the reply's: source, destination, and two ports (or what ICMP has)."""
     if protocol == "icmp":
         (source, destination), (answers, answered) = (way[:2] for way in ways)
         echo = tuple(int(word) for word in ways[0][2:])
-        return Entry(protocol, source, destination, answers, answered, state, is_answered, echo)
+        return Entry(protocol, source, destination, answers, answered, is_answered, echo)
     ends = [f"{address}:{port}" for way in ways for address, port in zip(way[:2], way[2:])]
-    return Entry(protocol, ends[0], ends[1], ends[2], ends[3], state, is_answered)
+    return Entry(protocol, ends[0], ends[1], ends[2], ends[3], is_answered)

@@ -104,7 +104,7 @@ def _entry(known: dict[int, bytes]) -> Entry | None:
         return None
     ways = [_way(attributes(known[kind]), protocol) for kind in (_CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY)]
     status = struct.unpack("!I", known[_CTA_STATUS])[0]
-    return entry(protocol, ways, "", bool(status & _IPS_SEEN_REPLY))
+    return entry(protocol, ways, bool(status & _IPS_SEEN_REPLY))
 
 
 def _way(parts: dict[int, bytes], protocol: str) -> tuple[str, ...]:

@@ -1,6 +1,10 @@
 """Rules of iptables(8), added by one iptables-restore(8) so that a set of them is there or is not.
 
-Both back ends (nf_tables and legacy) have the same commands; backend.py chooses.
+There are two back ends, with the same commands, that do not see one another: ``iptables-nft`` keeps its rules in
+nf_tables, ``iptables-legacy`` in the older ip_tables. A packet passes both, so that rules spread over the two are hard
+to follow, and one's ACCEPT does not help against the other's DROP (https://wiki.debian.org/iptables). So ours join
+those that are there; on a machine without any, or with both kinds, the one that ``iptables`` stands for is used. The
+choice is made when a network comes up, and noted with its rules, so that they are taken back by the same program.
 """
 
 from __future__ import annotations
@@ -11,8 +15,34 @@ from labkit.errors import KernelError, MissingToolError
 from labkit.runtime.kernel import process
 from labkit.runtime.operations import Operation
 from labkit.runtime.std.collections.abc import Callable
+from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass, replace
 from labkit.runtime.std.typing import NoReturn
+from labkit.runtime.text import textfile
+
+#: Tables of ip_tables that were touched in this network namespace (net/ipv4/netfilter/ip_tables.c).
+_LEGACY_TABLES = "/proc/net/ip_tables_names"
+
+
+def choose() -> str:
+    """``iptables``, ``iptables-nft`` or ``iptables-legacy``."""
+    if not _find("iptables-nft") or not _find("iptables-legacy"):
+        return "iptables"
+    # Not even a table: no rules. It saves starting a program, which would load the tables, too.
+    legacy = False
+    with suppress(OSError):
+        legacy = bool(textfile.read(_LEGACY_TABLES).strip()) and _has_rules("iptables-legacy")
+    if not legacy and "legacy" not in os.path.realpath(_find("iptables")):
+        return "iptables"
+    if legacy == _has_rules("iptables-nft"):
+        return "iptables"
+    return "iptables-legacy" if legacy else "iptables-nft"
+
+
+def _has_rules(program: str) -> bool:
+    """Whether it has a rule, or a chain that drops what no rule matched."""
+    lines = saved(program).split("\n")
+    return any(line.startswith("-A") or (line.startswith(":") and line.split()[1:2] == ["DROP"]) for line in lines)
 
 
 @dataclass(frozen=True)
@@ -168,7 +198,9 @@ class _Program:
     """
 
     def __init__(self, command: list[str], text: str = "") -> None:
-        path = _path_of(command[0])
+        path = _find(command[0])
+        if not path:
+            raise MissingToolError(f"there is no {command[0]} on this machine", "install the package iptables")
         self.files = [os.memfd_create(name) for name in ("given", "output", "errors")]
         os.write(self.files[0], text.encode())
         os.lseek(self.files[0], 0, os.SEEK_SET)
@@ -190,12 +222,10 @@ def _text(file: int) -> str:
     return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
 
-def _path_of(program: str) -> str:
-    for directory in os.get_exec_path():
-        path = f"{directory}/{program}"
-        if os.access(path, os.X_OK):
-            return path
-    raise MissingToolError(f"there is no {program} on this machine", "install the package iptables")
+def _find(program: str) -> str:
+    """Its path in PATH, or where root's programs are; empty where there is none."""
+    paths = [f"{directory}/{program}" for directory in (*os.get_exec_path(), "/usr/sbin", "/sbin")]
+    return next((path for path in paths if os.access(path, os.X_OK)), "")
 
 
 def _become(path: str, command: list[str], standard: list[int]) -> NoReturn:

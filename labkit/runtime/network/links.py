@@ -65,10 +65,19 @@ class AddNamespace(Operation):
 
 
 @dataclass(frozen=True)
-class _InNamespace(Operation):
-    """An operation on a device of the host, or of the network namespace ``namespace``."""
+class _OfDevice(Operation):
+    """What goes with its device, and the device with its own operation."""
 
     device: str
+
+    def undo(self) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class _InNamespace(_OfDevice):
+    """An operation on a device of the host, or of the network namespace ``namespace``."""
+
     namespace: str = ""
 
     def _ip(self) -> str:
@@ -76,38 +85,19 @@ class _InNamespace(Operation):
 
     @contextmanager
     def _there(self) -> Iterator[None]:
-        if self.namespace:
-            with namespaces.entered(namespace_path(self.namespace)):
-                yield
-        else:
+        with namespaces.entered(namespace_path(self.namespace)) if self.namespace else suppress():
             yield
-
-    def undo(self) -> None:
-        """Nothing: it goes with the device, and the device with its own operation."""
 
 
 @dataclass(frozen=True)
-class AddBridge(Operation):
-    """A bridge: a switch in software, its ports are links.
-
-    Without an address of its own it borrows the lowest of its ports' (br_stp_if.c), and has another one when that port
-    goes. Containers remember the gateway's for half a minute (arp(7)), and their packets would go nowhere meanwhile.
-    """
+class _AddLink(Operation):
+    """A link that is made, and unmade."""
 
     name: str
-    mac: str = ""
-
-    def describe(self) -> str:
-        """As ip-link(8)."""
-        return f"ip link add {quote(self.name)}{_address(self.mac)} type bridge"
 
     def describe_undo(self) -> str:
         """As ip-link(8)."""
         return f"ip link delete {quote(self.name)}"
-
-    def do(self) -> None:
-        """RTM_NEWLINK."""
-        netlink.add_bridge(self.name, self.mac)
 
     def undo(self) -> None:
         """RTM_DELLINK."""
@@ -115,14 +105,32 @@ class AddBridge(Operation):
 
 
 @dataclass(frozen=True)
-class AddVeth(Operation):
+class AddBridge(_AddLink):
+    """A bridge: a switch in software, its ports are links.
+
+    Without an address of its own it borrows the lowest of its ports' (br_stp_if.c), and has another one when that port
+    goes. Containers remember the gateway's for half a minute (arp(7)), and their packets would go nowhere meanwhile.
+    """
+
+    mac: str = ""
+
+    def describe(self) -> str:
+        """As ip-link(8)."""
+        return f"ip link add {quote(self.name)}{_address(self.mac)} type bridge"
+
+    def do(self) -> None:
+        """RTM_NEWLINK."""
+        netlink.ask(netlink.ADD_LINK, netlink.bridge_message(self.name, self.mac), self.describe())
+
+
+@dataclass(frozen=True)
+class AddVeth(_AddLink):
     """A pair of links with a cable between them: one here, its peer in a network namespace (veth(4)).
 
     The peer's hardware address follows from its IP address, so that what others remember (arp(7)) stays true when the
     container is started again, or another one has its address.
     """
 
-    name: str
     peer: str
     namespace: str
     mac: str = ""
@@ -134,7 +142,16 @@ class AddVeth(Operation):
 
     def do(self) -> None:
         """RTM_NEWLINK, the peer's namespace given by a descriptor."""
-        netlink.add_veth(self.name, self.peer, namespace_path(self.namespace), self.mac)
+        descriptor = os.open(namespace_path(self.namespace), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            message = netlink.veth_message(self.name, self.peer, descriptor, self.mac)
+            netlink.ask(netlink.ADD_LINK, message, self.describe())
+        finally:
+            os.close(descriptor)
+
+    def describe_undo(self) -> str:
+        """Nothing: it goes with its namespace, if not before."""
+        return ""
 
     def undo(self) -> None:
         """RTM_DELLINK: both ends go."""
@@ -143,10 +160,9 @@ class AddVeth(Operation):
 
 
 @dataclass(frozen=True)
-class JoinBridge(Operation):
+class JoinBridge(_OfDevice):
     """A link becomes a port of a bridge."""
 
-    device: str
     bridge: str
 
     def describe(self) -> str:
@@ -155,14 +171,12 @@ class JoinBridge(Operation):
 
     def do(self) -> None:
         """RTM_NEWLINK with IFLA_MASTER."""
-        netlink.set_master(self.device, self.bridge)
-
-    def undo(self) -> None:
-        """Nothing: it goes with the device."""
+        numbers = netlink.index_of(self.device), netlink.index_of(self.bridge)
+        netlink.ask(netlink.CHANGE_LINK, netlink.port_message(*numbers), self.describe())
 
 
 @dataclass(frozen=True)
-class SetHairpin(Operation):
+class SetHairpin(_OfDevice):
     """A port of a bridge takes back what came from it.
 
     Only where br_netfilter is loaded (docker does that) a container needs it to reach its own published port: then the
@@ -170,25 +184,19 @@ class SetHairpin(Operation):
     machine's own routing, and the bridge does not see that it is the same port (br_forward.c, should_deliver).
     """
 
-    device: str
-
     def describe(self) -> str:
         """As bridge(8)."""
         return f"bridge link set dev {quote(self.device)} hairpin on"
 
     def do(self) -> None:
         """RTM_NEWLINK with IFLA_BRPORT_MODE."""
-        netlink.set_hairpin(self.device)
-
-    def undo(self) -> None:
-        """Nothing: it goes with the device."""
+        netlink.ask(netlink.CHANGE_LINK, netlink.hairpin_message(netlink.index_of(self.device)), self.describe())
 
 
 @dataclass(frozen=True)
-class AddVlan(Operation):
+class AddVlan(_AddLink):
     """A link that carries the frames of one VLAN of its parent (802.1Q)."""
 
-    name: str
     parent: str
     number: int
 
@@ -196,22 +204,15 @@ class AddVlan(Operation):
         """As ip-link(8)."""
         return f"ip link add link {quote(self.parent)} name {quote(self.name)} type vlan id {self.number}"
 
-    def describe_undo(self) -> str:
-        """As ip-link(8)."""
-        return f"ip link delete {quote(self.name)}"
-
     def do(self) -> None:
         """RTM_NEWLINK with IFLA_LINK. The kernel loads its module 8021q for it, if it has one."""
         try:
-            netlink.add_vlan(self.name, self.parent, self.number)
+            message = netlink.vlan_message(self.name, netlink.index_of(self.parent), self.number)
+            netlink.ask(netlink.ADD_LINK, message, self.describe())
         except KernelError as error:
             if error.errno == errno.EOPNOTSUPP:
                 raise KernelError("this kernel has no VLANs (802.1Q)", "try: modprobe 8021q", error.errno) from None
             raise
-
-    def undo(self) -> None:
-        """RTM_DELLINK."""
-        netlink.delete_link(self.name)
 
 
 class SetUp(_InNamespace):
@@ -224,7 +225,7 @@ class SetUp(_InNamespace):
     def do(self) -> None:
         """RTM_NEWLINK with IFF_UP."""
         with self._there():
-            netlink.set_up(self.device)
+            netlink.ask(netlink.CHANGE_LINK, netlink.up_message(netlink.index_of(self.device)), self.describe())
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,8 @@ class AddAddress(_InNamespace):
     def do(self) -> None:
         """RTM_NEWADDR."""
         with self._there():
-            netlink.add_address(self.device, self.address, self.prefix)
+            message = netlink.address_message(netlink.index_of(self.device), self.address, self.prefix)
+            netlink.ask(netlink.ADD_ADDRESS, message, self.describe())
 
 
 @dataclass(frozen=True)
@@ -257,4 +259,4 @@ class AddDefaultRoute(_InNamespace):
     def do(self) -> None:
         """RTM_NEWROUTE."""
         with self._there():
-            netlink.add_default_route(self.gateway)
+            netlink.ask(netlink.ADD_ROUTE, netlink.default_route_message(self.gateway), self.describe())

@@ -17,7 +17,8 @@ from labkit.runtime.std import socket
 _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_EXCL, _NLM_F_CREATE = 0x1, 0x4, 0x200, 0x400
 _NEW = _NLM_F_CREATE | _NLM_F_EXCL
 _NLMSG_ERROR = 2
-_RTM_NEWLINK, _RTM_DELLINK, _RTM_NEWADDR, _RTM_NEWROUTE = 16, 17, 20, 24
+#: Requests: RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR or RTM_NEWROUTE, and whether it must not be there yet.
+ADD_LINK, CHANGE_LINK, _DELETE_LINK, ADD_ADDRESS, ADD_ROUTE = (16, _NEW), (16, 0), (17, 0), (20, _NEW), (24, _NEW)
 _IFF_UP = 1
 _RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 254, 4, 0, 1
 
@@ -50,6 +51,16 @@ def veth_message(name: str, peer: str, namespace: int, mac: str = "") -> bytes:
     data = attribute(_VETH_INFO_PEER, link_message(attributes=other))
     info = attribute(_IFLA_INFO_KIND, b"veth\0") + attribute(_IFLA_INFO_DATA, data)
     return link_message(attributes=attribute(_IFLA_IFNAME, _text(name)) + attribute(_IFLA_LINKINFO, info))
+
+
+def up_message(number: int) -> bytes:
+    """The link of that index begins to carry packets."""
+    return link_message(number, _IFF_UP)
+
+
+def port_message(number: int, bridge: int) -> bytes:
+    """The link of that index becomes a port of the bridge of the index ``bridge``."""
+    return link_message(number, attributes=attribute(_IFLA_MASTER, _number(bridge)))
 
 
 def hairpin_message(number: int) -> bytes:
@@ -99,9 +110,9 @@ def _number(value: int) -> bytes:
     return struct.pack("=I", value)
 
 
-def _ask(kind: int, flags: int, body: bytes, what: str) -> None:
-    """Send one request and read its acknowledgement; ``what`` names it in the error."""
-    flags |= _NLM_F_REQUEST | _NLM_F_ACK
+def ask(request: tuple[int, int], body: bytes, command: str) -> None:
+    """Send one request and read its acknowledgement. KernelError names the ``command`` that does the same."""
+    kind, flags = request[0], request[1] | _NLM_F_REQUEST | _NLM_F_ACK
     header = struct.pack("=IHHII", 16 + len(body), kind, flags, 1, 0)  # struct nlmsghdr; sequence number 1, from us
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as wire:
         wire.bind((0, 0))
@@ -111,7 +122,7 @@ def _ask(kind: int, flags: int, body: bytes, what: str) -> None:
     if struct.unpack_from("=H", answer, 4)[0] == _NLMSG_ERROR:
         number = -struct.unpack_from("=i", answer, 16)[0]
         if number:
-            libc.fail(what, number)
+            libc.fail(command, number)
 
 
 def index(name: str) -> int:
@@ -122,65 +133,16 @@ def index(name: str) -> int:
         return 0
 
 
-def _index(name: str) -> int:
+def index_of(name: str) -> int:
+    """``index``; KernelError if there is none of that name."""
     number = index(name)
     if not number:
         raise KernelError(f"there is no network device {name} here")
     return number
 
 
-def add_bridge(name: str, mac: str = "") -> None:
-    """``ip link add NAME address MAC type bridge``."""
-    _ask(_RTM_NEWLINK, _NEW, bridge_message(name, mac), f"ip link add {name} type bridge")
-
-
-def add_veth(name: str, peer: str, namespace: str, mac: str = "") -> None:
-    """``ip link add NAME type veth peer name PEER address MAC netns …``; ``namespace`` is the path of the peer's
-    network namespace.
-    """
-    descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        message = veth_message(name, peer, descriptor, mac)
-        _ask(_RTM_NEWLINK, _NEW, message, f"ip link add {name} type veth peer name {peer}")
-    finally:
-        os.close(descriptor)
-
-
 def delete_link(name: str) -> None:
     """``ip link delete NAME``; nothing where there is none. The other end of a veth pair goes with it."""
     number = index(name)
     if number:
-        _ask(_RTM_DELLINK, 0, link_message(number), f"ip link delete {name}")
-
-
-def set_up(name: str) -> None:
-    """``ip link set NAME up``."""
-    _ask(_RTM_NEWLINK, 0, link_message(_index(name), _IFF_UP), f"ip link set {name} up")
-
-
-def set_master(name: str, bridge: str) -> None:
-    """``ip link set NAME master BRIDGE``: make it a port of the bridge."""
-    message = link_message(_index(name), attributes=attribute(_IFLA_MASTER, _number(_index(bridge))))
-    _ask(_RTM_NEWLINK, 0, message, f"ip link set {name} master {bridge}")
-
-
-def set_hairpin(name: str) -> None:
-    """``bridge link set dev NAME hairpin on``."""
-    _ask(_RTM_NEWLINK, 0, hairpin_message(_index(name)), f"bridge link set dev {name} hairpin on")
-
-
-def add_vlan(name: str, parent: str, number: int) -> None:
-    """``ip link add link PARENT name NAME type vlan id NUMBER``."""
-    message = vlan_message(name, _index(parent), number)
-    _ask(_RTM_NEWLINK, _NEW, message, f"ip link add link {parent} name {name} type vlan id {number}")
-
-
-def add_address(name: str, address: str, prefix: int) -> None:
-    """``ip address add ADDRESS/PREFIX dev NAME`` (IPv4)."""
-    message = address_message(_index(name), address, prefix)
-    _ask(_RTM_NEWADDR, _NEW, message, f"ip address add {address}/{prefix} dev {name}")
-
-
-def add_default_route(gateway: str) -> None:
-    """``ip route add default via GATEWAY``."""
-    _ask(_RTM_NEWROUTE, _NEW, default_route_message(gateway), f"ip route add default via {gateway}")
+        ask(_DELETE_LINK, link_message(number), f"ip link delete {name}")

@@ -10,7 +10,7 @@ import fcntl
 import os
 
 from labkit.errors import ConflictError
-from labkit.runtime.network import bridge, ipam, portmap
+from labkit.runtime.network import bridge, ipam, iptables, portmap
 from labkit.runtime.network.model import Network, PortMapping
 from labkit.runtime.operations import Journal, Operation, Section
 from labkit.runtime.std.collections.abc import Callable, Iterable, Iterator
@@ -152,9 +152,7 @@ def program(name: str) -> str:
     try:
         return textfile.read(f"{_directory(name)}/up")
     except FileNotFoundError:
-        from labkit.runtime.network import backend  # local: only the first container of a network needs it
-
-        return backend.choose()
+        return iptables.choose()
 
 
 class _BringUp(Journal):

@@ -1,8 +1,10 @@
-"""Show all that is known of networks, as a JSON list: definition, rules' chain, containers with their addresses.
+"""Show all that is known of networks, as a JSON list: definition, rules' chain, containers with their addresses;
+and beside it what the kernel has now: the bridge, its ports, their addresses, routes and neighbours.
 
 Examples:
   labkit network inspect labkit0
   labkit network inspect shop vault
+  labkit network inspect -f '{{range .kernel.links}}{{.device}} {{end}}' labkit0
   labkit network inspect -f '{{range .Containers}}{{.Name}} {{.IPv4Address}} {{end}}' shop
 
 docker's names come first, with a capital; labkit's own follow. Templates are as with 'labkit inspect'.
@@ -24,7 +26,7 @@ COMMAND = Command(
 
 def main(call: VerbCall) -> int:
     """Print them."""
-    known = [networks.shown(definitions.find(name)) for name in call.arguments]
+    known = [networks.compared(definitions.find(name)) for name in call.arguments]
     found = [{**docker_network.of(shown), **shown} for shown in known]
     if call.options.format:
         from labkit.runtime.cli import template  # local: most calls do without

@@ -6,7 +6,7 @@ from labkit.errors import ConflictError
 from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.network import bridge, definitions, netlink, reservations
+from labkit.runtime.network import bridge, definitions, netlink, reading, reservations
 from labkit.runtime.network.forgetting import ForgetUnanswered
 from labkit.runtime.network.iptables import AddRules, saved
 from labkit.runtime.network.model import DEFAULT, Network
@@ -38,6 +38,13 @@ def shown(network: Network) -> dict[str, Any]:
         "iptables": reservations.program(network.name) if up else "",
         "containers": members,
     }
+
+
+def compared(network: Network) -> dict[str, Any]:
+    """``shown``, and beside it what the kernel has of the bridge and its ports."""
+    there, bridge = reading.picture(), network.bridge
+    names = [fact.device for fact in there if isinstance(fact, reading.Link) and bridge in (fact.device, fact.bridge)]
+    return {**shown(network), "kernel": reading.plain([fact for fact in there if fact.device in names])}
 
 
 def _members(name: str) -> list[Container]:

@@ -15,6 +15,8 @@ from labkit.runtime.engine.config import runtimes
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.kernel import namespaces
+from labkit.runtime.network import reading
+from labkit.runtime.network.iptables import choose, saved
 from labkit.runtime.oci import plan, spec
 from labkit.runtime.operations import Journal, Operation
 from labkit.runtime.std.contextlib import suppress
@@ -28,8 +30,8 @@ _SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 
 def explain(container: Container) -> dict[str, Any]:
-    """All of it as JSON can hold it: ``operations`` (each with ``who``, ``when``, ``command`` and ``undo``), and, while
-    it runs, ``process``, ``namespaces``, ``cgroup``, ``root``, ``network`` and ``rules``. It changes nothing.
+    """All of it, plain but for the network: ``operations`` (each with ``who``, ``when``, ``command``, ``undo``), and,
+    while it runs, ``process``, ``namespaces``, ``cgroup``, ``root``, ``network`` and ``rules``. It changes nothing.
 
     ConfigError where a journal or config.json cannot be read.
     """
@@ -143,42 +145,23 @@ def _root(container: Container) -> dict[str, Any]:
 
 
 def _network(container: Container, pid: int) -> dict[str, Any]:
-    """Its links' addresses and its routes, and our ends of its cables, as ip(8) says them."""
-    if container.network == "host":
-        return {"mode": "host", "inside": [], "routes": [], "outside": []}
-    inside = ["nsenter", "--target", str(pid), "--net"]
-    links = [str(known.get("link", "")) for known in container.endpoints.values()]
-    return {
-        "mode": container.network,
-        "inside": _lines([*inside, "ip", "-o", "-br", "address"]),
-        "routes": _lines([*inside, "ip", "route"]),
-        "outside": [line for link in links if link for line in _lines(["ip", "-o", "link", "show", link])],
-    }
+    """What the kernel has: in the container's namespace, and out here of our ends of its cables."""
+    names = [known["link"] for known in container.endpoints.values()]
+    outside = [fact for fact in reading.picture() if fact.device in names]
+    inside = [] if container.network == "host" else reading.picture(f"/proc/{pid}/ns/net")
+    return {"mode": container.network, "inside": inside, "outside": outside}
 
 
 def _rules(container: Container) -> list[str]:
     """The rules that name its addresses, with their counters (packets:bytes), as iptables-save(8) says them."""
-    addresses = {str(known.get("address", "")) for known in container.endpoints.values()} - {""}
+    addresses = {known["address"] for known in container.endpoints.values()}
     if not addresses:
         return []
-    from labkit.runtime.network import backend  # local: a container without a network has no rules
-
     rows = []
     table = ""
-    for line in _lines([f"{backend.choose()}-save", "-c"]):
+    for line in saved(choose(), counters=True).splitlines():
         table = line[1:] if line.startswith("*") else table
         words = line.replace("/", " ").replace(":", " ").split()
         if line.startswith("[") and not addresses.isdisjoint(words):
             rows.append(f"{table}: {line}")
     return rows
-
-
-def _lines(command: list[str]) -> list[str]:
-    """What a program says; nothing where it is not installed or fails."""
-    import subprocess  # local: inspect reads only what is above
-
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [" ".join(line.replace("\\", " ").split()) for line in done.stdout.splitlines()]

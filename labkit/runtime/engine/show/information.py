@@ -15,7 +15,7 @@ from labkit.runtime.engine.shim import logoptions
 from labkit.runtime.engine.show import stats
 from labkit.runtime.images import imagestore
 from labkit.runtime.kernel import seccomp
-from labkit.runtime.network import backend, definitions
+from labkit.runtime.network import definitions, iptables
 from labkit.runtime.oci.state import OCI_VERSION
 from labkit.runtime.std.typing import Any
 from labkit.runtime.text import textfile
@@ -72,6 +72,6 @@ def _path(runtime: str) -> str:
 
 def _iptables() -> str:
     try:
-        return backend.choose()
+        return iptables.choose()
     except MissingToolError:
         return ""

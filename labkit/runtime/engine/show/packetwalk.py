@@ -14,7 +14,8 @@ from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import lease, record
 from labkit.runtime.engine.record.record import Container, running
 from labkit.runtime.kernel import namespaces
-from labkit.runtime.network import conntrack, counters, reservations
+from labkit.runtime.network import counters, reading, reservations
+from labkit.runtime.network.conntrack import Entry
 from labkit.runtime.network.endpoint import Endpoint, Sandbox
 from labkit.runtime.network.iptables import saved
 from labkit.runtime.network.model import Network, PortMapping
@@ -50,6 +51,8 @@ _FORWARDED = (
 def walk(container: Container, start: str, port: int = 0) -> dict[str, Any]:
     """One connection to the published ``port`` (0: the first), from one of ``FROM``; what it met, in its order.
 
+    It is plain but for ``outside`` and ``inside``: what the kernel has for its way, out here and in there (reading.py).
+
     ConflictError where the container does not run, publishes no such port, or that is not reached from there.
     """
     if start not in FROM:
@@ -59,6 +62,7 @@ def walk(container: Container, start: str, port: int = 0) -> dict[str, Any]:
     name = next(iter(container.endpoints))
     endpoint = networking.endpoint(container, name)
     address = _address(mapping, start, endpoint.network)
+    inside = reading.picture(endpoint.sandbox.path)
     program = reservations.program(name)
     with _place(start, endpoint) as namespace:
         before = counters.read(saved(program, counters=True))
@@ -76,6 +80,8 @@ def walk(container: Container, start: str, port: int = 0) -> dict[str, Any]:
         "destination": f"{address}:{mapping.host_port}",
         "steps": _steps(hooks, before, after, source, f"{address}:{mapping.host_port}", target, entry),
         "conntrack": asdict(entry) if entry else None,
+        "outside": _outside(endpoint),
+        "inside": inside,
         "bridge": endpoint.network.bridge,
         "bridge_port": endpoint.host_link,
         "device": endpoint.device,
@@ -117,12 +123,14 @@ def _address(mapping: PortMapping, start: str, network: Network) -> str:
 
 def _own_address(network: Network) -> str:
     """The address by which this machine goes out; the bridge's where it does not."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # for documentation (RFC 5737); connect(2) of a datagram sends nothing
-        except OSError:
-            return network.gateway
-        return str(probe.getsockname()[0])
+    return reading.source_for("192.0.2.1") or network.gateway  # an address for documentation (RFC 5737)
+
+
+def _outside(endpoint: Endpoint) -> list[reading.Fact]:
+    """The bridge and its port; of the neighbours only this one."""
+    ours = (endpoint.network.bridge, endpoint.host_link)
+    found = [fact for fact in reading.picture() if fact.device in ours]
+    return [fact for fact in found if not isinstance(fact, reading.Neighbour) or fact.address == endpoint.address]
 
 
 @contextmanager
@@ -153,7 +161,7 @@ def _neighbour(network: Network) -> Iterator[str]:
         taken.release()
 
 
-def _connect(protocol: str, address: str, port: int, namespace: str) -> tuple[str, str, conntrack.Entry | None]:
+def _connect(protocol: str, address: str, port: int, namespace: str) -> tuple[str, str, Entry | None]:
     """Our end's address, what went wrong (or nothing), and what the kernel noted while the connection stood."""
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     with namespaces.entered(namespace) if namespace else suppress():
@@ -170,7 +178,7 @@ def _connect(protocol: str, address: str, port: int, namespace: str) -> tuple[st
         time.sleep(0.05)  # the last acknowledgement is on its way
         host, number = wire.getsockname()
         source = f"{host}:{number}"
-        return source, error, conntrack.find(protocol, source, f"{address}:{port}")
+        return source, error, reading.connection(protocol, source, f"{address}:{port}")
 
 
 def _steps(
@@ -180,7 +188,7 @@ def _steps(
     source: str,
     destination: str,
     target: str,
-    entry: conntrack.Entry | None,
+    entry: Entry | None,
 ) -> list[dict[str, Any]]:
     """Each table at each hook, the rules that counted, and the packet's addresses behind it."""
     made = []

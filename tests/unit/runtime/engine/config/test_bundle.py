@@ -93,7 +93,7 @@ def _run(container: Container, monkeypatch: pytest.MonkeyPatch, port: PortMappin
     endpoint = networking.endpoint_record(container, 0, "10.77.0.2", {})
     joined = replace(container, endpoints={"labkit0": endpoint}, ports=[port or PortMapping(80, 8080)])
     monkeypatch.setattr(networking, "join", lambda container, do, dry: joined)
-    monkeypatch.setattr("labkit.runtime.network.backend.choose", lambda: "iptables")
+    monkeypatch.setattr("labkit.runtime.network.iptables.choose", lambda: "iptables")
     sections = [steps.creation(container)]
     assert steps.run(container, IMAGE, sections.extend) == joined
     described = [operation.describe() for section in sections for operation in section.operations]
@@ -118,6 +118,8 @@ def test_a_start_in_the_order_in_which_it_is_done(monkeypatch: pytest.MonkeyPatc
 
 def test_ports_are_forgotten_when_their_rules_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
     commands = _run(
-        replace(CONTAINER, options=replace(CONTAINER.options, publish=["53:53/udp"])), monkeypatch, "53->53/udp"
+        replace(CONTAINER, options=replace(CONTAINER.options, publish=["53:53/udp"])),
+        monkeypatch,
+        PortMapping(53, 53, "udp"),
     )
     assert commands[-1].startswith("conntrack -D -p udp --dport 53")
