@@ -9,8 +9,7 @@ from labkit.errors import KernelError
 from labkit.runtime.kernel import mounts, namespaces
 from labkit.runtime.network import netlink
 from labkit.runtime.operations import Operation
-from labkit.runtime.std.collections.abc import Iterator
-from labkit.runtime.std.contextlib import contextmanager, suppress
+from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.shlex import quote
 from labkit.runtime.text import textfile
@@ -64,8 +63,37 @@ class AddNamespace(Operation):
         textfile.remove(path)
 
 
+class _ByNetlink(Operation):
+    """One request of rtnetlink(7), whose errors name the command that does the same."""
+
+    request = netlink.CHANGE_LINK
+
+    def _message(self) -> bytes:
+        raise NotImplementedError
+
+    def do(self) -> None:
+        """Ask the kernel for it."""
+        netlink.ask(self.request, self._message(), self.describe())
+
+
 @dataclass(frozen=True)
-class _OfDevice(Operation):
+class _AddLink(_ByNetlink):
+    """A link that is made, and unmade."""
+
+    name: str
+    request = netlink.ADD_LINK
+
+    def describe_undo(self) -> str:
+        """As ip-link(8)."""
+        return f"ip link delete {quote(self.name)}"
+
+    def undo(self) -> None:
+        """RTM_DELLINK."""
+        netlink.delete_link(self.name)
+
+
+@dataclass(frozen=True)
+class _OfDevice(_ByNetlink):
     """What goes with its device, and the device with its own operation."""
 
     device: str
@@ -83,25 +111,10 @@ class _InNamespace(_OfDevice):
     def _ip(self) -> str:
         return f"ip -n {quote(self.namespace)}" if self.namespace else "ip"
 
-    @contextmanager
-    def _there(self) -> Iterator[None]:
+    def do(self) -> None:
+        """Ask the kernel for it there."""
         with namespaces.entered(namespace_path(self.namespace)) if self.namespace else suppress():
-            yield
-
-
-@dataclass(frozen=True)
-class _AddLink(Operation):
-    """A link that is made, and unmade."""
-
-    name: str
-
-    def describe_undo(self) -> str:
-        """As ip-link(8)."""
-        return f"ip link delete {quote(self.name)}"
-
-    def undo(self) -> None:
-        """RTM_DELLINK."""
-        netlink.delete_link(self.name)
+            super().do()
 
 
 @dataclass(frozen=True)
@@ -118,9 +131,8 @@ class AddBridge(_AddLink):
         """As ip-link(8)."""
         return f"ip link add {quote(self.name)}{_address(self.mac)} type bridge"
 
-    def do(self) -> None:
-        """RTM_NEWLINK."""
-        netlink.ask(netlink.ADD_LINK, netlink.bridge_message(self.name, self.mac), self.describe())
+    def _message(self) -> bytes:
+        return netlink.bridge_message(self.name, self.mac)
 
 
 @dataclass(frozen=True)
@@ -145,7 +157,7 @@ class AddVeth(_AddLink):
         descriptor = os.open(namespace_path(self.namespace), os.O_RDONLY | os.O_CLOEXEC)
         try:
             message = netlink.veth_message(self.name, self.peer, descriptor, self.mac)
-            netlink.ask(netlink.ADD_LINK, message, self.describe())
+            netlink.ask(self.request, message, self.describe())
         finally:
             os.close(descriptor)
 
@@ -169,10 +181,8 @@ class JoinBridge(_OfDevice):
         """As ip-link(8)."""
         return f"ip link set {quote(self.device)} master {quote(self.bridge)}"
 
-    def do(self) -> None:
-        """RTM_NEWLINK with IFLA_MASTER."""
-        numbers = netlink.index_of(self.device), netlink.index_of(self.bridge)
-        netlink.ask(netlink.CHANGE_LINK, netlink.port_message(*numbers), self.describe())
+    def _message(self) -> bytes:
+        return netlink.port_message(netlink.index_of(self.device), netlink.index_of(self.bridge))
 
 
 @dataclass(frozen=True)
@@ -188,9 +198,8 @@ class SetHairpin(_OfDevice):
         """As bridge(8)."""
         return f"bridge link set dev {quote(self.device)} hairpin on"
 
-    def do(self) -> None:
-        """RTM_NEWLINK with IFLA_BRPORT_MODE."""
-        netlink.ask(netlink.CHANGE_LINK, netlink.hairpin_message(netlink.index_of(self.device)), self.describe())
+    def _message(self) -> bytes:
+        return netlink.hairpin_message(netlink.index_of(self.device))
 
 
 @dataclass(frozen=True)
@@ -204,11 +213,13 @@ class AddVlan(_AddLink):
         """As ip-link(8)."""
         return f"ip link add link {quote(self.parent)} name {quote(self.name)} type vlan id {self.number}"
 
+    def _message(self) -> bytes:
+        return netlink.vlan_message(self.name, netlink.index_of(self.parent), self.number)
+
     def do(self) -> None:
-        """RTM_NEWLINK with IFLA_LINK. The kernel loads its module 8021q for it, if it has one."""
+        """The kernel loads its module 8021q for it, if it has one."""
         try:
-            message = netlink.vlan_message(self.name, netlink.index_of(self.parent), self.number)
-            netlink.ask(netlink.ADD_LINK, message, self.describe())
+            super().do()
         except KernelError as error:
             if error.errno == errno.EOPNOTSUPP:
                 raise KernelError("this kernel has no VLANs (802.1Q)", "try: modprobe 8021q", error.errno) from None
@@ -222,10 +233,8 @@ class SetUp(_InNamespace):
         """As ip-link(8)."""
         return f"{self._ip()} link set {quote(self.device)} up"
 
-    def do(self) -> None:
-        """RTM_NEWLINK with IFF_UP."""
-        with self._there():
-            netlink.ask(netlink.CHANGE_LINK, netlink.up_message(netlink.index_of(self.device)), self.describe())
+    def _message(self) -> bytes:
+        return netlink.link_message(netlink.index_of(self.device), netlink.IFF_UP)
 
 
 @dataclass(frozen=True)
@@ -234,16 +243,14 @@ class AddAddress(_InNamespace):
 
     address: str = ""
     prefix: int = 0
+    request = netlink.ADD_ADDRESS
 
     def describe(self) -> str:
         """As ip-address(8)."""
         return f"{self._ip()} address add {self.address}/{self.prefix} dev {quote(self.device)}"
 
-    def do(self) -> None:
-        """RTM_NEWADDR."""
-        with self._there():
-            message = netlink.address_message(netlink.index_of(self.device), self.address, self.prefix)
-            netlink.ask(netlink.ADD_ADDRESS, message, self.describe())
+    def _message(self) -> bytes:
+        return netlink.address_message(netlink.index_of(self.device), self.address, self.prefix)
 
 
 @dataclass(frozen=True)
@@ -251,12 +258,11 @@ class AddDefaultRoute(_InNamespace):
     """Where packets for everybody else go."""
 
     gateway: str = ""
+    request = netlink.ADD_ROUTE
 
     def describe(self) -> str:
         """As ip-route(8)."""
         return f"{self._ip()} route add default via {self.gateway} proto static"
 
-    def do(self) -> None:
-        """RTM_NEWROUTE."""
-        with self._there():
-            netlink.ask(netlink.ADD_ROUTE, netlink.default_route_message(self.gateway), self.describe())
+    def _message(self) -> bytes:
+        return netlink.default_route_message(self.gateway)

@@ -19,7 +19,7 @@ _NEW = _NLM_F_CREATE | _NLM_F_EXCL
 _NLMSG_ERROR = 2
 #: Requests: RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR or RTM_NEWROUTE, and whether it must not be there yet.
 ADD_LINK, CHANGE_LINK, _DELETE_LINK, ADD_ADDRESS, ADD_ROUTE = (16, _NEW), (16, 0), (17, 0), (20, _NEW), (24, _NEW)
-_IFF_UP = 1
+IFF_UP = 1
 _RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 254, 4, 0, 1
 
 # Attributes (linux/if_link.h, if_addr.h, rtnetlink.h, veth.h).
@@ -51,11 +51,6 @@ def veth_message(name: str, peer: str, namespace: int, mac: str = "") -> bytes:
     data = attribute(_VETH_INFO_PEER, link_message(attributes=other))
     info = attribute(_IFLA_INFO_KIND, b"veth\0") + attribute(_IFLA_INFO_DATA, data)
     return link_message(attributes=attribute(_IFLA_IFNAME, _text(name)) + attribute(_IFLA_LINKINFO, info))
-
-
-def up_message(number: int) -> bytes:
-    """The link of that index begins to carry packets."""
-    return link_message(number, _IFF_UP)
 
 
 def port_message(number: int, bridge: int) -> bytes:
