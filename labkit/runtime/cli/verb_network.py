@@ -20,27 +20,292 @@ Examples:
 
 from __future__ import annotations
 
-from labkit.errors import UsageError
-from labkit.runtime.cli.flags import Command, VerbCall
-from labkit.runtime.cli.main import read_call
-from labkit.runtime.std import importlib
+import os
+import sys
+import time
 
-COMMANDS = ("create", "ls", "inspect", "watch", "connect", "disconnect", "rm", "prune", "repair")
-_OTHER_NAMES = {"list": "ls", "remove": "rm"}
+from labkit.errors import UsageError
+from labkit.runtime.cli.flags import EXPLAIN, Command, Option, VerbCall, verb
+from labkit.runtime.cli.main import read_call
+from labkit.runtime.network import definitions
+from labkit.runtime.std import json
+from labkit.runtime.std.dataclasses import asdict
+from labkit.runtime.std.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labkit.runtime.network.watching import Event
 
 COMMAND = Command("COMMAND …", (), least=0, most=-1, takes_program=True)
+_SIGNS = {"new": ("+", "\033[32m"), "changed": ("~", "\033[33m"), "gone": ("-", "\033[31m")}
+
+# Each function below is a command, and its docstring the command's help. Imports in functions are of what the other
+# commands need not load.
 
 
 def main(call: VerbCall) -> int:
-    """VerbCall the command."""
+    """Call the command."""
     word = call.arguments[0] if call.arguments else ""
-    name = _OTHER_NAMES.get(word, word)
-    if name not in COMMANDS:
+    if word not in COMMANDS:
         said = f"labkit network has no command '{word}'" if word else "labkit network needs a command"
-        raise UsageError(said, f"one of {', '.join(COMMANDS)}; see 'labkit network --help'")
-    module = importlib.import_module(f"labkit.runtime.cli.network.{name}")
-    own = read_call(f"network {name}", module, call.arguments)
+        raise UsageError(said, f"one of {', '.join(command.__name__ for command in _ALL)}; see 'labkit network --help'")
+    chosen = COMMANDS[word]
+    own = read_call(f"network {chosen.__name__}", chosen, call.arguments)
     if own is None:
         return 0
-    status: int = module.main(own)
-    return status
+    if getattr(own.options, "explain", False):
+        from labkit.runtime.cli import explain
+
+        explain.listen()
+    return chosen(own)
+
+
+@verb(
+    "NETWORK",
+    Option(("driver", "d"), "bridge (the default) or vlan", "DRIVER", "bridge"),
+    Option(("subnet",), "its addresses, as 10.90.0.0/24 (a free one by default)", "SUBNET", ""),
+    Option(("gateway",), "the bridge's own address (the first by default); a VLAN's router", "ADDRESS", ""),
+    Option(("internal",), "without a way out"),
+    Option(("parent",), "the device whose VLAN it is", "DEVICE", ""),
+    Option(("vlan-id",), "the VLAN's number, 1 to 4094", "NUMBER", kind="int"),
+)
+def create(call: VerbCall) -> int:
+    """Make a network. Its bridge comes with the first container and goes with the last.
+
+    Containers of a network reach one another, by their names, too; those of other networks reach only published ports.
+    --internal: no way out, and none in. The driver vlan puts containers into a VLAN (802.1Q) of a device of this
+    machine.
+
+    Examples:
+      labkit network create shop
+      labkit network create --subnet 10.90.0.0/24 --gateway 10.90.0.1 shop
+      labkit network create --internal vault
+      labkit network create --driver vlan --parent eth0 --vlan-id 10 --subnet 192.168.10.0/24 floor
+    """
+    own = call.options
+    options = (own.driver, own.subnet, own.gateway, own.internal, own.parent, own.vlan_id)
+    print(definitions.create(call.arguments[0], *options).name)
+    return 0
+
+
+@verb(
+    "",
+    Option(("quiet", "q"), "only the names"),
+    Option(("format",), "a template, or json", "TEMPLATE", ""),
+    Option(("json",), "all that is known of them, as a JSON list"),
+    least=0,
+    most=0,
+)
+def ls(call: VerbCall) -> int:
+    """List networks, labkit0 first.
+
+    Examples:
+      labkit network ls
+      labkit network ls -q
+      labkit network ls --json
+      labkit network ls --format '{{.Name}}: {{.Driver}}'
+
+    The fields of --format are docker's: Name, Driver, Scope, Internal and CreatedAt.
+    """
+    from labkit.runtime.cli import table
+    from labkit.runtime.engine.net import networks
+
+    known = definitions.everything()
+    if call.options.quiet:
+        print("\n".join(network.name for network in known))
+        return 0
+    shown = [networks.shown(network) for network in known]
+    if call.options.json:
+        print(json.dumps(shown, indent=2))
+        return 0
+    if call.options.format:
+        from labkit.runtime.cli import template
+        from labkit.runtime.cli.dockernames import network as docker_network
+
+        rows = [docker_network.row(network) for network in shown]
+        print("\n".join(template.listing(call.options.format, rows, docker_network.FIELDS)))
+        return 0
+    head = ["NAME", "DRIVER", "SUBNET", "GATEWAY", "BRIDGE", "CONTAINERS"]
+    cells = [
+        [
+            network["name"],
+            network["driver"] + (" (internal)" if network["internal"] else ""),
+            *(network[field] for field in ("subnet", "gateway", "bridge")),
+            str(len(network["containers"])),
+        ]
+        for network in shown
+    ]
+    print(table.render(head, cells))
+    return 0
+
+
+@verb("NETWORK …", Option(("format", "f"), "a template, as {{.Driver}}, or json", "TEMPLATE", ""), most=-1)
+def inspect(call: VerbCall) -> int:
+    """Show all that is known of networks, as a JSON list: definition, rules' chain, containers with their addresses;
+    and beside it what the kernel has now: the bridge, its ports, their addresses, routes and neighbours.
+
+    Examples:
+      labkit network inspect labkit0
+      labkit network inspect shop vault
+      labkit network inspect -f '{{range .kernel.links}}{{.device}} {{end}}' labkit0
+      labkit network inspect -f '{{range .Containers}}{{.Name}} {{.IPv4Address}} {{end}}' shop
+
+    docker's names come first, with a capital; labkit's own follow. Templates are as with 'labkit inspect'.
+    """
+    from labkit.runtime.cli import gotypes
+    from labkit.runtime.cli.dockernames import network as docker_network
+    from labkit.runtime.engine.net import networks
+
+    known = [networks.compared(definitions.find(name)) for name in call.arguments]
+    found = [{**docker_network.of(shown), **shown} for shown in known]
+    if call.options.format:
+        from labkit.runtime.cli import template
+
+        print("\n".join(template.inspection(call.options.format, found)))
+    else:
+        print(json.dumps(gotypes.plain(found), indent=4))
+    return 0
+
+
+@verb(
+    "",
+    Option(("json",), "a JSON object a line"),
+    Option(("count",), "end after so many events", "N", kind="int"),
+    Option(("timeout",), "end after so many seconds", "SECONDS", kind="float"),
+    least=0,
+    most=0,
+)
+def watch(call: VerbCall) -> int:
+    """Show links, addresses, routes and neighbours as they come (+), change (~) and go (-), in all network namespaces.
+
+    It goes on until Ctrl-C: start and stop a container beside it. IPv4 only, as labkit's networks are.
+
+    Examples:
+      labkit network watch
+      labkit network watch --timeout 30
+      labkit network watch --count 1 --json             wait until something happens
+      labkit network watch --json | while read -r line; do …; done
+
+    The same is told by 'ip -timestamp monitor link address route neighbour', of one namespace at a time.
+    """
+    from labkit.runtime.network import watching
+
+    options = call.options
+    for name, value in (("count", options.count), ("timeout", options.timeout)):
+        if value is not None and not value > 0:
+            raise UsageError(f"--{name} {value} would never begin", "a number above 0")
+    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    begun = watching.Watch()
+    print("watching; Ctrl-C ends it", file=sys.stderr)
+    for number, event in enumerate(begun.events(options.timeout or 0), 1):
+        print(_json(event) if options.json else _line(event, colours))
+        sys.stdout.flush()  # whoever reads a pipe wants to know now
+        if number == options.count:
+            break
+    return 0
+
+
+def _json(event: Event) -> str:
+    about = {"time": event.time, "what": event.what, "subject": event.fact.subject, "namespace": event.namespace}
+    return json.dumps({**about, **asdict(event.fact)})
+
+
+def _line(event: Event, colours: bool) -> str:
+    sign, colour = _SIGNS[event.what]
+    clock = f"{time.strftime('%H:%M:%S', time.localtime(event.time))}.{int(event.time % 1 * 1000):03}"
+    where = f"   in {event.namespace}" if event.namespace else ""
+    text = f"{sign} {event.fact.subject:<9} {event.fact}{where}"
+    return f"{clock} {colour}{text}\033[0m" if colours else f"{clock} {text}"
+
+
+@verb(
+    "NETWORK CONTAINER",
+    Option(("ip",), "its address there", "ADDRESS", ""),
+    Option(("alias",), "another name there, may be repeated", "NAME", many=True),
+    EXPLAIN,
+    least=2,
+    most=2,
+)
+def connect(call: VerbCall) -> int:
+    """Join a container to a network: a running one at once (by another cable), another one at its next start.
+
+    Examples:
+      labkit network connect shop web
+      labkit network connect --ip 10.90.0.9 --alias www shop web
+      labkit network connect --explain shop web
+    """
+    from labkit.runtime.engine.net import connecting
+    from labkit.runtime.engine.record import record
+
+    network, name = call.arguments
+    connecting.connect(record.find(name).id, network, call.options.ip, call.options.alias)
+    return 0
+
+
+@verb("NETWORK CONTAINER", EXPLAIN, least=2, most=2)
+def disconnect(call: VerbCall) -> int:
+    """Take a container out of a network, at once if it runs.
+
+    Examples:
+      labkit network disconnect shop web
+      labkit network disconnect --explain shop web
+    """
+    from labkit.runtime.engine.net import connecting
+    from labkit.runtime.engine.record import record
+
+    network, name = call.arguments
+    connecting.disconnect(record.find(name).id, network)
+    return 0
+
+
+@verb("NETWORK …", most=-1)
+def rm(call: VerbCall) -> int:
+    """Remove networks. One with a running container in it stays.
+
+    Examples:
+      labkit network rm shop
+    """
+    for network in [definitions.find(name) for name in call.arguments]:  # all names are looked up first
+        definitions.remove(network.name)
+        print(network.name)
+    return 0
+
+
+@verb("", Option(("force", "f"), "docker asks without it; labkit does not", hidden=True), least=0, most=0)
+def prune(call: VerbCall) -> int:
+    """Remove the networks that no container uses, running or not.
+
+    Examples:
+      labkit network prune
+    """
+    from labkit.runtime.engine.net import networks
+
+    for name in networks.prune():
+        print(name)
+    return 0
+
+
+@verb("", Option(("json",), "the commands as a JSON list"), least=0, most=0)
+def repair(call: VerbCall) -> int:
+    """Put back the rules of networks and published ports that a reload of the firewall took away.
+
+    It says what was missing, as the commands that put it back. What is there is left alone.
+
+    Examples:
+      labkit network repair
+      labkit network repair --json
+    """
+    from labkit.runtime.engine.net import networks
+
+    commands = networks.repair()
+    if call.options.json:
+        print(json.dumps(commands, indent=2))
+    elif commands:
+        print("was missing, and is put back:")
+        print("\n".join(f"  {command}" for command in commands))
+    else:
+        print("nothing is missing")
+    return 0
+
+
+_ALL = (create, ls, inspect, watch, connect, disconnect, rm, prune, repair)
+COMMANDS = {**{command.__name__: command for command in _ALL}, "list": ls, "remove": rm}
