@@ -81,7 +81,10 @@ def test_a_start_and_a_stop_are_seen_event_by_event() -> None:
 
 def test_a_watch_knows_what_was_there_and_ends_when_it_was_told_to() -> None:
     inside, _ = run(*SLEEP)
+    half_made = Path("/run/netns/half-made")  # as each is for a moment, before it is mounted and when it is unmounted
+    half_made.touch()
     seen = watch("--count", "2")
+    half_made.unlink()
     output("ip", "-n", inside, "address", "add", "192.0.2.7/32", "dev", "eth0")
     output("ip", "-n", inside, "link", "set", "eth0", "down")
     said, _ = seen.communicate(timeout=60)

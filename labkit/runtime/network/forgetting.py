@@ -103,14 +103,10 @@ def _forget(words: list[str], is_stale: Callable[[Entry], bool]) -> None:
         try:
             entries = conntrack.listed(words)
         except FileNotFoundError:
-            from labkit.runtime.network import ctnetlink  # local, as below: most often there is nothing to forget
-
-            entries = ctnetlink.dump()
+            entries = conntrack.dump()
         stale = [entry for entry in entries if is_stale(entry)]
         if stale:
-            from labkit.runtime.network import ctnetlink
-
-            ctnetlink.forget(stale)
+            conntrack.forget(stale)
 
 
 def _is_ours(address: str) -> bool:

@@ -116,12 +116,15 @@ def _library(name: str) -> Any:
 
 @contextmanager
 def kernel(namespace: str = "") -> Iterator[Any]:
-    """pyroute2's IPRoute for the network namespace of that path; empty is our own."""
-    opened = _library("pyroute2").IPRoute
+    """pyroute2's IPRoute for the network namespace of that path; empty is our own. OSError where the kernel refuses."""
+    pyroute2 = _library("pyroute2")
     with namespaces.entered(namespace) if namespace else suppress():
-        wire = opened(groups=0)  # its socket stays in the namespace in which it was made
+        wire = pyroute2.IPRoute(groups=0)  # its socket stays in the namespace in which it was made
     with wire:
-        yield wire
+        try:
+            yield wire
+        except pyroute2.NetlinkError as error:
+            raise OSError(error.code, str(error)) from None
 
 
 def decoder() -> Callable[[bytes], Iterator[Any]]:
@@ -173,7 +176,7 @@ def fact(message: Any, names: dict[int, str]) -> Fact | None:
 
 def source_for(address: str) -> str:
     """Our own address by which packets to another one leave; empty where none can."""
-    with suppress(_library("pyroute2").NetlinkError), kernel() as wire:
+    with suppress(OSError), kernel() as wire:
         return str(wire.route("get", dst=address)[0].get_attr("RTA_PREFSRC") or "")
     return ""
 

@@ -105,7 +105,7 @@ class Watch:
     def _learn(self, number: int, name: str = "") -> list[Fact]:
         """A namespace and the names of its devices; what it has."""
         facts: list[Fact] = []
-        with suppress(OSError):  # it may go at this moment
+        with suppress(OSError, KernelError):  # it may go at this moment
             facts = reading.picture(namespace_path(name) if name else "")
             self._spaces[number] = name
             self._names[number] = {fact.index: fact.device for fact in facts if isinstance(fact, Link)}
@@ -133,8 +133,10 @@ def _key(namespace: int, fact: Fact) -> tuple[int, str, str, str]:
 def _numbered() -> dict[int, str]:
     """The named network namespaces that have a number in ours, by it."""
     found = {}
-    with reading.kernel() as wire, suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         for name in os.listdir(NETNS_DIRECTORY):
-            with suppress(OSError), open(namespace_path(name), "rb") as file:
+            # It may be a file without a namespace: one that is just made, or that goes at this moment.
+            with suppress(OSError), reading.kernel() as wire, open(namespace_path(name), "rb") as file:
                 found[wire.get_netnsid(fd=file.fileno())["nsid"]] = name
+    found.pop(0xFFFFFFFF, None)  # NETNSA_NSID_NOT_ASSIGNED: no cable leads there
     return found

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 from labkit.errors import ConflictError, UsageError
-from labkit.runtime.engine.net.ownfiles import WriteFile
 from labkit.runtime.network.model import Network, PortMapping
-from labkit.runtime.std.dataclasses import replace
+from labkit.runtime.operations import Operation
+from labkit.runtime.std.dataclasses import dataclass, replace
+from labkit.runtime.std.shlex import quote
 from labkit.runtime.std.typing import TYPE_CHECKING, Any
 from labkit.runtime.text import textfile
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from labkit.runtime.engine.record.options import Options
     from labkit.runtime.engine.record.record import Container
     from labkit.runtime.network.endpoint import Endpoint
-    from labkit.runtime.operations import Operation, Section
+    from labkit.runtime.operations import Section
     from labkit.runtime.std.collections.abc import Callable
 
 _RESOLVER = "/etc/resolv.conf"
@@ -288,6 +289,25 @@ def _resolver(options: Options, resolver: str) -> str:
 
 def _without(text: str, words: tuple[str, ...]) -> str:
     return "".join(f"{line}\n" for line in text.splitlines() if line.split()[:1] not in [[word] for word in words])
+
+
+@dataclass(frozen=True)
+class WriteFile(Operation):
+    """A small text file of ours, in a directory that goes with the container."""
+
+    path: str
+    text: str
+
+    def describe(self) -> str:
+        """As printf(1) in a shell."""
+        return f"printf %s {quote(self.text)} > {quote(self.path)}"
+
+    def do(self) -> None:
+        """Write it."""
+        textfile.write(self.path, self.text)
+
+    def undo(self) -> None:
+        """Nothing: it goes with its directory."""
 
 
 def name_file_operations(container: Container) -> list[Operation]:

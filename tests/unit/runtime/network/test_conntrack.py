@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from labkit.runtime.network import ctnetlink
+from labkit.runtime.network import conntrack
 from labkit.runtime.network.conntrack import Entry
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pyroute2's messages are made on Linux only")
@@ -32,15 +32,15 @@ def theirs(protocol: list[list[Any]]) -> bytes:
 def without_marks(data: bytes) -> Any:
     """Attributes as nested dictionaries: pyroute2 does not mark those that hold others."""
     return {
-        kind: {inner: ctnetlink.attributes(value) for inner, value in ctnetlink.attributes(value).items()}
-        for kind, value in ctnetlink.attributes(data).items()
+        kind: {inner: conntrack.attributes(value) for inner, value in conntrack.attributes(value).items()}
+        for kind, value in conntrack.attributes(data).items()
     }
 
 
 def test_a_datagrams_tuple() -> None:
     entry = Entry("udp", "10.77.0.3:5000", "10.77.0.1:53", "10.77.0.2:53", "10.77.0.1:5000")
     ports = [["CTA_PROTO_NUM", 17], ["CTA_PROTO_SRC_PORT", 5000], ["CTA_PROTO_DST_PORT", 53]]
-    assert without_marks(ctnetlink.tuple_of(entry)) == without_marks(theirs(ports))
+    assert without_marks(conntrack.tuple_of(entry)) == without_marks(theirs(ports))
 
 
 def test_a_pings_tuple() -> None:
@@ -51,4 +51,4 @@ def test_a_pings_tuple() -> None:
         ["CTA_PROTO_ICMP_TYPE", 8],
         ["CTA_PROTO_ICMP_CODE", 0],
     ]
-    assert without_marks(ctnetlink.tuple_of(entry)) == without_marks(theirs(details))
+    assert without_marks(conntrack.tuple_of(entry)) == without_marks(theirs(details))
