@@ -10,12 +10,12 @@ from __future__ import annotations
 import time
 
 from labkit import log
-from labkit.errors import ConflictError, LabkitError, UsageError
+from labkit.errors import ConflictError, LabkitError
 from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import lease, record
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.network import definitions, ipam, reservations
+from labkit.runtime.network import definitions, reservations
 from labkit.runtime.network.links import AddDefaultRoute, AddVeth
 from labkit.runtime.network.model import DEFAULT, Network
 from labkit.runtime.operations import Journal, Operation, Section
@@ -38,7 +38,7 @@ def connect(container_id: str, name: str, address: str = "", aliases: list[str] 
     """
     network = definitions.find(name)
     wish: dict[str, Any] = {"address": address, "aliases": list(aliases or [])}
-    _check_wish(network, wish)
+    networking.check_wish(network, address, wish["aliases"])
     with reservations.locked(_LOCK):
         container = record.find(container_id)
         _check_own_network(container)
@@ -74,15 +74,6 @@ def disconnect(container_id: str, name: str) -> None:
             without = replace(without, endpoints=rest)
             _pull_out(container, without, name)
         without.save()
-
-
-def _check_wish(network: Network, wish: dict[str, Any]) -> None:
-    if wish["aliases"] and network is DEFAULT:
-        raise UsageError("labkit0 has no names", "make a network: labkit network create NAME")
-    if wish["address"] and not ipam.is_host(wish["address"], network.subnet):
-        raise UsageError(
-            f"the address {wish['address']} is not of {network.name}'s subnet {network.subnet}", "leave it out"
-        )
 
 
 def _check_own_network(container: Container) -> None:

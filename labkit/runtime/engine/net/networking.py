@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from labkit.errors import ConflictError, UsageError
-from labkit.runtime.network.model import Network, PortMapping
+from labkit.runtime.network import ipam
+from labkit.runtime.network.model import DEFAULT, Network, PortMapping
 from labkit.runtime.operations import Operation
 from labkit.runtime.std.dataclasses import dataclass, replace
 from labkit.runtime.std.shlex import quote
@@ -50,18 +51,22 @@ def check(options: Options) -> None:
 
 
 def _check_network(options: Options) -> None:
-    if options.network == "bridge":
-        if options.network_aliases:
-            raise UsageError("labkit0 has no names", "make a network: labkit network create NAME")
-        if not options.address:
-            return
-    from labkit.runtime.network import definitions, ipam
+    if options.network == "bridge" and not (options.network_aliases or options.address):
+        return
+    from labkit.runtime.network import definitions
 
     network = definitions.find(options.network)
     if options.publish:
         check_publishing(network)
-    if options.address and not ipam.is_host(options.address, network.subnet):
-        raise UsageError(f"the address {options.address} is not of {network.name}'s subnet {network.subnet}", "")
+    check_wish(network, options.address, options.network_aliases)
+
+
+def check_wish(network: Network, address: str, aliases: list[str]) -> None:
+    """UsageError for an address that is not of the network, or for aliases where there are no names."""
+    if aliases and network == DEFAULT:
+        raise UsageError("labkit0 has no names", "make a network: labkit network create NAME")
+    if address and not ipam.is_host(address, network.subnet):
+        raise UsageError(f"the address {address} is not of {network.name}'s subnet {network.subnet}", "leave it out")
 
 
 def check_publishing(network: Network) -> None:
@@ -72,8 +77,6 @@ def check_publishing(network: Network) -> None:
 
 
 def _check_names(options: Options) -> None:
-    from labkit.runtime.network import ipam
-
     for server in options.dns:
         ipam.number_of(server)
     for entry in options.add_hosts:
