@@ -139,6 +139,7 @@ def _unopened(endpoint: Endpoint, timeout: float) -> fabric.Connection:
         connect_timeout=timeout,
         connect_kwargs={
             "pkey": paramiko.Ed25519Key.from_private_key_file(str(endpoint.client_key)),
+            "key_filename": str(endpoint.client_key),  # `invoke ssh` hands it to the system's own client
             "look_for_keys": False,
             "allow_agent": False,
             "banner_timeout": timeout,

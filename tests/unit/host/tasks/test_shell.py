@@ -11,9 +11,12 @@ from pathlib import Path
 import paramiko
 import pytest
 from sshserver import ShellServer
+from standins import make_program
 
 from labkit.errors import InfrastructureError
+from labkit.host.image.building import keys
 from labkit.host.tasks import shell
+from labkit.host.wire import ssh
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the test's SSH server runs commands with sh")
 
@@ -105,3 +108,19 @@ def test_the_systems_client_accepts_the_command_line_and_the_key(server: ShellSe
     run = subprocess.run([*command, "exit 42"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     assert run.returncode == 255
     assert "Host key verification failed" in run.stderr
+
+
+def test_a_shell_is_the_systems_clients_with_the_labs_own_key(
+    server: ShellServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "client_key"
+    key.write_bytes(keys.generate().private)
+    host, port = server._socket.getsockname()
+    known = f"{server._key.get_name()} {server._key.get_base64()}"
+    client = make_program(tmp_path, "ssh", f'echo "$@" > {tmp_path}/words; exit 7')
+    monkeypatch.setattr(shell.shutil, "which", lambda name: str(client))
+    with ssh.connect(ssh.Endpoint(host, port, key, known)) as connection:
+        assert shell.run(connection, None) == 7
+    words = (tmp_path / "words").read_text().split()
+    assert words[words.index("-i") + 1] == str(key)
+    assert words[-1] == f"root@{host}"
