@@ -37,9 +37,11 @@ import sys
 if sys.version_info < (3, 9):  # Ubuntu 20.04, where vagrant/provision.sh puts a newer one beside it
     os.execv("/usr/local/bin/python3", ["python3", "-IS", *sys.argv])
 library = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "lib")
-sys.path.insert(0, library)
-from labkit.runtime.std import quickstart
-
+sys.path.append(library)
+# Without the packages around it, which it will find sooner.
+quickstart = type(sys)("labkit.runtime.std.quickstart")
+loader = type(__loader__)(quickstart.__name__, f"{{library}}/labkit/runtime/std/quickstart.py")
+exec(loader.get_code(quickstart.__name__), quickstart.__dict__)
 quickstart.prepare(library)
 from {module} import main
 

@@ -25,11 +25,13 @@ import hashlib
 import importlib.util
 import io
 import json
+import marshal
 import os
 import py_compile
 import shutil
 import sys
 import tarfile
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,9 @@ def receive(header: dict[str, Any], archive: bytes, prefix: Path, incoming: Path
     for program in (path for path in header["manifest"] if header["bin"] and path.startswith("bin/")):
         link(prefix / program, Path(header["bin"], Path(program).name))
     offer(prefix / "sbin/mount.aufs", header.get("helper", ""))
+    pack(
+        prefix / "lib", [path for path in header["manifest"] if path.startswith("lib/labkit/") and path.endswith(".py")]
+    )
     write_manifest(manifest, header["manifest"])
     return 0
 
@@ -114,6 +119,32 @@ def put(new: Path, place: Path) -> None:
         byte_code(place).parent.mkdir(exist_ok=True)
         byte_code(new).replace(byte_code(place))
     new.replace(place)
+
+
+def pack(library: Path, paths: list[str]) -> None:
+    """All byte code of labkit in one file, as labkit/runtime/std/quickstart.py reads it.
+
+    What stands there of a source (its time and size) is asked first: one that is edited meanwhile is then another.
+    """
+    index: dict[str, tuple[str, bool, int, int, int, int]] = {}
+    codes = b""
+    for path in paths:
+        source = library.parent / path
+        name = ".".join(source.relative_to(library).with_suffix("").parts).removesuffix(".__init__")
+        about = source.stat()
+        try:
+            code = marshal.dumps(SourceFileLoader(name, str(source)).get_code(name))
+        except SyntaxError:  # somebody has edited it in place
+            continue
+        was = (source.stem == "__init__", about.st_mtime_ns, about.st_size)
+        index[name] = (str(source), *was, len(codes), len(codes) + len(code))
+        codes += code
+    head = marshal.dumps(index)
+    file = library / "labkit.codes"
+    beside = file.with_name(f"{file.name}.new")
+    lengths = b"".join(number.to_bytes(4, "little") for number in (len(head), 12 + len(head) + len(codes)))
+    beside.write_bytes(importlib.util.MAGIC_NUMBER + lengths + head + codes)
+    beside.replace(file)
 
 
 def delete(prefix: Path, file: Path) -> None:

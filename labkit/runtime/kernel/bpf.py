@@ -7,13 +7,13 @@ machine language (eBPF), which is asked at every open(2) and mknod(2) of a devic
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import struct
 
 from labkit.errors import KernelError
 from labkit.runtime.kernel import libc
+from labkit.runtime.std import ctypes
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager, suppress
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-
 from labkit.errors import KernelError
 from labkit.runtime.kernel import libc
+from labkit.runtime.std import ctypes
 from labkit.runtime.std.functools import cache
 
 #: In the order of their numbers (include/uapi/linux/capability.h; the last one came with kernel 5.9).

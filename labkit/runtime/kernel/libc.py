@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 
 from labkit.errors import KernelError
+from labkit.runtime.std import ctypes
 from labkit.runtime.std.functools import cache
 from labkit.runtime.std.typing import Any
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 from labkit.runtime.kernel import libc
+from labkit.runtime.std import ctypes
 
 _MADV_DONTNEED = 4
 """madvise(2): the pages leave the process; of a file's that were never written, the next use brings them back."""

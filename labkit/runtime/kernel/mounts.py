@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 
 from labkit.errors import KernelError
 from labkit.runtime.kernel import libc
+from labkit.runtime.std import ctypes
 
 MS_RDONLY = 0x1
 MS_NOSUID = 0x2
@@ -78,7 +78,7 @@ def remount(target: str, flags: int, cleared: int = 0, shown: str = "") -> None:
 class _MountAttributes(ctypes.Structure):
     """struct mount_attr (mount_setattr(2))."""
 
-    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd"))
 
 
 def set_recursively(descriptor: int, to_set: int, to_clear: int, shown: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import struct
 
 from labkit.errors import KernelError
 from labkit.runtime.kernel import libc
-from labkit.runtime.std import signal
+from labkit.runtime.std import ctypes, signal
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager
 

@@ -152,16 +152,15 @@ def set_title(title: str) -> None:
     The short name by prctl(2) PR_SET_NAME; the long one by writing over the memory where the kernel put the arguments
     (fields 48 and 49 of /proc/PID/stat), since that is where /proc/PID/cmdline reads.
     """
-    import ctypes  # a local import: commands that start no process of their own do without ctypes
-
-    from labkit.runtime.kernel import libc
+    from labkit.runtime.kernel import libc  # local, as above
+    from labkit.runtime.std import ctypes
 
     libc.call("prctl", 15, title, 0, 0, 0, what="prctl(PR_SET_NAME)")
     fields = stat_fields("self")
     start, end = int(fields[45]), int(fields[46])
     size = end - start
     if start and size > 0:
-        ctypes.memmove(start, os.fsencode(title)[: size - 1].ljust(size, b"\0"), size)
+        (ctypes.c_char * size).from_address(start).raw = os.fsencode(title)[: size - 1].ljust(size, b"\0")
 
 
 def is_root() -> bool:

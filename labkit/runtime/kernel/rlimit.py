@@ -27,9 +27,10 @@ def raise_hard_limit(name: str, hard: int) -> None:
 
 def _prlimit(name: str, new: tuple[int, int] | None = None) -> tuple[int, int]:
     """The limits until now, soft and hard."""
-    import ctypes  # a local import: many a command only reads a specification, and needs the names above
-
-    from labkit.runtime.kernel import libc
+    from labkit.runtime.kernel import (
+        libc,  # local: many a command only reads a specification, and needs the names above
+    )
+    from labkit.runtime.std import ctypes
 
     old = (ctypes.c_uint64 * 2)()
     limit = ctypes.byref((ctypes.c_uint64 * 2)(*new)) if new else None

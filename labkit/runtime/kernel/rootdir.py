@@ -7,13 +7,13 @@ made. What is mounted is mounted on ``/proc/self/fd/N``, and so on what was look
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import stat
 
 from labkit.errors import KernelError
 from labkit.runtime.kernel import libc, mounts
+from labkit.runtime.std import ctypes
 
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_IN_ROOT = 0x10
@@ -25,7 +25,7 @@ _LOOK = os.O_PATH | os.O_CLOEXEC
 class _How(ctypes.Structure):
     """struct open_how (openat2(2))."""
 
-    _fields_ = [(name, ctypes.c_uint64) for name in ("flags", "mode", "resolve")]
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("flags", "mode", "resolve"))
 
 
 def find(rootfs: str, path: str) -> int:

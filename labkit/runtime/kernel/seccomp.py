@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 
 from labkit.errors import KernelError
 from labkit.runtime.kernel import libc
+from labkit.runtime.std import ctypes
 from labkit.runtime.std.dataclasses import dataclass
 
 #: include/uapi/linux/seccomp.h

@@ -11,13 +11,13 @@ It also loads the seccomp filter, when nothing is left to do but one execve(2).
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import struct
 
 from labkit.runtime.kernel import libc
 from labkit.runtime.kernel.seccomp import Filter
+from labkit.runtime.std import ctypes
 
 #: Where the file is mapped twice: readable and executable for the code, readable and writable for the rest.
 _CODE, _DATA = 0x400000, 0x800000

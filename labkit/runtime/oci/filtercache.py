@@ -7,12 +7,12 @@ and a directory or file of somebody else's is not looked at.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import stat
 from binascii import crc32
 
 from labkit.runtime.kernel.seccomp import Filter
+from labkit.runtime.std import ctypes
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

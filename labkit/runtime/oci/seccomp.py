@@ -5,7 +5,6 @@ It is compiled before the container's process exists, so that a profile that can
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import struct
@@ -14,7 +13,7 @@ from labkit.errors import ConfigError, MissingToolError
 from labkit.runtime.kernel import seccomp
 from labkit.runtime.kernel.seccomp import Filter
 from labkit.runtime.oci.spec.seccomp import OPERATORS, Comparison, Profile, Rule
-from labkit.runtime.std import functools
+from labkit.runtime.std import ctypes, functools
 
 #: What the filter answers to a call (seccomp(2), SECCOMP_RET_*); ERRNO and TRACE have a number in the low 16 bits.
 _ANSWERS = {

@@ -51,7 +51,7 @@ def tree(target: Target) -> dict[str, bytes]:
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in root.rglob("*")
-        if path.is_file() and path.suffix != ".pyc" and path.name != ".deploy.lock"
+        if path.is_file() and path.suffix not in {".pyc", ".codes"} and path.name != ".deploy.lock"
     }
 
 

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import os
-import py_compile
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from labkit.host.payload import receiver
 from labkit.runtime.std import quickstart
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it is for the guest side, which is Linux")
@@ -35,8 +35,14 @@ def library(tmp_path: Path) -> Path:
     source = Path(quickstart.__file__)
     (tmp_path / "labkit/runtime/std/quickstart.py").write_bytes(source.read_bytes())
     (package / "one.py").write_text("VALUE = 1\n")
-    py_compile.compile(str(package / "one.py"), doraise=True)
+    pack(tmp_path)
     return tmp_path
+
+
+def pack(library: Path) -> None:
+    """As it is done at each deployment, with files below its prefix."""
+    paths = [path.relative_to(library.parent).as_posix() for path in library.rglob("*.py")]
+    receiver.pack(library, paths)
 
 
 def run(library: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -63,18 +69,32 @@ def test_the_byte_code_is_what_is_executed(library: Path) -> None:
 @pytest.mark.parametrize("damage", ["newer source", "cut short", "another Python", "none"])
 def test_byte_code_that_is_not_the_sources_is_not_used(library: Path, damage: str) -> None:
     source = library / "labkit/part/one.py"
-    (cached,) = (source.parent / "__pycache__").glob("one.*.pyc")
-    source.write_text("VALUE = 22\n")
-    if damage != "newer source":
-        py_compile.compile(str(source), doraise=True)
-    code = cached.read_bytes()
+    about = source.stat()
+    source.write_text("VALUE = 2\n")
+    file = library / quickstart.FILE
+    code = file.read_bytes()
+    if damage == "newer source":
+        os.utime(source, ns=(about.st_atime_ns, about.st_mtime_ns + 1))
+    else:
+        os.utime(source, ns=(about.st_atime_ns, about.st_mtime_ns))
     if damage == "cut short":
-        cached.write_bytes(code[:10])
+        file.write_bytes(code[:-1])
     elif damage == "another Python":
-        cached.write_bytes(b"\0\0\r\n" + code[4:])
+        file.write_bytes(b"\0\0\r\n" + code[4:])
     elif damage == "none":
+        file.unlink()
+    for cached in source.parent.glob("__pycache__/one.*"):  # by its time it would be taken for this source's
         cached.unlink()
-    assert run(library).stdout.startswith("22 ")
+    assert run(library).stdout.startswith("2 ")
+
+
+def test_what_is_packed_is_the_source_as_it_is_now(library: Path) -> None:
+    """Byte code beside the source may be that of another one: somebody may have edited the source in place."""
+    (library / "labkit/part/one.py").write_text("VALUE = 22\n")
+    (library / "labkit/part/broken.py").write_text("VALUE = \n")
+    pack(library)
+    done = run(library)
+    assert done.stdout.split()[0::2][:2] == ["22", "labkit.runtime.std.quickstart"]
 
 
 def test_a_broken_module_is_a_traceback_with_its_line(library: Path) -> None:
