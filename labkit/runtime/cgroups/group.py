@@ -8,7 +8,7 @@ import os
 from labkit.errors import ConflictError, KernelError, NotFoundError
 from labkit.runtime.cgroups import freezer, limits, placement, sharing, v1, v2
 from labkit.runtime.cgroups.detect import Hierarchies
-from labkit.runtime.cgroups.operations import remove_groups
+from labkit.runtime.cgroups.grouptree import remove_groups
 from labkit.runtime.kernel import process
 from labkit.runtime.operations import Operation
 from labkit.runtime.operations.files import write_kernel_file
@@ -122,11 +122,7 @@ def add_process(path: str, pid: int, hierarchies: Hierarchies) -> None:
     The first of some such moves waits 5 to 10 ms for the kernel (see ``doors`` for what does not).
     """
     for directory in directories(path, hierarchies):
-        try:
-            write_kernel_file(f"{directory}/cgroup.procs", str(pid))
-        except KernelError as error:
-            error.hint = _REFUSALS.get(error.errno, error.hint)
-            raise
+        write_kernel_file(f"{directory}/cgroup.procs", str(pid), _REFUSALS)
 
 
 def enter(doors: list[int]) -> None:

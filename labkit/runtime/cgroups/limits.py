@@ -7,26 +7,8 @@ number that is 0 is not set. What few ask for (disks, huge pages, networks, RDMA
 from __future__ import annotations
 
 from labkit.errors import ConfigError
-from labkit.runtime.std.dataclasses import dataclass
+from labkit.runtime.cgroups.setting import Setting, Settings, add
 from labkit.runtime.std.typing import Any
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A value for one of the group's files."""
-
-    name: str
-    value: str
-    asked: str = ""
-    """The specification's word for it, for errors."""
-    other: tuple[str, str] | None = None
-    """Another file and value, where this kernel has not the first."""
-    optional: bool = False
-    """Whether it may be left out where there is no such file: what it asks for is so anyway."""
-
-
-#: Controller -> its settings, in the order in which they are written.
-Settings = dict[str, list[Setting]]
 
 _PERIOD = 100000
 """Microseconds, the kernel's default (CONFIG_CFS_BANDWIDTH)."""
@@ -231,7 +213,7 @@ def to_change(before: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add(settings: Settings, controller: str, name: str, value: object, what: str, optional: bool = False) -> None:
-    settings.setdefault(controller, []).append(Setting(name, str(value), what, optional=optional))
+    add(settings, controller, Setting(name, str(value), what, optional=optional))
 
 
 def _or_max(value: int) -> str:

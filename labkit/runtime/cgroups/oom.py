@@ -8,7 +8,7 @@ import select
 from labkit.errors import NotFoundError
 from labkit.runtime.cgroups import v1, v2
 from labkit.runtime.cgroups.detect import Hierarchies
-from labkit.runtime.cgroups.operations import missing
+from labkit.runtime.cgroups.grouptree import missing
 from labkit.runtime.operations.files import write_kernel_file
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import suppress

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit.runtime.cgroups.operations import ChangeSetting
+from labkit.runtime.cgroups.grouptree import ChangeSetting
 
 _MEMORY, _BOTH = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
 _PERIOD, _QUOTA = "cpu.cfs_period_us", "cpu.cfs_quota_us"

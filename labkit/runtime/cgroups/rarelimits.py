@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.errors import ConfigError
-from labkit.runtime.cgroups.limits import Setting, Settings
+from labkit.runtime.cgroups.setting import Setting, Settings, add
 from labkit.runtime.std.typing import Any
 
 #: The specification's name -> v1's file, and the key in v2's io.max.
@@ -27,16 +27,16 @@ def add_v1(settings: Settings, resources: dict[str, Any]) -> None:
     for name, (file, _) in _THROTTLES.items():
         for entry in block.get(name, []):
             # 0 takes the limit off (cgroup-v1/blkio-controller.rst).
-            _add(settings, "blkio", Setting(file, f"{_device(entry)} {entry['rate']}", f"blockIO.{name}"))
+            add(settings, "blkio", Setting(file, f"{_device(entry)} {entry['rate']}", f"blockIO.{name}"))
     for entry in resources.get("hugepageLimits", []):
         for file, optional in (("limit_in_bytes", False), ("rsvd.limit_in_bytes", True)):
             _huge_pages(settings, entry, file, optional)
     network = resources.get("network", {})
     if network.get("classID"):
-        _add(settings, "net_cls", Setting("net_cls.classid", str(network["classID"]), "network.classID"))
+        add(settings, "net_cls", Setting("net_cls.classid", str(network["classID"]), "network.classID"))
     for entry in network.get("priorities", []):
         text = f"{entry['name']} {entry['priority']}"
-        _add(settings, "net_prio", Setting("net_prio.ifpriomap", text, "network.priorities"))
+        add(settings, "net_prio", Setting("net_prio.ifpriomap", text, "network.priorities"))
     _rdma(settings, resources)
     if resources.get("unified"):
         raise ConfigError(
@@ -51,18 +51,18 @@ def add_v2(settings: Settings, resources: dict[str, Any]) -> None:
     if block.get("weight"):
         weight = str(block["weight"])
         converted = ("io.weight", f"default {io_weight(block['weight'])}")
-        _add(settings, "io", Setting("io.bfq.weight", weight, "blockIO.weight", converted))
+        add(settings, "io", Setting("io.bfq.weight", weight, "blockIO.weight", converted))
     if block.get("leafWeight") or any(entry.get("leafWeight") for entry in block.get("weightDevice", [])):
         raise _only_v1("blockIO.leafWeight", "a group's own processes have no weight there")
     for entry in block.get("weightDevice", []):
         if entry.get("weight"):
             converted = ("io.weight", f"{_device(entry)} {io_weight(entry['weight'])}")
             value = f"{_device(entry)} {entry['weight']}"
-            _add(settings, "io", Setting("io.bfq.weight", value, "blockIO.weightDevice", converted))
+            add(settings, "io", Setting("io.bfq.weight", value, "blockIO.weightDevice", converted))
     for name, (_, key) in _THROTTLES.items():
         for entry in block.get(name, []):
             rate = entry["rate"] or "max"
-            _add(settings, "io", Setting("io.max", f"{_device(entry)} {key}={rate}", f"blockIO.{name}"))
+            add(settings, "io", Setting("io.max", f"{_device(entry)} {key}={rate}", f"blockIO.{name}"))
     for entry in resources.get("hugepageLimits", []):
         for file, optional in (("max", False), ("rsvd.max", True)):
             _huge_pages(settings, entry, file, optional)
@@ -72,7 +72,7 @@ def add_v2(settings: Settings, resources: dict[str, Any]) -> None:
     for name, text in resources.get("unified", {}).items():
         # The name begins with its controller; those of the core begin with cgroup. Each line is a write of its own.
         for line in text.splitlines() or [""]:
-            _add(settings, name.split(".", 1)[0], Setting(name, line, f'unified resource "{name}"'))
+            add(settings, name.split(".", 1)[0], Setting(name, line, f'unified resource "{name}"'))
 
 
 def io_weight(weight: int) -> int:
@@ -99,13 +99,13 @@ def _device(entry: dict[str, Any]) -> str:
 
 def _v1_weight(settings: Settings, file: str, value: str, what: str) -> None:
     # CFQ's file (until Linux 4.20); from then on it is BFQ that weighs, and its files are called after it.
-    _add(settings, "blkio", Setting(f"blkio.{file}", value, what, (f"blkio.bfq.{file}", value)))
+    add(settings, "blkio", Setting(f"blkio.{file}", value, what, (f"blkio.bfq.{file}", value)))
 
 
 def _huge_pages(settings: Settings, entry: dict[str, Any], file: str, optional: bool) -> None:
     # The limit of reservations came with Linux 5.7; runc sets both where it can.
     name = f"hugetlb.{entry['pageSize']}.{file}"
-    _add(settings, "hugetlb", Setting(name, str(entry["limit"]), "hugepageLimits", optional=optional))
+    add(settings, "hugetlb", Setting(name, str(entry["limit"]), "hugepageLimits", optional=optional))
 
 
 def _rdma(settings: Settings, resources: dict[str, Any]) -> None:
@@ -115,12 +115,8 @@ def _rdma(settings: Settings, resources: dict[str, Any]) -> None:
             for name, key in (("hcaHandles", "hca_handle"), ("hcaObjects", "hca_object"))
             if entry.get(name) is not None
         ]
-        _add(settings, "rdma", Setting("rdma.max", f"{device} {' '.join(words)}", f"rdma.{device}"))
+        add(settings, "rdma", Setting("rdma.max", f"{device} {' '.join(words)}", f"rdma.{device}"))
 
 
 def _only_v1(name: str, why: str) -> ConfigError:
     return ConfigError(f"linux.resources.{name} cannot be set on cgroup v2: {why}", "take it out, or boot with v1")
-
-
-def _add(settings: Settings, controller: str, setting: Setting) -> None:
-    settings.setdefault(controller, []).append(setting)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from labkit import log
 from labkit.runtime.cgroups import limits, v2
 from labkit.runtime.cgroups.detect import Hierarchies
+from labkit.runtime.cgroups.setting import Settings
 from labkit.runtime.std.typing import Any
 
 #: Section of the specification -> controller, by v1's name.
@@ -26,7 +27,7 @@ _V1_NAMES = {"io": "blkio"}
 _CPUSET = ("cpus", "mems")
 
 
-def shared_out(resources: dict[str, Any], hierarchies: Hierarchies) -> tuple[limits.Settings, limits.Settings]:
+def shared_out(resources: dict[str, Any], hierarchies: Hierarchies) -> tuple[Settings, Settings]:
     """The settings for v1's trees, and those for v2's. What neither has a file for is told as a warning, as by runc."""
     second = _only_on_v2(hierarchies)
     first: dict[str, Any] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labkit.runtime.cgroups import v1, v2
 from labkit.runtime.cgroups.detect import Hierarchies
-from labkit.runtime.cgroups.operations import current
+from labkit.runtime.cgroups.grouptree import current
 from labkit.runtime.std.contextlib import suppress
 
 

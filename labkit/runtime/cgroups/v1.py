@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 
-from labkit.runtime.cgroups import limits, placement
+from labkit.runtime.cgroups import placement
 from labkit.runtime.cgroups.detect import Hierarchies
-from labkit.runtime.cgroups.operations import InheritCpuset, MakeGroup, changes, current, missing, setting_operation
+from labkit.runtime.cgroups.grouptree import InheritCpuset, MakeGroup, changes, current, missing, setting_operation
 from labkit.runtime.cgroups.ordering import in_order
+from labkit.runtime.cgroups.setting import Settings
 from labkit.runtime.operations import Operation
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.text import textfile
@@ -21,7 +22,7 @@ def directories(path: str, hierarchies: Hierarchies) -> list[str]:
     return [os.path.join(point, path.lstrip("/")) for point in sorted(set(hierarchies.v1.values()))]
 
 
-def creation(path: str, settings: limits.Settings, hierarchies: Hierarchies) -> list[Operation]:
+def creation(path: str, settings: Settings, hierarchies: Hierarchies) -> list[Operation]:
     """Make the group in every tree, and set its limits. NotFoundError for a limit whose controller is not there."""
     operations: list[Operation] = [
         MakeGroup(os.path.join(point, path.lstrip("/")), placement.parents(point, path))
@@ -43,7 +44,7 @@ def device_filter(path: str, rules: tuple[str, ...], hierarchies: Hierarchies) -
     return ListDevices(directory("devices", path, hierarchies, "devices cannot be kept from a container"), rules)
 
 
-def change(path: str, settings: limits.Settings, hierarchies: Hierarchies) -> list[Operation]:
+def change(path: str, settings: Settings, hierarchies: Hierarchies) -> list[Operation]:
     """The limits of a group that is there, as far as they are not what is wanted."""
     operations: list[Operation] = []
     for controller, wanted in settings.items():

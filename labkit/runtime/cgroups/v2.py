@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 
 from labkit.errors import NotFoundError
-from labkit.runtime.cgroups import limits, placement
+from labkit.runtime.cgroups import placement
 from labkit.runtime.cgroups.detect import Hierarchies
-from labkit.runtime.cgroups.operations import EnableControllers, MakeGroup, changes, current, missing, setting_operation
+from labkit.runtime.cgroups.grouptree import EnableControllers, MakeGroup, changes, current, missing, setting_operation
 from labkit.runtime.cgroups.ordering import in_order
+from labkit.runtime.cgroups.setting import Settings
 from labkit.runtime.operations import Operation
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.text import textfile
@@ -26,7 +27,7 @@ def directories(path: str, hierarchies: Hierarchies) -> list[str]:
 
 
 def creation(
-    path: str, settings: limits.Settings, hierarchies: Hierarchies, always: tuple[str, ...] = ALWAYS
+    path: str, settings: Settings, hierarchies: Hierarchies, always: tuple[str, ...] = ALWAYS
 ) -> list[Operation]:
     """Make the group and set its limits. NotFoundError for a limit whose controller is not there.
 
@@ -59,7 +60,7 @@ def device_filter(path: str, rules: tuple[str, ...], hierarchies: Hierarchies) -
     return ProgramDevices(directories(path, hierarchies)[0], rules)
 
 
-def change(path: str, settings: limits.Settings, hierarchies: Hierarchies) -> list[Operation]:
+def change(path: str, settings: Settings, hierarchies: Hierarchies) -> list[Operation]:
     """The limits of a group that is there, as far as they are not what is wanted."""
     (directory,) = directories(path, hierarchies)
     wanted = _wanted(settings, hierarchies)
@@ -80,7 +81,7 @@ def offered(hierarchies: Hierarchies) -> list[str]:
         return []
 
 
-def _wanted(settings: limits.Settings, hierarchies: Hierarchies, always: tuple[str, ...] = ()) -> tuple[str, ...]:
+def _wanted(settings: Settings, hierarchies: Hierarchies, always: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The controllers that the settings need, and those of ``always`` that there are."""
     there = offered(hierarchies)
     needed = {controller: wanted[0].asked for controller, wanted in settings.items() if controller != _CORE}

@@ -11,7 +11,6 @@ import errno
 import os
 import struct
 
-from labkit.errors import KernelError
 from labkit.runtime.kernel import libc
 from labkit.runtime.std import ctypes
 from labkit.runtime.std.collections.abc import Iterator
@@ -93,12 +92,9 @@ def _detach(group: int, number: int) -> None:
 def _bpf(command: int, attributes: bytes, what: str) -> int:
     # The kernel takes an older, shorter form of its union and fills the rest with zeros.
     buffer = ctypes.create_string_buffer(attributes, len(attributes))
-    try:
-        return libc.syscall("bpf", command, ctypes.byref(buffer), len(attributes), what=what)
-    except KernelError as error:
-        if error.errno in (errno.ENOSYS, errno.EINVAL):
-            error.hint = "a device filter on cgroup v2 needs a kernel with CONFIG_CGROUP_BPF"
-        raise
+    hint = "a device filter on cgroup v2 needs a kernel with CONFIG_CGROUP_BPF"
+    hints = {errno.ENOSYS: hint, errno.EINVAL: hint}
+    return libc.syscall("bpf", command, ctypes.byref(buffer), len(attributes), what=what, hints=hints)
 
 
 @contextmanager

@@ -44,32 +44,32 @@ HINTS = {
 }
 
 
-def call(name: str, *arguments: Any, what: str = "") -> int:
+def call(name: str, *arguments: Any, what: str = "", hints: dict[int, str] | None = None) -> int:
     """Call a function of the C library that returns -1 and sets errno when it fails.
 
-    ``what`` is the call as a reader would write it, for the error message.
+    ``what`` is the call as a reader would write it, for the error message; ``hints`` are for an errno's usual ones.
     Raises KernelError (with ``errno``).
     """
     ctypes.set_errno(0)
     result: int = getattr(_library(), name)(*[_as_c(argument) for argument in arguments])
     if result == -1:
-        fail(what or name, ctypes.get_errno())
+        fail(what or name, ctypes.get_errno(), hints or HINTS)
     return result
 
 
-def syscall(name: str, *arguments: Any, what: str = "") -> int:
+def syscall(name: str, *arguments: Any, what: str = "", hints: dict[int, str] | None = None) -> int:
     """The same for a system call by its name in SYSCALL_NUMBERS."""
     try:
         number = SYSCALL_NUMBERS[MACHINE][name]
     except KeyError:
         raise KernelError(f"labkit does not know the number of {name}(2) on {MACHINE}", errno=errno.ENOSYS) from None
-    return call("syscall", number, *arguments, what=what or name)
+    return call("syscall", number, *arguments, what=what or name, hints=hints)
 
 
-def fail(what: str, number: int) -> None:
+def fail(what: str, number: int, hints: dict[int, str] = HINTS) -> None:
     """Raise the KernelError for errno ``number``: the one place where errno becomes words."""
     name = errno.errorcode.get(number, str(number))
-    raise KernelError(f"{what}: {os.strerror(number)} ({name})", HINTS.get(number, ""), number)
+    raise KernelError(f"{what}: {os.strerror(number)} ({name})", {**HINTS, **hints}.get(number, ""), number)
 
 
 def _as_c(argument: Any) -> Any:

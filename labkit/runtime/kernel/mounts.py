@@ -102,7 +102,11 @@ def map_numbers(descriptor: int, namespace: int, recursive: bool, shown: str) ->
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     size = ctypes.sizeof(attributes)
     what = f"mount_setattr({shown}, MOUNT_ATTR_IDMAP)"
-    libc.syscall("mount_setattr", descriptor, "", flags, ctypes.byref(attributes), size, what=what)
+    hints = {
+        errno.EINVAL: f"the file system of {shown} (or one below it) cannot do that on this kernel",
+        errno.ENOSYS: "the option idmap needs mount_setattr(2), which came with Linux 5.12",
+    }
+    libc.syscall("mount_setattr", descriptor, "", flags, ctypes.byref(attributes), size, what=what, hints=hints)
 
 
 def copy_of(path: str, recursive: bool) -> int:

@@ -14,12 +14,14 @@ import os
 import time
 
 from labkit import log
-from labkit.errors import ConflictError, LabkitError
+from labkit.errors import ConflictError, KernelError
 from labkit.runtime.cgroups import group
 from labkit.runtime.kernel import namespaces
 from labkit.runtime.kernel.process import start_time
-from labkit.runtime.oci import become, entry, init, launch
+from labkit.runtime.oci import become, entry, launch
+from labkit.runtime.oci.channel import Teller, read_events, wait_for
 from labkit.runtime.oci.errors import LABKIT_FAILED
+from labkit.runtime.oci.init import place_stdio
 from labkit.runtime.oci.launch import Created
 from labkit.runtime.std import socket
 from labkit.runtime.std.dataclasses import dataclass, field
@@ -81,7 +83,7 @@ def create(beside: Beside, hierarchies: Hierarchies) -> Created:
     launch.told(began, f"nsenter --target {beside.target} {words}  # it becomes process {pid}")
     created = Created(pid, start_time(pid), ours)
     try:
-        launch.read_events(ours, until="ready")
+        read_events(ours, until="ready")
     except BaseException:
         created.abandon()
         raise
@@ -114,11 +116,11 @@ def _enter(
     writer: int,
 ) -> NoReturn:
     """In the helper, and in the process that it makes: its pid goes to ``writer``, the rest to ``channel``."""
-    tell = init.Teller(channel)
+    tell = Teller(channel)
     log.listen_no_more()  # as init does
     try:
         become.protect(beside.process)
-        init.place_stdio((0, 1, 2), beside.preserve_fds)
+        place_stdio((0, 1, 2), beside.preserve_fds)
         doors = _doors(beside, hierarchies)
         # Now: the container may have no /proc to look into.
         entered = [os.readlink(f"/proc/self/fd/{door}") for door in doors] if beside.explained else []
@@ -131,13 +133,11 @@ def _enter(
         # The pid as we see it: entering a pid namespace has not moved ourselves.
         os.write(writer, str(child).encode())
         os._exit(0)
-    except become.RefusedError as error:
-        tell("error", message=error.message, hint=error.hint, status=error.exit_status)
-    except LabkitError as error:
-        tell("error", message=error.message, hint=error.hint, status=LABKIT_FAILED)
     except OSError as error:
         message = f"nothing can be executed in the container: {error.strerror}"
-        tell("error", message=message, hint="it is ending, or has reached a limit", status=LABKIT_FAILED)
+        tell.failure(KernelError(message, "it is ending, or has reached a limit"))
+    except Exception as error:
+        tell.failure(error)
     finally:
         os._exit(LABKIT_FAILED)
 
@@ -156,7 +156,7 @@ def _become(
     entered: list[str],
     filter_: Filter | None,
     channel: socket.socket,
-    tell: init.Teller,
+    tell: Teller,
 ) -> NoReturn:
     """``entered`` are the names of the ``doors``, for who wants to hear of them."""
     # The program alone enters the group: its limits are not for the helper, which could be killed for want of memory.
@@ -171,7 +171,7 @@ def _become(
         console.take(beside.console, beside.process)
     program = become.prepare(beside.process, tell, filter_, beside.personality)
     tell("ready")
-    init.wait_for(channel, "start")
+    wait_for(channel, "start")
     if beside.explained:
         tell("program", where="init", command=become.last_command(beside.process), seconds=0.0)
     become.execute(program, tell, channel.fileno())

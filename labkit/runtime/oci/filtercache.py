@@ -63,9 +63,9 @@ def _library() -> str:
 
 
 def _compile(profile: Profile) -> Filter:
-    from labkit.runtime.oci import seccomp  # local: it brings libseccomp
+    from labkit.runtime.oci import libseccomp  # local: it brings libseccomp
 
-    return seccomp.compiled(profile)
+    return libseccomp.compiled(profile)
 
 
 def _is_ours(about: os.stat_result) -> bool:

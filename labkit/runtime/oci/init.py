@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 
 from labkit import log
-from labkit.errors import LabkitError
+from labkit.errors import KernelError
 from labkit.runtime.cgroups import group
 from labkit.runtime.kernel import libc, namespaces
 from labkit.runtime.oci import become, entry
-from labkit.runtime.oci.mounting import COPIES
+from labkit.runtime.oci.channel import Inherited, Start, Teller, heard, wait_for
+from labkit.runtime.oci.errors import LABKIT_FAILED
 from labkit.runtime.operations.journal import perform
-from labkit.runtime.std import json, signal, socket
+from labkit.runtime.std import signal, socket
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from labkit.runtime.kernel.seccomp import Filter
-    from labkit.runtime.oci.launch import Extras
-    from labkit.runtime.oci.plan import Plan
     from labkit.runtime.oci.spec import Spec
     from labkit.runtime.operations import Operation
 
@@ -28,95 +25,50 @@ _PR_SET_NAME = 15
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 
 
-def main(
-    spec: Spec,
-    plan: Plan,
-    channel: socket.socket,
-    stdio: tuple[int, int, int],
-    extras: Extras,
-    seccomp: Filter | None,
-    links: dict[str, int],
-    doors: list[int],
-) -> NoReturn:
+def main(start: Start, given: Inherited) -> NoReturn:
     """Run the plan's part inside, then the program. It ends in another program or in _exit: it is a copy of the
-    parent. ``links`` are the namespaces to join (entry.py), ``doors`` those of the groups to enter (cgroups/group.py).
+    parent.
     """
-    tell = Teller(channel)
+    spec, tell = start.spec, Teller(given.channel)
     log.listen_no_more()  # the parent's own: here their files would be the container's
-    if extras.explained:
+    if start.explained:
         log.listen(lambda event: tell(**event))
     try:
-        wait_for(channel, "go")
-        group.enter(doors)
+        wait_for(given.channel, "go")
+        group.enter(given.doors)
         become.protect(spec.process, by_scout=entry.is_needed(spec))
         os.setsid()
-        place_stdio(stdio, extras.preserve_fds)
-        if extras.gate:
-            close_others({channel.fileno(), *_descriptors(extras), *links.values(), *COPIES.values()})
-        if extras.keyring:
-            _join_keyring(extras.keyring)
-        _join_and_unshare(spec, tell, links)
-        _perform(plan.filling, tell, extras)
+        place_stdio(start.stdio, start.preserve_fds)
+        if start.gate:
+            close_others({given.channel.fileno(), *_descriptors(start), *given.links.values(), *given.copies})
+        if start.keyring:
+            _join_keyring(start.keyring)
+        _join_and_unshare(spec, tell, given.links)
+        _perform(start.plan.filling, tell, start)
         if spec.hooks:
-            _hooks_between(spec, tell, extras)
+            _hooks_between(spec, tell, start)
         if spec.process.terminal:
-            _take_terminal(spec, extras)
+            _take_terminal(start)
         become.take_no_modules()
-        _perform(plan.closing, tell, extras)
-        for copy in COPIES.values():
+        _perform(start.plan.closing, tell, start)
+        for copy in given.copies:
             os.close(copy)  # no mount of the host may stay open while we wait
         hooks = spec.hooks.get("startContainer", [])
-        program = become.prepare(spec.process, tell, seccomp, spec.personality, len(hooks))
-        if extras.gate:
-            channel = _wait_at_gate(extras.gate, tell)
-            tell = Teller(channel)
+        program = become.prepare(spec.process, tell, given.seccomp, spec.personality, len(hooks))
+        if start.gate:
+            tell = Teller(_wait_at_gate(start.gate, tell))
         else:
             tell("ready")
-            wait_for(channel, "start")
+            wait_for(given.channel, "start")
         if hooks:
-            _run_start_hooks(spec, extras, program)
+            _run_start_hooks(start, program)
         # No operation: from here on it is the program's life, and not the making of its container.
         tell("program", where="init", command=become.last_command(spec.process), seconds=0.0)
-        become.execute(program, tell, channel.fileno())
-    except become.RefusedError as error:
-        tell("error", message=error.message, hint=error.hint, status=error.exit_status)
-    except LabkitError as error:
-        tell("error", message=error.message, hint=error.hint, status=125)
+        become.execute(program, tell, tell.channel.fileno())
     except Exception as error:
-        tell(
-            "error",
-            message=f"labkit's init failed: {error!r}",
-            hint="this is a bug of labkit: please report it",
-            status=125,
-        )
+        tell.failure(error)
     finally:
-        os._exit(125)
-
-
-class Teller:
-    """Events to the parent, one JSON object a line."""
-
-    def __init__(self, channel: socket.socket) -> None:
-        self.channel = channel
-
-    def __call__(self, event: str, **fields: Any) -> None:
-        """Send one; a parent that is gone does not matter here, since the next wait for its word ends then."""
-        with suppress(OSError):
-            line = json.dumps({"event": event, "time": time.time(), **fields}) + "\n"
-            self.channel.sendall(line.encode())
-
-
-def wait_for(channel: socket.socket, word: str) -> None:
-    """The parent's word; its end means that it died, and then there is nothing to prepare for."""
-    if not _heard(channel, word):
-        os._exit(125)
-
-
-def _heard(channel: socket.socket, word: str) -> bool:
-    expected = f"{word}\n".encode()
-    with suppress(ConnectionResetError):
-        return channel.recv(len(expected), socket.MSG_WAITALL) == expected
-    return False
+        os._exit(LABKIT_FAILED)
 
 
 def _wait_at_gate(gate: socket.socket, tell: Teller) -> socket.socket:
@@ -134,15 +86,15 @@ def _wait_at_gate(gate: socket.socket, tell: Teller) -> socket.socket:
     tell.channel.close()
     while True:
         connection, _ = gate.accept()
-        if _heard(connection, "start"):
+        if heard(connection, "start"):
             gate.close()
             return connection
         connection.close()  # it was killed before it could say so: the next one will
 
 
-def _descriptors(extras: Extras) -> set[int]:
-    sockets = {end.fileno() for end in (extras.gate, extras.console) if end}
-    return sockets | set(range(3, 3 + extras.preserve_fds))
+def _descriptors(start: Start) -> set[int]:
+    sockets = {end.fileno() for end in (start.gate, start.console) if end}
+    return sockets | set(range(3, 3 + start.preserve_fds))
 
 
 def place_stdio(stdio: tuple[int, int, int], preserved: int = 0) -> None:
@@ -175,8 +127,8 @@ def _join_keyring(name: str) -> None:
     """
     try:
         libc.syscall("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, name, what=f"keyctl(JOIN_SESSION_KEYRING, {name})")
-    except LabkitError as error:
-        if getattr(error, "errno", 0) not in (errno.ENOSYS, errno.EDQUOT, errno.EPERM):
+    except KernelError as error:
+        if error.errno not in (errno.ENOSYS, errno.EDQUOT, errno.EPERM):
             raise
 
 
@@ -195,15 +147,15 @@ def _join_and_unshare(spec: Spec, tell: Teller, links: dict[str, int]) -> None:
         tell("operation", where="init", command="unshare --cgroup", seconds=0.0)
 
 
-def _perform(operations: list[Operation], tell: Teller, extras: Extras) -> None:
+def _perform(operations: list[Operation], tell: Teller, start: Start) -> None:
     for operation in operations:
-        if extras.explained:
+        if start.explained:
             perform(operation, "init", tell)
         else:
             operation.do()
 
 
-def _hooks_between(spec: Spec, tell: Teller, extras: Extras) -> None:
+def _hooks_between(spec: Spec, tell: Teller, start: Start) -> None:
     """The parent's hooks (prestart, createRuntime), and then ours (createContainer).
 
     Everything is made then, both roots can be seen, and nothing is read-only or hidden yet: as in runc, whose hooks
@@ -218,24 +170,25 @@ def _hooks_between(spec: Spec, tell: Teller, extras: Extras) -> None:
     if "createContainer" in spec.hooks:
         # As runc has it: where the new root is, and with the variables of the container's process.
         setting = hooks.Setting(spec.rootfs, dict(entry.partition("=")[::2] for entry in spec.process.env))
-        hooks.run("createContainer", spec.hooks["createContainer"], _state(extras, "creating"), setting)
+        hooks.run("createContainer", spec.hooks["createContainer"], _state(start, "creating"), setting)
 
 
-def _run_start_hooks(spec: Spec, extras: Extras, program: become.Program) -> None:
+def _run_start_hooks(start: Start, program: become.Program) -> None:
     """Programs of the container's own: nothing is granted to them that is not granted to its first one."""
     from labkit.runtime.oci import hooks  # it is there, see _hooks_between
 
-    setting = hooks.Setting(program=program, kept=extras.preserve_fds)
-    hooks.run("startContainer", spec.hooks["startContainer"], _state(extras, "created"), setting)
+    setting = hooks.Setting(program=program, kept=start.preserve_fds)
+    hooks.run("startContainer", start.spec.hooks["startContainer"], _state(start, "created"), setting)
 
 
-def _state(extras: Extras, status: str) -> dict[str, Any]:
+def _state(start: Start, status: str) -> dict[str, Any]:
     # Our pid as this namespace counts: from here the host's cannot be seen.
-    return {**extras.state, "pid": os.getpid(), "status": status}
+    return {**start.state, "pid": os.getpid(), "status": status}
 
 
-def _take_terminal(spec: Spec, extras: Extras) -> None:
+def _take_terminal(start: Start) -> None:
     from labkit.runtime.oci import console  # local: few containers have one
 
-    assert extras.console is not None, "who asks for a terminal says who takes its other end"
-    console.take(extras.console, spec.process, spec.rootfs, on_console="mnt" in spec.namespaces)
+    assert start.console is not None, "who asks for a terminal says who takes its other end"
+    spec = start.spec
+    console.take(start.console, spec.process, spec.rootfs, on_console="mnt" in spec.namespaces)

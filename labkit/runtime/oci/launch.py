@@ -1,12 +1,11 @@
 """The parent's half of a start: clone the container's first process, put it into its cgroup, tell it when to go on.
 
-Parent and child share a socket pair. The child waits for ``go``, enters its cgroups, does the plan's operations, says
-``ready`` and waits for ``start``; then it executes the program, which closes its end. So nothing of the program runs
-before the container is complete, and the parent learns how far the child came, also when either of them dies: the
-other reads end of file.
+The child waits for ``go``, enters its cgroups, does the plan's operations, says ``ready`` and waits for ``start``; then
+it executes the program, which closes its end of the channel (channel.py). So nothing of the program runs before the
+container is complete, and the parent learns how far the child came, also when either of them dies.
 
 Where ``start`` is another command, later, the child waits at a gate instead: a listening socket with a name
-(``Extras.gate``). What connects to it is heard even if the child is not there yet, so that a start cannot be lost.
+(``Start.gate``). What connects to it is heard even if the child is not there yet, so that a start cannot be lost.
 """
 
 from __future__ import annotations
@@ -19,15 +18,14 @@ from labkit.errors import KernelError, LabkitError
 from labkit.runtime.cgroups import group
 from labkit.runtime.kernel import namespaces, process
 from labkit.runtime.oci import become, entry, init
-from labkit.runtime.oci.errors import StartError
-from labkit.runtime.std import json, signal, socket
+from labkit.runtime.oci.channel import Inherited, Start, read_events, send, start_through
+from labkit.runtime.std import signal, socket
 from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.contextlib import contextmanager, suppress
-from labkit.runtime.std.dataclasses import dataclass, field, replace
+from labkit.runtime.std.dataclasses import dataclass, replace
 from labkit.runtime.std.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labkit.runtime.cgroups.detect import Hierarchies
     from labkit.runtime.kernel.seccomp import Filter
     from labkit.runtime.oci.plan import Plan
     from labkit.runtime.oci.spec import Spec
@@ -44,24 +42,6 @@ UNSHARE_WORDS = {
     "user": "--user",
     "time": "--time",
 }
-
-
-@dataclass(frozen=True)
-class Extras:
-    """What the low-level runtime's own command line asks of a start, and the engine does not."""
-
-    gate: socket.socket | None = None
-    """Listening: the first process waits there for ``start``, and its parent may go."""
-    console: socket.socket | None = None
-    """Connected: it takes the master of the process's terminal."""
-    preserve_fds: int = 0
-    """How many descriptors from 3 on the program keeps."""
-    keyring: str = ""
-    """The name of a new session keyring; empty for the caller's own."""
-    explained: bool = True
-    """Whether anybody wants to hear of each operation inside: telling takes half as long as doing."""
-    state: dict[str, Any] = field(default_factory=dict)
-    """What hooks get on standard input; the pid is filled in."""
 
 
 @dataclass(frozen=True)
@@ -86,69 +66,65 @@ class Created:
         start_through(self.channel)
 
 
-def create(
-    spec: Spec,
-    plan: Plan,
-    hierarchies: Hierarchies,
-    stdio: tuple[int, int, int],
-    extras: Extras = Extras(),  # noqa: B008 - a Value cannot be changed
-    born: Callable[[int, int], None] = lambda pid, started: None,
-) -> Created:
-    """Clone the process and let it prepare itself. ``stdio`` are the descriptors that it gets as 0, 1 and 2.
+def create(start: Start, born: Callable[[int, int], None] = lambda pid, started: None) -> Created:
+    """Clone the process and let it prepare itself.
 
     ``born`` hears its pid and start time before it does anything. The caller has one thread, has done ``plan.host``,
     and will wait for the child.
     """
+    spec, hierarchies = start.spec, start.hierarchies
     filter_ = compiled(spec.seccomp)
     ours, theirs = socket.socketpair()
     new = [kind for kind, path in spec.namespaces.items() if not path and kind != "cgroup"]
     by_scout = entry.is_needed(spec)
     links = {} if by_scout else entry.open_links(spec)
     began = time.monotonic()
-    flags = namespaces.flags_of(new)
     # The child enters v1's trees by itself, and is born in v2's: the kernel makes it wait for neither.
     doors = group.doors(spec.cgroups_path, replace(hierarchies, v2="")) if spec.cgroups_path else []
-    inside, pid = False, -1
-    drop_sources = _take_sources(spec, plan)
+    plan, copies = _with_sources(spec, start.plan)
+    given = Inherited(theirs, filter_, links, doors, copies)
     if spec.namespaces.get("mnt"):
         from labkit.runtime.oci import copyup, hooks  # noqa: F401 - what the child may need, and will not get: see below
+    inside, pid = False, -1
     try:
         with _children_in("" if by_scout else spec.namespaces.get("pid", "")):
             if by_scout:
-                pid = entry.clone(spec, flags)
+                pid = entry.clone(spec, namespaces.flags_of(new))
             else:
-                pid, inside = _clone_into_group(spec.cgroups_path, hierarchies.v2, flags)
+                pid, inside = _clone_into_group(spec.cgroups_path, hierarchies.v2, namespaces.flags_of(new))
     finally:
         if pid:  # in the child they are for init
-            drop_sources()
+            given.close()
     if pid == 0:
         ours.close()
         if spec.namespaces.get("mnt"):  # the host's paths are already (entry.py), or soon, somebody else's files
             become.take_no_modules()
-        init.main(spec, plan, theirs, stdio, extras, filter_, links, doors)  # never returns
-    theirs.close()
-    for descriptor in (*links.values(), *doors):
-        os.close(descriptor)
+        init.main(replace(start, plan=plan), given)  # never returns
     told(began, f"unshare {' '.join(UNSHARE_WORDS[kind] for kind in new)} --fork  # one clone(2): process {pid}")
     created = Created(pid, process.start_time(pid), ours)
     try:
         born(pid, created.started)
         if spec.cgroups_path:
-            began = time.monotonic()
-            if not inside:
-                group.add_process(spec.cgroups_path, pid, replace(hierarchies, v1={}))
-            places = group.directories(spec.cgroups_path, hierarchies)
-            told(began, "\n".join(f"echo {pid} > {place}/cgroup.procs" for place in places))
+            _enter_groups(start, pid, inside)
         send(ours, "go")
         if spec.hooks:
             read_events(ours, until="rooted")
-            _run_hooks(spec, {**extras.state, "pid": pid})
+            _run_hooks(spec, {**start.state, "pid": pid})
             send(ours, "hooked")
         read_events(ours, until="ready")
     except BaseException:
         created.abandon()
         raise
     return created
+
+
+def _enter_groups(start: Start, pid: int, inside: bool) -> None:
+    """Move the process into v2's group, unless it was born in there, and tell of all that it is in then."""
+    began, path = time.monotonic(), start.spec.cgroups_path
+    if not inside:
+        group.add_process(path, pid, replace(start.hierarchies, v1={}))
+    places = group.directories(path, start.hierarchies)
+    told(began, "\n".join(f"echo {pid} > {place}/cgroup.procs" for place in places))
 
 
 def _clone_into_group(path: str, tree: str, flags: int) -> tuple[int, bool]:
@@ -163,14 +139,13 @@ def _clone_into_group(path: str, tree: str, flags: int) -> tuple[int, bool]:
     return namespaces.clone(flags), False
 
 
-def _take_sources(spec: Spec, plan: Plan) -> Callable[[], None]:
-    """Open what init is to mount and cannot take by itself (sources.py); what is returned closes it again."""
+def _with_sources(spec: Spec, plan: Plan) -> tuple[Plan, list[int]]:
+    """The plan with what init is to mount and cannot take by itself (sources.py), and the descriptors of that."""
     if "user" not in spec.namespaces and not any(mount.users for mount in spec.mounts):
-        return lambda: None
+        return plan, []
     from labkit.runtime.oci import sources  # local: few containers have a user namespace, or map numbers
 
-    sources.take(plan.init, "user" in spec.namespaces)
-    return sources.drop
+    return sources.take(plan, "user" in spec.namespaces)
 
 
 def compiled(profile: Profile | None) -> Filter | None:
@@ -180,15 +155,6 @@ def compiled(profile: Profile | None) -> Filter | None:
     from labkit.runtime.oci import filtercache  # local: many have no profile
 
     return filtercache.compiled(profile)
-
-
-def start_through(channel: socket.socket) -> None:
-    """Say ``start`` to a first process, and hear how it went. StartError if the program cannot be executed."""
-    send(channel, "start")
-    try:
-        read_events(channel, until="")
-    finally:
-        channel.close()
 
 
 @contextmanager
@@ -218,31 +184,3 @@ def _run_hooks(spec: Spec, state: dict[str, Any]) -> None:
 def told(began: float, command: str) -> None:
     """Tell the listeners of an operation that is done, and was begun at that time."""
     log.emit("operation", where="host", command=command, seconds=time.monotonic() - began)
-
-
-def send(channel: socket.socket, word: str) -> None:
-    """Say a word to the child."""
-    with suppress(BrokenPipeError):  # the child is gone: what it said before, or its status, tells why
-        channel.sendall(f"{word}\n".encode())
-
-
-def read_events(channel: socket.socket, until: str) -> None:
-    """Pass the child's events on until the one named; an empty name means end of file, as execve(2) makes it."""
-    with open(channel.fileno(), encoding="utf-8", closefd=False) as lines, suppress(ConnectionResetError):
-        for line in lines:
-            event: dict[str, Any] = json.loads(line)
-            refused = become.refusal_in(event)
-            if refused:
-                raise StartError(refused.message, refused.hint, refused.exit_status)
-            kind = event.pop("event")
-            if kind == "error":
-                raise StartError(event["message"], event["hint"], event["status"])
-            if kind == until:
-                return
-            log.emit(kind, **event)
-    if until:
-        raise StartError(
-            "the container's first process died while it prepared itself",
-            "was it killed for want of memory? see dmesg",
-            125,
-        )

@@ -14,7 +14,8 @@ from labkit.runtime.cgroups.detect import here
 from labkit.runtime.kernel import process
 from labkit.runtime.kernel.socketpath import short_path
 from labkit.runtime.oci import launch, plan, spec, state
-from labkit.runtime.oci.launch import Created, Extras
+from labkit.runtime.oci.channel import Start, start_through
+from labkit.runtime.oci.launch import Created
 from labkit.runtime.oci.state import Container
 from labkit.runtime.operations.journal import Journal, perform
 from labkit.runtime.std import signal, socket
@@ -34,7 +35,7 @@ _AT_ONCE = 1.0
 
 
 @dataclass(frozen=True)
-class Request:
+class Creation:
     """What ``create`` and ``run`` are asked for."""
 
     root: str
@@ -51,7 +52,7 @@ class Request:
     """``start`` is another command; or else our own, through the channel of ``launch``."""
 
 
-def create(request: Request) -> tuple[Container, Created]:
+def create(request: Creation) -> tuple[Container, Created]:
     """Make the container; its first process waits for ``start``. Whatever fails: nothing is left of it."""
     state.check_free(request.root, request.id)
     specification = _with_passed_descriptors(request.specification)
@@ -119,7 +120,7 @@ def _with_notify(specification: Spec, directory: str) -> tuple[Spec, list[Operat
     return notify.announced(specification, directory)
 
 
-def _launch(request: Request, specification: Spec, todo: plan.Plan, container: Container) -> tuple[Container, Created]:
+def _launch(request: Creation, specification: Spec, todo: plan.Plan, container: Container) -> tuple[Container, Created]:
     born: list[Container] = []
 
     def note(pid: int, started: int) -> None:
@@ -127,15 +128,18 @@ def _launch(request: Request, specification: Spec, todo: plan.Plan, container: C
         born[0].save()
 
     gate = _listen(container.gate) if request.waits_at_gate else None
-    extras = Extras(
-        gate=gate,
+    start = Start(
+        specification,
+        todo,
+        here(),
+        explained=request.explained,
         console=request.console,
+        gate=gate,
         preserve_fds=request.preserve_fds + _listen_fds(),
         keyring=f"_ses.{container.id}" if request.new_keyring else "",
-        explained=request.explained,
         state=container.oci_state("creating") if specification.hooks else {},
     )
-    created = launch.create(specification, todo, here(), (0, 1, 2), extras, note)
+    created = launch.create(start, note)
     if gate:
         gate.close()
     ready = replace(born[0], ready=True)
@@ -194,7 +198,7 @@ def start(container: Container, warn: Callable[[str], None]) -> None:
         connection = connect(container.gate)
     except LabkitError:
         raise ConflictError("cannot start an already running container", "another command did it just now") from None
-    launch.start_through(connection)
+    start_through(connection)
     with suppress(FileNotFoundError):
         os.unlink(container.gate)
     run_poststart(container, warn)

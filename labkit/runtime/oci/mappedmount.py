@@ -8,12 +8,10 @@ place.
 
 from __future__ import annotations
 
-import errno
 import os
 
-from labkit.errors import KernelError
 from labkit.runtime.kernel import idmap, mountoptions, mounts
-from labkit.runtime.oci.mounting import COPIES, BindInside
+from labkit.runtime.oci.mounting import BindInside
 from labkit.runtime.std.dataclasses import dataclass
 
 
@@ -31,10 +29,9 @@ class BindMapped(BindInside):
 
     def opened(self) -> tuple[int, int | None]:
         """It is always a copy."""
-        copy = COPIES[self]
-        return os.dup(copy), copy
+        return os.dup(self.copy), self.copy
 
-    def copy(self) -> int:
+    def taken(self) -> int:
         """A descriptor of the mount, which lies nowhere yet. KernelError where the file system cannot do it."""
         options = mountoptions.parse(self.options)
         recursive = bool(options.flags & mounts.MS_REC)
@@ -42,16 +39,9 @@ class BindMapped(BindInside):
         try:
             namespace = idmap.namespace(list(self.users), list(self.groups))
             try:
-                mounts.map_numbers(copy, namespace, options.id_map == "ridmap", self.path)
+                mounts.map_numbers(copy, namespace, options.id_map == "ridmap", self.source)
             finally:
                 os.close(namespace)
-        except KernelError as error:
-            os.close(copy)
-            if error.errno == errno.EINVAL:
-                error.hint = f"the file system of {self.source} (or one below it) cannot do that on this kernel"
-            if error.errno == errno.ENOSYS:
-                error.hint = "the option idmap needs mount_setattr(2), which came with Linux 5.12"
-            raise
         except BaseException:
             os.close(copy)
             raise

@@ -34,9 +34,6 @@ _REPLACEABLE = {
     )
 }
 
-#: Bind mount -> descriptor of a copy of what it binds: sources.py makes those that init could not take by itself.
-COPIES: dict[BindInside, int] = {}
-
 
 @dataclass(frozen=True)
 class MountInside(Inside):
@@ -100,11 +97,13 @@ class MountInside(Inside):
 class BindInside(Inside):
     """A directory or file of the host at a place in the container; ``options`` in mount(8)'s words.
 
-    Flags need a remount: mount(2) ignores them when it binds. Where the source is out of reach ``COPIES`` may have it.
+    Flags need a remount: mount(2) ignores them when it binds.
     """
 
     source: str
     options: tuple[str, ...] = ("bind",)
+    copy: int = -1
+    """A descriptor of a copy of the source (sources.py), for where that is out of reach; -1 for none."""
 
     def describe(self) -> str:
         """As mount(8), which makes the same calls."""
@@ -143,10 +142,9 @@ class BindInside(Inside):
         try:
             return os.open(self.source, os.O_PATH | os.O_CLOEXEC), None
         except OSError as error:
-            copy = COPIES.get(self) if error.errno == errno.EACCES else None
-            if copy is None:
+            if error.errno != errno.EACCES or self.copy < 0:
                 raise NotFoundError(f"{self.source}, to be mounted on {self.path}: {error.strerror}") from error
-            return os.dup(copy), copy
+            return os.dup(self.copy), self.copy
 
 
 @dataclass(frozen=True)

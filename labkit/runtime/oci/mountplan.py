@@ -51,7 +51,7 @@ def _mapped(spec: Spec, mount: MountPoint) -> Operation:
     users, groups = (
         tuple((item.inside, item.outside, item.size) for item in ranges) for ranges in (mount.users, mount.groups)
     )
-    return BindMapped(spec.rootfs, mount.destination, mount.source, tuple(mount.options), users, groups)
+    return BindMapped(spec.rootfs, mount.destination, mount.source, tuple(mount.options), users=users, groups=groups)
 
 
 def _cgroup(spec: Spec, mount: MountPoint, hierarchies: Hierarchies) -> list[Operation]:

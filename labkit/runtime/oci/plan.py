@@ -9,19 +9,18 @@ from __future__ import annotations
 from labkit.runtime.cgroups import group
 from labkit.runtime.cgroups.detect import Hierarchies
 from labkit.runtime.kernel.mounts import mount_points, stacked_on
-from labkit.runtime.oci import mountplan, sysctl
+from labkit.runtime.oci import mountplan, ownsettings
 from labkit.runtime.oci.mounting import RemountInside
-from labkit.runtime.oci.operations import (
+from labkit.runtime.oci.newroot import (
     BindRoot,
     BindRootOutside,
     ChangeRoot,
     DetachOldRoot,
     MoveRoot,
     PivotRoot,
-    SetHostname,
-    SetLoopbackUp,
     revealing_mounts,
 )
+from labkit.runtime.oci.ownsettings import SetHostname, SetLoopbackUp
 from labkit.runtime.oci.rootfs import MakeDirectoryInside
 from labkit.runtime.oci.spec import Spec
 from labkit.runtime.operations import Operation
@@ -73,7 +72,7 @@ def _inside(spec: Spec, hierarchies: Hierarchies, no_pivot: bool) -> tuple[list[
     if spec.readonly_root:
         closing.append(RemountInside(spec.rootfs, "/", ("ro",)))
     # After the hooks: a parameter may be of a network device that one of them has brought.
-    closing += [*sysctl.plan(spec), *([SetHostname(spec.hostname)] if spec.hostname else [])]
+    closing += [*ownsettings.plan(spec), *([SetHostname(spec.hostname)] if spec.hostname else [])]
     if "mnt" not in spec.namespaces:
         return filling, [*closing, ChangeRoot(spec.rootfs)]
     closing += (

@@ -15,32 +15,39 @@ import os
 from labkit.errors import KernelError
 from labkit.runtime.kernel import mountoptions, mounts
 from labkit.runtime.oci.mappedmount import BindMapped
-from labkit.runtime.oci.mounting import COPIES, BindInside
+from labkit.runtime.oci.mounting import BindInside
+from labkit.runtime.oci.plan import Plan
 from labkit.runtime.operations import Operation
 from labkit.runtime.std.contextlib import suppress
+from labkit.runtime.std.dataclasses import replace
 
 
-def take(operations: list[Operation], all_of_them: bool) -> None:
-    """Make the copies; those with mapped numbers only, or ``all_of_them``.
+def take(plan: Plan, all_of_them: bool) -> tuple[Plan, list[int]]:
+    """The plan with the copies in its operations, those with mapped numbers only, or ``all_of_them``; and all copies.
 
     KernelError where numbers cannot be mapped. Any other source that cannot be taken is left to init: it may be a
     mount of the container's own.
     """
+    copies: dict[BindInside, int] = {}
     try:
-        for operation in dict.fromkeys(operations):  # the same mount twice has one copy
+        for operation in dict.fromkeys(plan.init):  # the same mount twice has one copy
             if isinstance(operation, BindMapped):
-                COPIES[operation] = operation.copy()
+                copies[operation] = operation.taken()
             elif isinstance(operation, BindInside) and all_of_them:
                 recursive = bool(mountoptions.parse(operation.options).flags & mounts.MS_REC)
                 with suppress(KernelError):
-                    COPIES[operation] = mounts.copy_of(operation.source, recursive)
+                    copies[operation] = mounts.copy_of(operation.source, recursive)
     except BaseException:
-        drop()
+        for copy in copies.values():
+            os.close(copy)
         raise
+    filling, closing = (
+        [_with_copy(each, copies) for each in operations] for operations in (plan.filling, plan.closing)
+    )
+    return Plan(plan.host, filling, closing), list(copies.values())
 
 
-def drop() -> None:
-    """Close them, once the process is cloned that has them, too."""
-    for descriptor in COPIES.values():
-        os.close(descriptor)
-    COPIES.clear()
+def _with_copy(operation: Operation, copies: dict[BindInside, int]) -> Operation:
+    if isinstance(operation, BindInside) and operation in copies:
+        return replace(operation, copy=copies[operation])
+    return operation

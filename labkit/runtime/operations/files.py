@@ -160,10 +160,11 @@ def _empty(directory: int, path: str) -> None:
             raise
 
 
-def write_kernel_file(path: str, value: str) -> None:
+def write_kernel_file(path: str, value: str, hints: dict[int, str] | None = None, what: str = "") -> None:
     """One write(2) into a file of /proc/sys or a cgroup, whose errno is the kernel's answer to the value.
 
-    FileNotFoundError passes through: whether a missing file matters is the caller's to say.
+    KernelError, with the one of ``hints`` for its errno; ``what`` is what cannot be done then. FileNotFoundError passes
+    through: whether a missing file matters is the caller's to say.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
@@ -171,7 +172,9 @@ def write_kernel_file(path: str, value: str) -> None:
             os.write(descriptor, value.encode())
         finally:
             os.close(descriptor)
-    except FileNotFoundError:
-        raise
     except OSError as error:
-        raise KernelError(f"echo {value} > {path}: {error.strerror}", errno=error.errno or 0) from error
+        if isinstance(error, FileNotFoundError) and error.filename:  # of the file, and not of what was written
+            raise
+        number = error.errno or 0
+        message = f"{what and what + ': '}echo {value} > {path}: {error.strerror}"
+        raise KernelError(message, (hints or {}).get(number, ""), number) from error

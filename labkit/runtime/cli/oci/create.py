@@ -9,12 +9,12 @@ from labkit.runtime.std.dataclasses import replace
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Call
+    from labkit.runtime.cli.oci.main import Invocation
 
 COMMAND = Command("CONTAINER", making.OPTIONS, examples=("create --bundle /srv/redis --pid-file redis.pid redis",))
 
 
-def main(call: Call) -> int:
+def main(call: Invocation) -> int:
     """Create it."""
     options = call.options
     making.check_descriptors(options.preserve_fds)

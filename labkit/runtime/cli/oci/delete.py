@@ -10,7 +10,7 @@ from labkit.runtime.oci import lifecycle, state
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Call
+    from labkit.runtime.cli.oci.main import Invocation
 
 COMMAND = Command(
     "CONTAINER",
@@ -22,7 +22,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: Invocation) -> int:
     """Delete it. With ``--regex`` the status is 1 where one of them could not be deleted; the others are."""
     if call.options.regex:
         return _delete_all(call)
@@ -37,7 +37,7 @@ def main(call: Call) -> int:
     return 0
 
 
-def _delete_all(call: Call) -> int:
+def _delete_all(call: Invocation) -> int:
     import re  # local: few ask for it
 
     try:

@@ -14,7 +14,7 @@ from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Call
+    from labkit.runtime.cli.oci.main import Invocation
     from labkit.runtime.oci.state import Container
 
 #: Seconds between two looks at whether the container has stopped.
@@ -30,7 +30,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: Invocation) -> int:
     """Show it."""
     interval = seconds(call.options.interval)
     container = state.load(call.root, call.arguments[0])

@@ -18,7 +18,7 @@ from labkit.runtime.std.typing import TYPE_CHECKING
 from labkit.runtime.text.document import Reader
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Call
+    from labkit.runtime.cli.oci.main import Invocation
     from labkit.runtime.oci.exec import Beside
     from labkit.runtime.oci.launch import Created
     from labkit.runtime.oci.spec import Process
@@ -53,7 +53,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: Invocation) -> int:
     """Run it."""
     try:
         making.check_descriptors(call.options.preserve_fds)
@@ -63,7 +63,7 @@ def main(call: Call) -> int:
         return _FAILED
 
 
-def _exec(call: Call) -> int:
+def _exec(call: Invocation) -> int:
     options = call.options
     container = state.load(call.root, call.arguments[0])
     _check_status(container, options.ignore_paused)
@@ -92,7 +92,7 @@ def _check_status(container: Container, ignore_paused: bool) -> None:
         raise ConflictError("cannot exec in a paused container (use --ignore-paused to override)")
 
 
-def _beside(call: Call, container: Container) -> Beside:
+def _beside(call: Invocation, container: Container) -> Beside:
     from labkit.runtime.oci.exec import Beside
 
     options = call.options
@@ -123,7 +123,7 @@ def _read_process(path: str) -> Process:
     return process_section.read(Reader.parse(text, os.path.basename(path)))
 
 
-def _changed(base: Process, call: Call) -> Process:
+def _changed(base: Process, call: Invocation) -> Process:
     """The container's own process, with what the command line says."""
     options = call.options
     args = call.arguments[1:]

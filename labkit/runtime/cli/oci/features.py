@@ -11,12 +11,12 @@ from labkit.runtime.oci.state import OCI_VERSION
 from labkit.runtime.std.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Call
+    from labkit.runtime.cli.oci.main import Invocation
 
 COMMAND = Command("", least=0, most=0, examples=("features",))
 
 
-def main(call: Call) -> int:
+def main(call: Invocation) -> int:
     """Print it."""
     answer.show(document(), "    ")
     return 0

@@ -11,7 +11,7 @@ from labkit.runtime.oci import lifecycle, state
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Call
+    from labkit.runtime.cli.oci.main import Invocation
 
 COMMAND = Command(
     "CONTAINER [SIGNAL]",
@@ -21,7 +21,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: Invocation) -> int:
     """Send it."""
     container = state.load(call.root, call.arguments[0])
     word = call.arguments[1] if len(call.arguments) > 1 else ""  # an empty one is none, as runc has it

@@ -66,7 +66,7 @@ class NoCommandError(UsageError):
 
 
 @dataclass(frozen=True)
-class Call:
+class Invocation:
     """One call of a command."""
 
     options: Flags
@@ -127,7 +127,7 @@ def _run(name: str, words: list[str], above: Flags, report: Report) -> int:
     root = os.path.abspath(above.root or _usual_root())
     report.debug(" ".join((PROGRAM, name, *arguments)))
     log.listen(lambda event: _listen(report, event))
-    status: int = module.main(Call(options, arguments, root, report))
+    status: int = module.main(Invocation(options, arguments, root, report))
     return status
 
 

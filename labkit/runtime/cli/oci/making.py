@@ -7,11 +7,11 @@ import os
 from labkit.errors import ConflictError, KernelError, UsageError
 from labkit.runtime.cli.flags import Option
 from labkit.runtime.oci import spec
-from labkit.runtime.oci.lifecycle import Request
+from labkit.runtime.oci.lifecycle import Creation
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Call
+    from labkit.runtime.cli.oci.main import Invocation
     from labkit.runtime.oci.notify import Listener
     from labkit.runtime.oci.state import Container
 
@@ -25,7 +25,7 @@ OPTIONS = (
 )
 
 
-def request(call: Call, waits_at_gate: bool) -> Request:
+def request(call: Invocation, waits_at_gate: bool) -> Creation:
     """The request of a command line. UsageError where it cannot be meant. Goes into the bundle's directory."""
     options = call.options
     bundle = os.path.abspath(options.bundle or ".")
@@ -34,7 +34,7 @@ def request(call: Call, waits_at_gate: bool) -> Request:
     except OSError as error:
         hint = "a bundle is a directory with a config.json and a root file system"
         raise UsageError(f"chdir {bundle}: {(error.strerror or '').lower()}", hint) from None
-    return Request(
+    return Creation(
         root=call.root,
         id=call.arguments[0],
         bundle=bundle,

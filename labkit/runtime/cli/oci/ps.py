@@ -11,7 +11,7 @@ from labkit.runtime.oci import state
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Call
+    from labkit.runtime.cli.oci.main import Invocation
 
 COMMAND = Command(
     "CONTAINER [OPTION OF PS …]",
@@ -22,7 +22,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: Invocation) -> int:
     """Show them."""
     if call.options.format not in ("table", "json"):
         raise UsageError(f"invalid format option: {call.options.format}", "it is table or json")

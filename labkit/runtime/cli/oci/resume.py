@@ -7,12 +7,12 @@ from labkit.runtime.oci import lifecycle, state
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Call
+    from labkit.runtime.cli.oci.main import Invocation
 
 COMMAND = Command("CONTAINER", examples=("resume redis",))
 
 
-def main(call: Call) -> int:
+def main(call: Invocation) -> int:
     """Let it go on."""
     lifecycle.resume(state.load(call.root, call.arguments[0]))
     return 0

@@ -13,7 +13,7 @@ from labkit.runtime.std.dataclasses import replace
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Call
+    from labkit.runtime.cli.oci.main import Invocation
     from labkit.runtime.oci.launch import Created
     from labkit.runtime.oci.notify import Listener
     from labkit.runtime.oci.state import Container
@@ -30,7 +30,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: Invocation) -> int:
     """Run it."""
     options = call.options
     making.check_descriptors(options.preserve_fds)

@@ -12,7 +12,7 @@ from labkit.runtime.std.typing import TYPE_CHECKING, Any
 from labkit.runtime.text import gojson
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Call
+    from labkit.runtime.cli.oci.main import Invocation
 
 COMMAND = Command(
     "",
@@ -30,7 +30,7 @@ _CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
 _MASKED = ["acpi", "asound", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi"]
 
 
-def main(call: Call) -> int:
+def main(call: Invocation) -> int:
     """Write it."""
     path = os.path.join(call.options.bundle or ".", "config.json")
     try:

@@ -8,12 +8,12 @@ from labkit.runtime.oci import lifecycle, state
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Call
+    from labkit.runtime.cli.oci.main import Invocation
 
 COMMAND = Command("CONTAINER", examples=("start redis",))
 
 
-def main(call: Call) -> int:
+def main(call: Invocation) -> int:
     """Start it."""
     container = state.load(call.root, call.arguments[0])
     # Otherwise it is refused below, and the socket that may be there is that of another command, which listens.

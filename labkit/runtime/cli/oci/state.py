@@ -8,12 +8,12 @@ from labkit.runtime.oci import state
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Call
+    from labkit.runtime.cli.oci.main import Invocation
 
 COMMAND = Command("CONTAINER", examples=("state redis",))
 
 
-def main(call: Call) -> int:
+def main(call: Invocation) -> int:
     """Print it."""
     answer.show(answer.described(state.load(call.root, call.arguments[0]), ""), "  ", end="")
     return 0

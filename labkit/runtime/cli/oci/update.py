@@ -13,7 +13,7 @@ from labkit.runtime.std.typing import TYPE_CHECKING, Any
 from labkit.runtime.text.document import Reader
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Call
+    from labkit.runtime.cli.oci.main import Invocation
 
 #: Option -> (section, property, whether it is a number).
 _PROPERTIES = {
@@ -53,7 +53,7 @@ COMMAND = Command(
 )
 
 
-def main(call: Call) -> int:
+def main(call: Invocation) -> int:
     """Change them."""
     container = state.load(call.root, call.arguments[0])
     if call.options.l3_cache_schema or call.options.mem_bw_schema:
@@ -78,7 +78,7 @@ def _read(path: str) -> dict[str, Any]:
     return Reader.parse(text, "resources").object
 
 
-def _typed(call: Call) -> dict[str, Any]:
+def _typed(call: Invocation) -> dict[str, Any]:
     wanted: dict[str, Any] = {}
     for name, (section, what, is_number) in _PROPERTIES.items():
         text = getattr(call.options, name.replace("-", "_"))

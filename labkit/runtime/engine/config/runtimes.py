@@ -10,12 +10,12 @@ import os
 from labkit import log
 from labkit.errors import KernelError, MissingToolError, UsageError
 from labkit.runtime.cgroups import group
-from labkit.runtime.cgroups.operations import MakeGroup
+from labkit.runtime.cgroups.grouptree import MakeGroup
 from labkit.runtime.engine.record.record import OWN_RUNTIME, RUN
 from labkit.runtime.kernel import process
 from labkit.runtime.oci import launch, plan, spec
+from labkit.runtime.oci.channel import Start
 from labkit.runtime.oci.errors import LABKIT_FAILED, StartError
-from labkit.runtime.oci.launch import Extras
 from labkit.runtime.operations import Operation
 from labkit.runtime.std import json, socket
 from labkit.runtime.std.collections.abc import Iterator
@@ -74,7 +74,7 @@ def create(
     specification = spec.load(container.directory)
     todo = plan.make(specification, hierarchies)
     journal.run(todo.host)
-    return launch.create(specification, todo, hierarchies, stdio, Extras(console=console, explained=log.is_heard()))
+    return launch.create(Start(specification, todo, hierarchies, stdio, log.is_heard(), console))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import os
 
 from labkit.runtime.cgroups import group
 from labkit.runtime.cgroups.detect import here
-from labkit.runtime.cgroups.operations import SetEither, SetLimit
+from labkit.runtime.cgroups.grouptree import SetEither, SetLimit
 from labkit.runtime.engine.config import runtimes
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container

@@ -9,7 +9,7 @@ from labkit import log
 from labkit.errors import ConfigError, ConflictError, NotFoundError
 from labkit.runtime.cgroups import freezer, group, usage
 from labkit.runtime.cgroups.detect import Hierarchies
-from labkit.runtime.cgroups.operations import MakeGroup
+from labkit.runtime.cgroups.grouptree import MakeGroup
 
 
 @pytest.fixture

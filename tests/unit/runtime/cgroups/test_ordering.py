@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.runtime.cgroups.operations import ChangeSetting
+from labkit.runtime.cgroups.grouptree import ChangeSetting
 from labkit.runtime.cgroups.ordering import in_order
 
 

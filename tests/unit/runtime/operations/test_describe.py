@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from labkit.runtime.cgroups.operations import EnableControllers, InheritCpuset, SetLimit
+from labkit.runtime.cgroups.grouptree import EnableControllers, InheritCpuset, SetLimit
 from labkit.runtime.network.iptables import AddRules
 from labkit.runtime.network.links import AddBridge, AddNamespace
 from labkit.runtime.oci.devicenode import MakeDeviceInside
 from labkit.runtime.oci.mounting import BindInside, MountInside, RemountInside
-from labkit.runtime.oci.operations import ChangeRoot, DetachOldRoot, PivotRoot, SetHostname
+from labkit.runtime.oci.newroot import ChangeRoot, DetachOldRoot, PivotRoot
+from labkit.runtime.oci.ownsettings import SetHostname
 from labkit.runtime.oci.rootfs import LinkInside, MakeDirectoryInside, MakeReadOnly, Mask
 from labkit.runtime.operations import Operation
 from labkit.runtime.operations.files import WriteSetting

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from labkit.errors import MissingToolError
-from labkit.runtime.oci import default_seccomp, defaults, seccomp
+from labkit.runtime.oci import default_seccomp, defaults, libseccomp
 from labkit.runtime.oci.spec import seccomp as section
 from labkit.runtime.text.document import Reader
 
@@ -60,7 +60,7 @@ def _answer(program: bytes, number: int, *arguments: int, arch: int = X86_64) ->
 
 
 def _compiled(document: dict[str, Any]) -> bytes:
-    return seccomp.compiled(section.read(Reader(document, "config.json", "linux.seccomp"))).program
+    return libseccomp.compiled(section.read(Reader(document, "config.json", "linux.seccomp"))).program
 
 
 def test_a_rule_and_the_default() -> None:
@@ -104,8 +104,8 @@ def test_the_default_profile() -> None:
 
 
 def test_without_libseccomp_a_profile_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seccomp, "_NAME", "libseccomp.so.none")
-    seccomp._library.cache_clear()
+    monkeypatch.setattr(libseccomp, "_NAME", "libseccomp.so.none")
+    libseccomp._library.cache_clear()
     with pytest.raises(MissingToolError, match="there is no libseccomp here"):
         _compiled({"defaultAction": "SCMP_ACT_ALLOW"})
-    seccomp._library.cache_clear()
+    libseccomp._library.cache_clear()

@@ -7,7 +7,7 @@ import os
 import time
 
 from labkit.errors import KernelError, NotFoundError
-from labkit.runtime.cgroups.limits import Setting
+from labkit.runtime.cgroups.setting import Setting
 from labkit.runtime.operations import Operation
 from labkit.runtime.operations.files import write_kernel_file
 from labkit.runtime.std.contextlib import suppress
@@ -110,22 +110,23 @@ class EnableControllers(Operation):
                 self._enable_one(name)
 
     def _enable(self, words: str) -> None:
-        write_kernel_file(f"{self.path}/cgroup.subtree_control", words)
+        write_kernel_file(f"{self.path}/cgroup.subtree_control", words, _WHY_NO_CONTROLLER)
 
     def _enable_one(self, name: str) -> None:
         try:
             self._enable(f"+{name}")
-        except KernelError as error:
-            if name not in self.required:
-                return
-            if error.errno == errno.EBUSY:
-                error.hint = "a group with processes of its own hands nothing on (cgroup-v2.rst, 'No Internal Process')"
-            elif error.errno == errno.ENOENT:
-                error.hint = "the group above does not hand it on"
-            raise
+        except KernelError:
+            if name in self.required:
+                raise
 
     def undo(self) -> None:
         """Nothing."""
+
+
+_WHY_NO_CONTROLLER = {
+    errno.EBUSY: "a group with processes of its own hands nothing on (cgroup-v2.rst, 'No Internal Process')",
+    errno.ENOENT: "the group above does not hand it on",
+}
 
 
 @dataclass(frozen=True)
@@ -182,17 +183,15 @@ class SetLimit(Operation):
 
     def do(self) -> None:
         """One write. NotFoundError without such a file, KernelError where the value is refused; both name it."""
+        hints = {**_WHY_NO_VALUE}
+        if self.name.startswith("memory."):
+            hints[errno.EBUSY] = "the group uses more than that, and the kernel could not take it back"
+        what = f"{_named(self.asked)} cannot be set" if self.asked else ""
         try:
-            write_kernel_file(f"{self.path}/{self.name}", self.value or "\n")
+            write_kernel_file(f"{self.path}/{self.name}", self.value or "\n", hints, what)
         except FileNotFoundError:
             if not self.optional:
                 raise self._missing() from None
-        except KernelError as error:
-            if self.asked:
-                error.message = f"{_named(self.asked)} cannot be set: {error.message}"
-                error.args = (error.message,)
-            error.hint = error.hint or self._advice(error.errno)
-            raise
 
     def _missing(self) -> NotFoundError:
         controller = self.name.partition(".")[0]
@@ -207,19 +206,14 @@ class SetLimit(Operation):
             f"the controller {controller} is not in this kernel, or not handed down (cgroup.subtree_control)",
         )
 
-    def _advice(self, number: int) -> str:
-        if number == errno.EBUSY and self.name.startswith("memory."):
-            return "the group uses more than that, and the kernel could not take it back"
-        if number == errno.EINVAL:
-            return (
-                "the kernel does not take this value here: is it in the file's range, and in that of the group above?"
-            )
-        if number == errno.ENODEV:
-            return "there is no such device, or its driver has no such limit"
-        return ""
-
     def undo(self) -> None:
         """Nothing: the value goes with the group."""
+
+
+_WHY_NO_VALUE = {
+    errno.EINVAL: "the kernel does not take this value: is it in the file's range, and in that of the group above?",
+    errno.ENODEV: "there is no such device, or its driver has no such limit",
+}
 
 
 def _named(what: str) -> str:

@@ -1,55 +1,15 @@
-"""Operations of the container's first process that only the low-level runtime needs."""
+"""The way of the container's first process into its root file system, and out of the host's."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import struct
 
 from labkit.errors import KernelError, NotFoundError
 from labkit.runtime.kernel import mounts
 from labkit.runtime.operations import Operation
-from labkit.runtime.std import socket
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.shlex import quote
-
-_SIOCSIFFLAGS = 0x8914
-_IFF_UP, _IFF_RUNNING = 0x1, 0x40
-
-
-@dataclass(frozen=True)
-class SetHostname(Operation):
-    """The host name of this UTS namespace (sethostname(2))."""
-
-    name: str
-
-    def describe(self) -> str:
-        """The shell's way without hostname(1)."""
-        return f"echo {quote(self.name)} > /proc/sys/kernel/hostname"
-
-    def do(self) -> None:
-        """sethostname(2)."""
-        socket.sethostname(self.name)
-
-    def undo(self) -> None:
-        """Nothing: it goes with the namespace."""
-
-
-class SetLoopbackUp(Operation):
-    """The loopback device of a new network namespace is down, and 127.0.0.1 out of reach (network_namespaces(7))."""
-
-    def describe(self) -> str:
-        """As ip-link(8)."""
-        return "ip link set lo up"
-
-    def do(self) -> None:
-        """The flag IFF_UP by ioctl (netdevice(7)): no netlink for one bit."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP | _IFF_RUNNING))
-
-    def undo(self) -> None:
-        """Nothing: it goes with the namespace."""
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,23 @@
-"""Kernel parameters of the container's own namespaces (sysctl(8)), and the domain name of its uts namespace."""
+"""What is set of the container's own namespaces: kernel parameters (sysctl(8)), names, the loopback device."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 
 from labkit.errors import KernelError
 from labkit.runtime.operations import Operation
+from labkit.runtime.std import socket
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.shlex import quote
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from labkit.runtime.oci.spec import Spec
+
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP, _IFF_RUNNING = 0x1, 0x40
 
 
 def plan(spec: Spec) -> list[Operation]:
@@ -46,6 +52,40 @@ class SetParameter(Operation):
             raise KernelError(
                 message, "this kernel must have the parameter, and take the value", error.errno or 0
             ) from error
+
+    def undo(self) -> None:
+        """Nothing: it goes with the namespace."""
+
+
+@dataclass(frozen=True)
+class SetHostname(Operation):
+    """The host name of this UTS namespace (sethostname(2))."""
+
+    name: str
+
+    def describe(self) -> str:
+        """The shell's way without hostname(1)."""
+        return f"echo {quote(self.name)} > /proc/sys/kernel/hostname"
+
+    def do(self) -> None:
+        """sethostname(2)."""
+        socket.sethostname(self.name)
+
+    def undo(self) -> None:
+        """Nothing: it goes with the namespace."""
+
+
+class SetLoopbackUp(Operation):
+    """The loopback device of a new network namespace is down, and 127.0.0.1 out of reach (network_namespaces(7))."""
+
+    def describe(self) -> str:
+        """As ip-link(8)."""
+        return "ip link set lo up"
+
+    def do(self) -> None:
+        """The flag IFF_UP by ioctl (netdevice(7)): no netlink for one bit."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP | _IFF_RUNNING))
 
     def undo(self) -> None:
         """Nothing: it goes with the namespace."""
