@@ -5,6 +5,7 @@ from __future__ import annotations
 from labkit.errors import KernelError
 from labkit.runtime.kernel import libc
 from labkit.runtime.std import ctypes
+from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.functools import cache
 
 #: In the order of their numbers (include/uapi/linux/capability.h; the last one came with kernel 5.9).
@@ -62,28 +63,35 @@ def known(names: list[str]) -> tuple[set[int], list[str]]:
 @cache
 def last_known() -> int:
     """The highest capability that this kernel has."""
-    # Not /proc/sys/kernel/cap_last_cap: a container need not have /proc. prctl(2) answers EINVAL for one too many.
-    for number in range(len(NAMES)):
-        try:
-            libc.call("prctl", _PR_CAPBSET_READ, number, 0, 0, 0, what="prctl(PR_CAPBSET_READ)")
-        except KernelError:
-            return number - 1
-    return len(NAMES) - 1
+    # Not /proc/sys/kernel/cap_last_cap: a container need not have /proc. prctl(2) answers EINVAL for one too many, and
+    # most kernels know all that this file does.
+    for number in reversed(range(len(NAMES))):
+        with suppress(KernelError):
+            is_bounded_by(number)
+            return number
+    return -1
 
 
 def bounding() -> set[int]:
     """The calling thread's bounding set."""
-    return {
-        number
-        for number in range(last_known() + 1)
-        if libc.call("prctl", _PR_CAPBSET_READ, number, 0, 0, 0, what="prctl(PR_CAPBSET_READ)")
-    }
+    return {number for number in range(last_known() + 1) if is_bounded_by(number)}
+
+
+def is_bounded_by(number: int) -> bool:
+    """Whether it is in the calling thread's bounding set. KernelError for one that this kernel has not."""
+    return libc.call("prctl", _PR_CAPBSET_READ, number, 0, 0, 0, what="prctl(PR_CAPBSET_READ)") == 1
 
 
 def limit_bounding(keep: set[int]) -> None:
-    """Drop all others from the bounding set: no program that is executed later can gain them (CAP_SETPCAP needed)."""
-    for number in bounding() - keep:
-        libc.call("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0, what=f"prctl(PR_CAPBSET_DROP, CAP_{NAMES[number]})")
+    """Drop all others from the bounding set: no program that is executed later can gain them. KernelError, EPERM, where
+    one is in it and we have no CAP_SETPCAP.
+    """
+    for number in {*range(last_known() + 1)} - keep:
+        try:
+            libc.call("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0, what=f"prctl(PR_CAPBSET_DROP, CAP_{NAMES[number]})")
+        except KernelError:
+            if is_bounded_by(number):
+                raise
 
 
 def keep_over_setuid(keep: bool) -> None:
@@ -108,7 +116,8 @@ def set_sets(effective: set[int], permitted: set[int], inheritable: set[int], am
     bounding set, and in the ambient set what is not permitted and inheritable, too (capabilities(7)).
     """
     _, had, inherited = sets()
-    granted = [effective & permitted & had, permitted & had, inheritable & (inherited | bounding() & had)]
+    granted = [effective & permitted & had, permitted & had, inherited & inheritable]
+    granted[2] |= {number for number in (inheritable - inherited) & had if is_bounded_by(number)}
     masks = [sum(1 << number for number in group) for group in granted]
     header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
     # Two blocks of (effective, permitted, inheritable): the low 32 bits, then the high ones.

@@ -73,6 +73,8 @@ def _found(rootfs: str, path: str, make: str) -> int:
         raise KernelError(f"the root file system {rootfs}: {error.strerror}", errno=error.errno or 0) from error
     try:
         found = _openat2(root, path)
+        if found is None and make:
+            found = _made(root, path, make)
         return _walk(root, path, make) if found is None else found
     except OSError as error:
         raise KernelError(f"{path} in {rootfs}: {error.strerror}", errno=error.errno or 0) from error
@@ -90,6 +92,24 @@ def _openat2(root: int, path: str) -> int | None:
         return libc.syscall("openat2", root, path.lstrip("/") or ".", ctypes.byref(how), ctypes.sizeof(how))
     except KernelError:
         return None
+
+
+def _made(root: int, path: str, make: str) -> int | None:
+    """The last component, made in a directory that is there; None where that is not so, or the name is a link's."""
+    parent, _, name = path.rstrip("/").rpartition("/")
+    if name in ("", ".", ".."):
+        return None
+    directory = _openat2(root, parent)
+    if directory is None:
+        return None
+    try:
+        made = _open_or_make(directory, name, make)
+    finally:
+        os.close(directory)
+    if stat.S_ISLNK(os.fstat(made).st_mode):
+        os.close(made)
+        return None
+    return made
 
 
 def _walk(root: int, path: str, make: str) -> int:

@@ -339,7 +339,7 @@ def _home(uid: int) -> str:
 def _restore_signals() -> None:
     """What Python changed: ignored signals stay ignored over execve(2), and so does the mask (signal(7))."""
     for number in signal.valid_signals():
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
+        if signal.getsignal(number) != signal.SIG_DFL:  # as Python found it at its start, or set it
             with suppress(OSError, ValueError):
                 signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])

@@ -63,12 +63,11 @@ class Journal:
         """Note that an operation is about to be done. One write(2) with O_APPEND: whole, or not there."""
         line = (json.dumps(to_record(operation)) + "\n").encode()
         try:
-            os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = self._opened()
             try:
-                before = os.fstat(descriptor).st_size
-                if os.write(descriptor, line) < len(line):
-                    os.ftruncate(descriptor, before)
+                written = os.write(descriptor, line)
+                if written < len(line):
+                    os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(descriptor)
@@ -76,6 +75,14 @@ class Journal:
             raise KernelError(
                 f"the journal {self.path} cannot be written: {error.strerror}", errno=error.errno or 0
             ) from error
+
+    def _opened(self) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        try:
+            return os.open(self.path, flags, 0o600)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            return os.open(self.path, flags, 0o600)
 
     def lines(self) -> list[str]:
         """Its records as they stand, without a last line that a death cut short: its operation was not begun."""
