@@ -62,18 +62,20 @@ class ProgramDevices(Operation):
 
     def describe(self) -> str:
         """The program as numbers, a line for each rule, and perl, which hands it to the kernel."""
-        from labkit.runtime.kernel import libc  # local: only who describes it needs the number
+        from labkit.runtime.cgroups import deviceprogram  # local: v1 needs none, and whoever undoes does without
+        from labkit.runtime.kernel import libc
 
         number = libc.SYSCALL_NUMBERS.get(os.uname().machine, {}).get("bpf", 321)
-        pieces = [f"{code.hex()}  {words}" for code, words in devices.program(self.rules)]
+        pieces = [f"{code.hex()}  {words}" for code, words in deviceprogram.program(self.rules)]
         head = f"perl -e {quote(_PERL.replace('NUMBER', str(number)))} {quote(self.path)} << 'PROGRAM'"
         return "\n".join([head, *pieces, "PROGRAM"])
 
     def do(self) -> None:
         """bpf(2), twice."""
-        from labkit.runtime.kernel import bpf  # local: it is slow to load, and whoever undoes does without
+        from labkit.runtime.cgroups import deviceprogram  # local, as above
+        from labkit.runtime.kernel import bpf
 
-        bpf.attach_device_filter(self.path, b"".join(code for code, _ in devices.program(self.rules)))
+        bpf.attach_device_filter(self.path, b"".join(code for code, _ in deviceprogram.program(self.rules)))
 
     def undo(self) -> None:
         """Nothing: it goes with the group."""

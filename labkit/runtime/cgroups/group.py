@@ -8,6 +8,7 @@ import os
 from labkit.errors import ConflictError, KernelError, NotFoundError
 from labkit.runtime.cgroups import freezer, limits, placement, sharing, v1, v2
 from labkit.runtime.cgroups.detect import Hierarchies
+from labkit.runtime.cgroups.devices import EVERYTHING
 from labkit.runtime.cgroups.grouptree import remove_groups
 from labkit.runtime.kernel import process
 from labkit.runtime.operations import Operation
@@ -16,9 +17,6 @@ from labkit.runtime.std import signal
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.typing import Any
 from labkit.runtime.text import textfile
-
-EVERYTHING = "a *:* rwm"
-"""devices.EVERYTHING, without the import of the program's language."""
 
 
 def directories(path: str, hierarchies: Hierarchies) -> list[str]:

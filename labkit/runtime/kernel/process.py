@@ -126,6 +126,12 @@ def kill_all(read_pids: Callable[[], list[int]], seconds: float = 10.0) -> None:
         pids = read_pids()
 
 
+def as_shell(status: int) -> int:
+    """A status of wait(2) as a shell counts it: 128 and the signal's number for a death by signal."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
 def boot_id() -> str:
     """A random number that the kernel takes at each boot: pids that were written down before it mean nothing."""
     with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:

@@ -16,8 +16,11 @@ import os
 import struct
 
 from labkit.runtime.kernel import libc
-from labkit.runtime.kernel.seccomp import Filter
 from labkit.runtime.std import ctypes
+from labkit.runtime.std.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # few starts have a filter
+    from labkit.runtime.kernel.seccomp import Filter
 
 #: Where the file is mapped twice: readable and executable for the code, readable and writable for the rest.
 _CODE, _DATA = 0x400000, 0x800000

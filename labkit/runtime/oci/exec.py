@@ -175,9 +175,3 @@ def _become(
     if beside.explained:
         tell("program", where="init", command=become.last_command(beside.process), seconds=0.0)
     become.execute(program, tell, channel.fileno())
-
-
-def as_shell(status: int) -> int:
-    """A status of wait(2) as a shell counts it: 128 and the signal's number for a death by signal."""
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code

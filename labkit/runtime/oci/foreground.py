@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from labkit.runtime.oci.exec import as_shell
+from labkit.runtime.kernel.process import as_shell
 from labkit.runtime.std import signal, socket
 from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.contextlib import suppress

@@ -11,7 +11,6 @@ import time
 
 from labkit.errors import UsageError, one_line
 from labkit.runtime.std.contextlib import suppress
-from labkit.runtime.text import gojson
 
 
 class Report:
@@ -51,6 +50,8 @@ class Report:
     def _write(self, level: str, message: str) -> None:
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         if self.form == "json":
+            from labkit.runtime.text import gojson  # local: most callers read text, and nothing is written as a rule
+
             line = gojson.dumps({"level": level, "msg": message, "time": when})
         else:
             line = f'time="{when}" level={level} msg={_quoted(message)}'

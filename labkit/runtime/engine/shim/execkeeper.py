@@ -96,7 +96,7 @@ def _attend(line: Line, pid: int, sources: list[int]) -> int:
     while True:
         ready, _, _ = select.select(watched, [], [], patience)
         if ended in ready:
-            return oci_exec.as_shell(os.waitpid(pid, 0)[1])
+            return process.as_shell(os.waitpid(pid, 0)[1])
         if not ready and patience:
             from labkit.runtime.kernel import memory  # local: most programs are short
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.runtime.cgroups import devices
+from labkit.runtime.cgroups import deviceprogram, devices
 from labkit.runtime.cgroups.devicefilter import ListDevices, ProgramDevices
 from labkit.runtime.oci import defaults
 
@@ -23,7 +23,7 @@ def rule(allow: bool, kind: str, major: int = -1, minor: int = -1, access: str =
 
 def ask(rules: tuple[str, ...], kind: str, major: int, minor: int, access: str) -> bool:
     """What the kernel would be told. Only the instructions that the filter uses; anything else is a KeyError."""
-    code = b"".join(piece for piece, _ in devices.program(rules))
+    code = b"".join(piece for piece, _ in deviceprogram.program(rules))
     wanted = sum({"m": 1, "r": 2, "w": 4}[letter] for letter in access)
     context = struct.pack("=III", wanted << 16 | {"b": 1, "c": 2}[kind], major, minor)
     registers = [0] * 11
@@ -150,7 +150,9 @@ def test_an_empty_list_and_the_whole() -> None:
     assert not ask((), "c", 1, 3, "r")
     everything = (devices.EVERYTHING, "c 1:3 rwm")
     assert ask(everything, "b", 8, 0, "rwm")
-    assert len(devices.program(everything)) == 2, "the kernel refuses a program with a part that cannot be reached"
+    assert len(deviceprogram.program(everything)) == 2, (
+        "the kernel refuses a program with a part that cannot be reached"
+    )
 
 
 def test_both_versions_describe_themselves_for_a_shell() -> None:
@@ -161,5 +163,5 @@ def test_both_versions_describe_themselves_for_a_shell() -> None:
     assert lines[0].endswith("' /u/x << 'PROGRAM'")
     assert [line.partition("  ")[2] for line in lines[1:-1]][1:] == ["c 1:3 rwm", "nothing else"]
     assert bytes.fromhex("".join(line.split()[0] for line in lines[1:-1])) == b"".join(
-        code for code, _ in devices.program(rules)
+        code for code, _ in deviceprogram.program(rules)
     )
