@@ -6,14 +6,14 @@ import os
 
 from labkit.errors import NotFoundError
 from labkit.runtime.cgroups import devices
-from labkit.runtime.operations import Operation
+from labkit.runtime.operations import GoesAlong
 from labkit.runtime.operations.files import write_kernel_file
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.shlex import quote
 
 
 @dataclass(frozen=True)
-class ListDevices(Operation):
+class ListDevices(GoesAlong):
     """v1: nothing (or everything) is allowed, then what ``rules`` say, one write each (cgroup-v1/devices.rst)."""
 
     path: str
@@ -39,9 +39,6 @@ class ListDevices(Operation):
                 f"there is no {self.path}/devices.deny", "is it a group of the tree 'devices'?"
             ) from None
 
-    def undo(self) -> None:
-        """Nothing: the list goes with the group."""
-
 
 # No tool of a shell knows bpf(2). perl, which every Debian has (it is essential there), can make any system call: first
 # BPF_PROG_LOAD, then BPF_PROG_ATTACH, with their arguments packed as include/uapi/linux/bpf.h lays them out.
@@ -54,7 +51,7 @@ _PERL = (
 
 
 @dataclass(frozen=True)
-class ProgramDevices(Operation):
+class ProgramDevices(GoesAlong):
     """v2: a program that the kernel asks whenever a process of the group opens or makes a device (kernel/bpf.py)."""
 
     path: str
@@ -76,6 +73,3 @@ class ProgramDevices(Operation):
         from labkit.runtime.kernel import bpf
 
         bpf.attach_device_filter(self.path, b"".join(code for code, _ in deviceprogram.program(self.rules)))
-
-    def undo(self) -> None:
-        """Nothing: it goes with the group."""

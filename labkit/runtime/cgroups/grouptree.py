@@ -8,7 +8,7 @@ import time
 
 from labkit.errors import KernelError, NotFoundError
 from labkit.runtime.cgroups.setting import Setting
-from labkit.runtime.operations import Operation
+from labkit.runtime.operations import GoesAlong, Operation
 from labkit.runtime.operations.files import write_kernel_file
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass
@@ -89,7 +89,7 @@ def _remove_group(place: str, seconds: float = 5.0) -> None:
 
 
 @dataclass(frozen=True)
-class EnableControllers(Operation):
+class EnableControllers(GoesAlong):
     """v2: hand controllers to the groups below ``path`` (cgroup.subtree_control). They stay on: others may use them,
     too.
     """
@@ -122,9 +122,6 @@ class EnableControllers(Operation):
             if name in self.required:
                 raise
 
-    def undo(self) -> None:
-        """Nothing."""
-
 
 _WHY_NO_CONTROLLER = {
     errno.EBUSY: "a group with processes of its own hands nothing on (cgroup-v2.rst, 'No Internal Process')",
@@ -133,7 +130,7 @@ _WHY_NO_CONTROLLER = {
 
 
 @dataclass(frozen=True)
-class InheritCpuset(Operation):
+class InheritCpuset(GoesAlong):
     """v1: a new cpuset group has neither processors nor memory nodes and takes no process; it gets its parent's."""
 
     path: str
@@ -162,12 +159,9 @@ class InheritCpuset(Operation):
                 if not textfile.read(f"{place}/{name}").strip():
                     write_kernel_file(f"{place}/{name}", textfile.read(f"{os.path.dirname(place)}/{name}"))
 
-    def undo(self) -> None:
-        """Nothing: the values go with the group."""
-
 
 @dataclass(frozen=True)
-class SetLimit(Operation):
+class SetLimit(GoesAlong):
     """A value into one of the group's files."""
 
     path: str
@@ -208,9 +202,6 @@ class SetLimit(Operation):
             f"this machine's cgroups have no {self.name}, so {what}",
             f"the controller {controller} is not in this kernel, or not handed down (cgroup.subtree_control)",
         )
-
-    def undo(self) -> None:
-        """Nothing: the value goes with the group."""
 
 
 _WHY_NO_VALUE = {

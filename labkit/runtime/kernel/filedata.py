@@ -12,10 +12,8 @@ import os
 from labkit.errors import KernelError
 from labkit.runtime.kernel import libc
 from labkit.runtime.std.collections.abc import Callable
-from labkit.runtime.std.typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    Step = Callable[[int, int, int], int]
+Step = Callable[[int, int, int], int]
 
 #: A call's bytes: it is one that a signal does not interrupt.
 _STEP = 64 << 20

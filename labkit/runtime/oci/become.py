@@ -14,6 +14,7 @@ import sys
 from labkit.errors import KernelError, LabkitError
 from labkit.runtime.kernel import capabilities, rlimit, trampoline
 from labkit.runtime.kernel.process import set_dumpable, set_oom_score_adj, set_personality
+from labkit.runtime.oci.spec import Hook, Process
 from labkit.runtime.std import json, signal
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass, field, replace
@@ -22,7 +23,6 @@ from labkit.runtime.std.typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from labkit.runtime.kernel.seccomp import Filter
-    from labkit.runtime.oci.spec import Hook, Process
 
 #: As a shell has it: there is such a file, and it cannot be executed; there is none.
 CANNOT_EXECUTE, NOT_FOUND = 126, 127

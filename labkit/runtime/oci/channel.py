@@ -11,18 +11,18 @@ import time
 
 from labkit import log
 from labkit.errors import LabkitError
+from labkit.runtime.cgroups.detect import Hierarchies
 from labkit.runtime.oci.become import RefusedError, refusal_in
 from labkit.runtime.oci.errors import LABKIT_FAILED, StartError
+from labkit.runtime.oci.plan import Plan
+from labkit.runtime.oci.spec import Spec
 from labkit.runtime.std import json, socket
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass, field
 from labkit.runtime.std.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labkit.runtime.cgroups.detect import Hierarchies
     from labkit.runtime.kernel.seccomp import Filter
-    from labkit.runtime.oci.plan import Plan
-    from labkit.runtime.oci.spec import Spec
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,10 @@ from labkit.errors import ConflictError, KernelError, UsageError
 from labkit.runtime.kernel import mounts, rootdir
 from labkit.runtime.kernel.socketpath import short_path
 from labkit.runtime.oci.rootfs import by_number, kept_open
+from labkit.runtime.oci.spec import Process
 from labkit.runtime.std import signal, socket
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager, suppress
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.oci.spec import Process
 
 # asm-generic/ioctls.h; termios has them only from Python 3.13 on. TIOCGPTPEER is in kernels from 4.13 on.
 _TIOCSPTLCK = 0x40045431

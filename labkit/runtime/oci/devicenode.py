@@ -9,12 +9,9 @@ from labkit.errors import ConfigError, KernelError
 from labkit.runtime.kernel.inroot import resolve
 from labkit.runtime.oci.mounting import BindInside
 from labkit.runtime.oci.rootfs import Inside, opened_place
+from labkit.runtime.oci.spec.device import Device
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.shlex import quote
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.oci.spec.device import Device
 
 #: The specification's letters of devices (config-linux.md, "Devices") -> the file's type; u is c, unbuffered.
 NODE_TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}

@@ -14,12 +14,10 @@ import os
 from labkit.errors import KernelError
 from labkit.runtime.kernel import idmap, namespaces
 from labkit.runtime.oci import become
+from labkit.runtime.oci.spec import Spec
 from labkit.runtime.std import socket
 from labkit.runtime.std.contextlib import suppress
-from labkit.runtime.std.typing import TYPE_CHECKING, NoReturn
-
-if TYPE_CHECKING:
-    from labkit.runtime.oci.spec import Spec
+from labkit.runtime.std.typing import NoReturn
 
 #: The mount namespace last: after it, paths are the container's.
 ORDER = ("cgroup", "ipc", "uts", "net", "time", "pid", "mnt")

@@ -16,6 +16,7 @@ import time
 from labkit import log
 from labkit.errors import ConflictError, KernelError
 from labkit.runtime.cgroups import group
+from labkit.runtime.cgroups.detect import Hierarchies
 from labkit.runtime.kernel import namespaces
 from labkit.runtime.kernel.process import start_time
 from labkit.runtime.oci import become, entry, launch
@@ -23,14 +24,13 @@ from labkit.runtime.oci.channel import Teller, read_events, wait_for
 from labkit.runtime.oci.errors import LABKIT_FAILED
 from labkit.runtime.oci.init import place_stdio
 from labkit.runtime.oci.launch import Created
+from labkit.runtime.oci.spec import Process
 from labkit.runtime.std import socket
 from labkit.runtime.std.dataclasses import dataclass, field
 from labkit.runtime.std.typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from labkit.runtime.cgroups.detect import Hierarchies
     from labkit.runtime.kernel.seccomp import Filter
-    from labkit.runtime.oci.spec import Process
     from labkit.runtime.oci.spec.seccomp import Profile
 
 

@@ -8,13 +8,10 @@ from __future__ import annotations
 import os
 
 from labkit.runtime.kernel.process import as_shell
+from labkit.runtime.oci.launch import Created
 from labkit.runtime.std import signal, socket
 from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.contextlib import suppress
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.oci.launch import Created
 
 
 def start_and_wait(

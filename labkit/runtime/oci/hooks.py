@@ -17,11 +17,10 @@ from labkit.runtime.std import signal
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.shlex import quote
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
+from labkit.runtime.std.typing import Any
 from labkit.runtime.text import gojson
 
-if TYPE_CHECKING:
-    State = dict[str, Any]
+State = dict[str, Any]
 
 
 class HookError(LabkitError):

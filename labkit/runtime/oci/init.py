@@ -12,14 +12,12 @@ from labkit.runtime.kernel import libc, namespaces
 from labkit.runtime.oci import become, entry
 from labkit.runtime.oci.channel import Inherited, Start, Teller, heard, wait_for
 from labkit.runtime.oci.errors import LABKIT_FAILED
+from labkit.runtime.oci.spec import Spec
+from labkit.runtime.operations import Operation
 from labkit.runtime.operations.journal import perform
 from labkit.runtime.std import signal, socket
 from labkit.runtime.std.contextlib import suppress
-from labkit.runtime.std.typing import TYPE_CHECKING, Any, NoReturn
-
-if TYPE_CHECKING:
-    from labkit.runtime.oci.spec import Spec
-    from labkit.runtime.operations import Operation
+from labkit.runtime.std.typing import Any, NoReturn
 
 _PR_SET_NAME = 15
 _KEYCTL_JOIN_SESSION_KEYRING = 1

@@ -19,6 +19,8 @@ from labkit.runtime.cgroups import group
 from labkit.runtime.kernel import namespaces, process
 from labkit.runtime.oci import become, entry, init
 from labkit.runtime.oci.channel import Inherited, Start, read_events, send, start_through
+from labkit.runtime.oci.plan import Plan
+from labkit.runtime.oci.spec import Spec
 from labkit.runtime.std import signal, socket
 from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.contextlib import contextmanager, suppress
@@ -27,8 +29,6 @@ from labkit.runtime.std.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from labkit.runtime.kernel.seccomp import Filter
-    from labkit.runtime.oci.plan import Plan
-    from labkit.runtime.oci.spec import Spec
     from labkit.runtime.oci.spec.seccomp import Profile
 
 #: Kind of namespace -> unshare(1)'s option, and nsenter(1)'s.

@@ -16,18 +16,15 @@ from labkit.runtime.kernel.socketpath import short_path
 from labkit.runtime.oci import launch, plan, spec, state
 from labkit.runtime.oci.channel import Start, start_through
 from labkit.runtime.oci.launch import Created
+from labkit.runtime.oci.spec import Spec
 from labkit.runtime.oci.state import Container
+from labkit.runtime.operations import Operation
 from labkit.runtime.operations.journal import Journal, perform
 from labkit.runtime.std import signal, socket
 from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import asdict, dataclass, replace
 from labkit.runtime.std.shlex import quote
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.oci.spec import Spec
-    from labkit.runtime.operations import Operation
 
 #: Seconds for a process to end after SIGKILL, on a slow machine; and before we look for what keeps it from that.
 _PATIENCE = 10.0

@@ -9,14 +9,12 @@ from labkit.runtime.cgroups import group, limits
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.oci import state
 from labkit.runtime.oci.spec import FILE, resources
+from labkit.runtime.oci.state import Container
 from labkit.runtime.operations.journal import Journal
 from labkit.runtime.std import json
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
+from labkit.runtime.std.typing import Any
 from labkit.runtime.text import textfile
 from labkit.runtime.text.document import Reader
-
-if TYPE_CHECKING:
-    from labkit.runtime.oci.state import Container
 
 
 def update(container: Container, wanted: dict[str, Any]) -> None:

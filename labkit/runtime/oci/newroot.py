@@ -7,13 +7,13 @@ import os
 
 from labkit.errors import KernelError, NotFoundError
 from labkit.runtime.kernel import mounts
-from labkit.runtime.operations import Operation
+from labkit.runtime.operations import GoesAlong
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.shlex import quote
 
 
 @dataclass(frozen=True)
-class BindRoot(Operation):
+class BindRoot(GoesAlong):
     """The root file system on itself: pivot_root(2) takes a mount point only."""
 
     rootfs: str
@@ -32,9 +32,6 @@ class BindRoot(Operation):
                 "see root.path in config.json: it must be a directory that the container's root can reach",
             ) from None
         mounts.mount(self.rootfs, self.rootfs, flags=mounts.MS_BIND | mounts.MS_REC)
-
-    def undo(self) -> None:
-        """Nothing: it goes with the mount namespace."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ class BindRootOutside(BindRoot):
 
 
 @dataclass(frozen=True)
-class PivotRoot(Operation):
+class PivotRoot(GoesAlong):
     """The new root and the old one change places, both on ``.``: the old root then lies on top of the new one.
 
     pivot_root(2), "pivot_root(".", ".")", describes this way without a directory for the old root.
@@ -88,11 +85,8 @@ class PivotRoot(Operation):
         finally:
             os.close(old)
 
-    def undo(self) -> None:
-        """Nothing: it goes with the mount namespace."""
 
-
-class DetachOldRoot(Operation):
+class DetachOldRoot(GoesAlong):
     """The old root, which lies on top of the new one, goes: no mount of the host is left in the container's table."""
 
     def describe(self) -> str:
@@ -105,12 +99,9 @@ class DetachOldRoot(Operation):
         mounts.umount(".", mounts.MNT_DETACH)
         os.chdir("/")
 
-    def undo(self) -> None:
-        """Nothing: it goes with the mount namespace."""
-
 
 @dataclass(frozen=True)
-class MoveRoot(Operation):
+class MoveRoot(GoesAlong):
     """The other way, where pivot_root(2) is impossible (a host whose root is its initramfs): the new root is moved
     over the old one, and chroot(2).
 
@@ -142,9 +133,6 @@ class MoveRoot(Operation):
         os.chroot(".")
         os.chdir("/")
 
-    def undo(self) -> None:
-        """Nothing: it goes with the mount namespace."""
-
 
 def revealing_mounts(rootfs: str) -> tuple[str, ...]:
     """Where proc and sysfs file systems lie outside the root file system, the last first."""
@@ -154,7 +142,7 @@ def revealing_mounts(rootfs: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class ChangeRoot(Operation):
+class ChangeRoot(GoesAlong):
     """The root of this process alone, for a container that shares the mount namespace of its runtime (chroot(2))."""
 
     rootfs: str
@@ -167,6 +155,3 @@ class ChangeRoot(Operation):
         """chroot(2)."""
         os.chroot(self.rootfs)
         os.chdir("/")
-
-    def undo(self) -> None:
-        """Nothing: it goes with the process."""

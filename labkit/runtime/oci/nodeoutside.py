@@ -15,16 +15,13 @@ import stat
 from labkit.errors import ConfigError, KernelError
 from labkit.runtime.kernel import mounts, process
 from labkit.runtime.oci.devicenode import NODE_TYPES, is_device, numbers_of
-from labkit.runtime.operations import Operation
+from labkit.runtime.oci.spec import Spec
+from labkit.runtime.oci.spec.device import Device
+from labkit.runtime.oci.spec.namespace import IdMapping
+from labkit.runtime.operations import GoesAlong, Operation
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass, replace
 from labkit.runtime.std.shlex import quote
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.oci.spec import Spec
-    from labkit.runtime.oci.spec.device import Device
-    from labkit.runtime.oci.spec.namespace import IdMapping
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class MountForNodes(Operation):
 
 
 @dataclass(frozen=True)
-class MakeNodeOutside(Operation):
+class MakeNodeOutside(GoesAlong):
     """A device node in that directory; its owner in the host's numbers."""
 
     path: str
@@ -83,9 +80,6 @@ class MakeNodeOutside(Operation):
         except OSError as error:
             what = f"the device {self.kind} {self.major}:{self.minor} cannot be made: {error.strerror}"
             raise KernelError(what, errno=error.errno or 0) from error
-
-    def undo(self) -> None:
-        """Nothing: it goes with its file system."""
 
 
 def make(spec: Spec, directory: str) -> tuple[Spec, list[Operation]]:

@@ -16,15 +16,12 @@ import select
 from labkit.errors import KernelError
 from labkit.runtime.kernel.socketpath import short_path
 from labkit.runtime.oci.spec import MountPoint, Spec
+from labkit.runtime.operations import Operation
 from labkit.runtime.operations.files import MakeTree
 from labkit.runtime.std import socket
 from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import replace
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.operations import Operation
 
 _INSIDE = "/run/notify"
 _NAME = "notify.sock"

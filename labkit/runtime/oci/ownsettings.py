@@ -7,14 +7,11 @@ import os
 import struct
 
 from labkit.errors import KernelError
-from labkit.runtime.operations import Operation
+from labkit.runtime.oci.spec import Spec
+from labkit.runtime.operations import GoesAlong, Operation
 from labkit.runtime.std import socket
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.shlex import quote
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.oci.spec import Spec
 
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP, _IFF_RUNNING = 0x1, 0x40
@@ -29,7 +26,7 @@ def plan(spec: Spec) -> list[Operation]:
 
 
 @dataclass(frozen=True)
-class SetParameter(Operation):
+class SetParameter(GoesAlong):
     """One value; ``path`` is below /proc/sys."""
 
     path: str
@@ -53,12 +50,9 @@ class SetParameter(Operation):
                 message, "this kernel must have the parameter, and take the value", error.errno or 0
             ) from error
 
-    def undo(self) -> None:
-        """Nothing: it goes with the namespace."""
-
 
 @dataclass(frozen=True)
-class SetHostname(Operation):
+class SetHostname(GoesAlong):
     """The host name of this UTS namespace (sethostname(2))."""
 
     name: str
@@ -71,11 +65,8 @@ class SetHostname(Operation):
         """sethostname(2)."""
         socket.sethostname(self.name)
 
-    def undo(self) -> None:
-        """Nothing: it goes with the namespace."""
 
-
-class SetLoopbackUp(Operation):
+class SetLoopbackUp(GoesAlong):
     """The loopback device of a new network namespace is down, and 127.0.0.1 out of reach (network_namespaces(7))."""
 
     def describe(self) -> str:
@@ -86,6 +77,3 @@ class SetLoopbackUp(Operation):
         """The flag IFF_UP by ioctl (netdevice(7)): no netlink for one bit."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
             fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP | _IFF_RUNNING))
-
-    def undo(self) -> None:
-        """Nothing: it goes with the namespace."""

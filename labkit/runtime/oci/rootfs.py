@@ -13,7 +13,7 @@ import stat
 from labkit.errors import KernelError
 from labkit.runtime.kernel import mounts, rootdir
 from labkit.runtime.kernel.inroot import resolve
-from labkit.runtime.operations import Operation
+from labkit.runtime.operations import GoesAlong
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager, suppress
 from labkit.runtime.std.dataclasses import dataclass
@@ -21,7 +21,7 @@ from labkit.runtime.std.shlex import quote
 
 
 @dataclass(frozen=True)
-class Inside(Operation):
+class Inside(GoesAlong):
     """An operation on ``path`` in the root file system ``rootfs`` (a real path of the host)."""
 
     rootfs: str
@@ -30,9 +30,6 @@ class Inside(Operation):
     def shown(self) -> str:
         """The path outside, quoted for a shell."""
         return quote(resolve(self.rootfs, self.path))
-
-    def undo(self) -> None:
-        """Nothing: a mount goes with the mount namespace, a file lies in the container's writable layer."""
 
 
 class MakeDirectoryInside(Inside):

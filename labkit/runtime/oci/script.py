@@ -15,12 +15,8 @@ from labkit.runtime.kernel import capabilities
 from labkit.runtime.oci.launch import UNSHARE_WORDS
 from labkit.runtime.oci.newroot import DetachOldRoot
 from labkit.runtime.oci.plan import Plan
-from labkit.runtime.oci.spec import Spec
+from labkit.runtime.oci.spec import Process, Spec
 from labkit.runtime.std.shlex import join, quote
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.oci.spec import Process
 
 _UNLIMITED = (1 << 64) - 1
 

@@ -4,7 +4,7 @@ From these three methods come explanation (``--explain``), dry runs, rollback an
 two.
 """
 
-from labkit.runtime.operations.base import Operation, from_record, to_record
+from labkit.runtime.operations.base import GoesAlong, Operation, from_record, to_record
 from labkit.runtime.operations.journal import Journal, Section
 
-__all__ = ["Journal", "Operation", "Section", "from_record", "to_record"]
+__all__ = ["GoesAlong", "Journal", "Operation", "Section", "from_record", "to_record"]

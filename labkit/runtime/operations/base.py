@@ -5,10 +5,9 @@ from __future__ import annotations
 from labkit.runtime.std import importlib
 from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.dataclasses import asdict, dataclass
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
+from labkit.runtime.std.typing import Any
 
-if TYPE_CHECKING:
-    Record = dict[str, Any]
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,13 @@ class Operation:
     def begin_undo(self) -> Callable[[], None]:
         """``undo`` in the same two halves."""
         raise NotImplementedError
+
+
+class GoesAlong(Operation):
+    """One that needs no way back: what it changes goes with a namespace, a group or a mount that comes to its end."""
+
+    def undo(self) -> None:
+        """Nothing."""
 
 
 def to_record(operation: Operation) -> Record:

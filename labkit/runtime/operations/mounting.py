@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.runtime.kernel import mountoptions, mounts
-from labkit.runtime.operations.base import Operation
+from labkit.runtime.operations.base import GoesAlong, Operation
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.shlex import quote
 
@@ -37,7 +37,7 @@ class Mount(Operation):
 
 
 @dataclass(frozen=True)
-class SetPropagation(Operation):
+class SetPropagation(GoesAlong):
     """``mount --make-rprivate /``: later mounts do not travel between namespaces (mount_namespaces(7))."""
 
     target: str
@@ -50,6 +50,3 @@ class SetPropagation(Operation):
     def do(self) -> None:
         """mount(2) with a propagation flag alone."""
         mounts.mount("", self.target, flags=mountoptions.PROPAGATION[self.kind])
-
-    def undo(self) -> None:
-        """Nothing: it is used in a container's own mount namespace, which goes as a whole."""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
+from labkit.runtime.oci.state import Container
+from labkit.runtime.std.typing import Any
 from labkit.runtime.text import gojson
-
-if TYPE_CHECKING:
-    from labkit.runtime.oci.state import Container
 
 
 def show(value: Any, indent: str = "", end: str = "\n") -> None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from labkit.runtime.cli.flags import Command
 from labkit.runtime.cli.oci import making
+from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.oci import lifecycle
 from labkit.runtime.std.dataclasses import replace
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Invocation
 
 COMMAND = Command("CONTAINER", making.OPTIONS, examples=("create --bundle /srv/redis --pid-file redis.pid redis",))
 

@@ -6,11 +6,8 @@ import os
 
 from labkit.errors import LabkitError, NotFoundError, UsageError
 from labkit.runtime.cli.flags import Command, Option
+from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.oci import lifecycle, state
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Invocation
 
 COMMAND = Command(
     "CONTAINER",

@@ -9,13 +9,11 @@ from labkit.runtime.cgroups import oom, statistics
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.cli.flags import Command, Option
 from labkit.runtime.cli.oci import answer
+from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.oci import state
+from labkit.runtime.oci.state import Container
 from labkit.runtime.std.collections.abc import Iterator
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Invocation
-    from labkit.runtime.oci.state import Container
+from labkit.runtime.std.typing import Any
 
 #: Seconds between two looks at whether the container has stopped.
 _LOOK = 0.2

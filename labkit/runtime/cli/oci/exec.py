@@ -10,19 +10,19 @@ import os
 from labkit.errors import ConflictError, KernelError, LabkitError, UsageError
 from labkit.runtime.cli.flags import Command, Option
 from labkit.runtime.cli.oci import making
+from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.oci import spec, state
+from labkit.runtime.oci.launch import Created
+from labkit.runtime.oci.spec import Process
 from labkit.runtime.oci.spec import process as process_section
+from labkit.runtime.oci.state import Container
 from labkit.runtime.std import socket
 from labkit.runtime.std.dataclasses import replace
 from labkit.runtime.std.typing import TYPE_CHECKING
 from labkit.runtime.text.document import Reader
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Invocation
     from labkit.runtime.oci.exec import Beside
-    from labkit.runtime.oci.launch import Created
-    from labkit.runtime.oci.spec import Process
-    from labkit.runtime.oci.state import Container
 
 #: runc's status for "the program was never reached".
 _FAILED = 255

@@ -5,13 +5,11 @@ from __future__ import annotations
 from labkit import __version__
 from labkit.runtime.cli.flags import Command
 from labkit.runtime.cli.oci import answer
+from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.kernel import capabilities, mountoptions, namespaces
 from labkit.runtime.oci.spec import hooks, seccomp
 from labkit.runtime.oci.state import OCI_VERSION
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Invocation
+from labkit.runtime.std.typing import Any
 
 COMMAND = Command("", least=0, most=0, examples=("features",))
 

@@ -6,12 +6,9 @@ The signal 0 asks whether one could be sent: the exit status is 0 while the cont
 from __future__ import annotations
 
 from labkit.runtime.cli.flags import Command, Option
+from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.kernel import signals
 from labkit.runtime.oci import lifecycle, state
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Invocation
 
 COMMAND = Command(
     "CONTAINER [SIGNAL]",

@@ -7,12 +7,9 @@ import os
 from labkit.errors import UsageError
 from labkit.runtime.cli.flags import Command, Option
 from labkit.runtime.cli.oci import answer
+from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.oci import state
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Invocation
-    from labkit.runtime.oci.state import Container
+from labkit.runtime.oci.state import Container
 
 COMMAND = Command(
     "",

@@ -13,10 +13,9 @@ from labkit import log
 from labkit.errors import LabkitError, UsageError
 from labkit.runtime.cli import descriptors
 from labkit.runtime.cli.flags import Command, Flags, Option, check_count, help_of, parse
-from labkit.runtime.cli.oci.report import Report
+from labkit.runtime.cli.oci.report import Invocation, Report
 from labkit.runtime.kernel import process
 from labkit.runtime.std import importlib
-from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.types import ModuleType
 
 PROGRAM = "labkit-oci"
@@ -63,16 +62,6 @@ _HELP = Option(("help", "h"), "show this")
 
 class NoCommandError(UsageError):
     """There is no such command."""
-
-
-@dataclass(frozen=True)
-class Invocation:
-    """One call of a command."""
-
-    options: Flags
-    arguments: list[str]
-    root: str
-    report: Report
 
 
 def main(arguments: list[str] | None = None) -> int:

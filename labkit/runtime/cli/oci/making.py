@@ -6,14 +6,14 @@ import os
 
 from labkit.errors import ConflictError, KernelError, UsageError
 from labkit.runtime.cli.flags import Option
+from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.oci import spec
 from labkit.runtime.oci.lifecycle import Creation
+from labkit.runtime.oci.state import Container
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Invocation
     from labkit.runtime.oci.notify import Listener
-    from labkit.runtime.oci.state import Container
 
 OPTIONS = (
     Option(("bundle", "b"), "directory with config.json (default: this one)", "DIRECTORY", ""),

@@ -7,11 +7,8 @@ import subprocess
 from labkit.errors import KernelError, UsageError
 from labkit.runtime.cli.flags import Command, Option
 from labkit.runtime.cli.oci import answer
+from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.oci import state
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Invocation
 
 COMMAND = Command(
     "CONTAINER [OPTION OF PS …]",

@@ -10,7 +10,9 @@ import sys
 import time
 
 from labkit.errors import UsageError, one_line
+from labkit.runtime.cli.flags import Flags
 from labkit.runtime.std.contextlib import suppress
+from labkit.runtime.std.dataclasses import dataclass
 
 
 class Report:
@@ -85,3 +87,13 @@ def _to_standard_error(text: str) -> None:
     with suppress(OSError, AttributeError, ValueError):  # it may be closed
         sys.stderr.write(text)
         sys.stderr.flush()
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One call of a command."""
+
+    options: Flags
+    arguments: list[str]
+    root: str
+    report: Report

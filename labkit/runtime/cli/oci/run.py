@@ -6,17 +6,17 @@ import os
 
 from labkit.runtime.cli.flags import Command, Option
 from labkit.runtime.cli.oci import making
+from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.oci import lifecycle
 from labkit.runtime.oci.foreground import start_and_wait
+from labkit.runtime.oci.launch import Created
+from labkit.runtime.oci.state import Container
 from labkit.runtime.std import socket
 from labkit.runtime.std.dataclasses import replace
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Invocation
-    from labkit.runtime.oci.launch import Created
     from labkit.runtime.oci.notify import Listener
-    from labkit.runtime.oci.state import Container
 
 COMMAND = Command(
     "CONTAINER",

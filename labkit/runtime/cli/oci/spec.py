@@ -7,12 +7,10 @@ import os
 from labkit.errors import ConflictError, KernelError
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.cli.flags import Command, Option
+from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.oci.state import OCI_VERSION
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
+from labkit.runtime.std.typing import Any
 from labkit.runtime.text import gojson
-
-if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Invocation
 
 COMMAND = Command(
     "",

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from labkit.runtime.cli.flags import Command
 from labkit.runtime.cli.oci import answer
+from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.oci import state
-from labkit.runtime.std.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Invocation
 
 COMMAND = Command("CONTAINER", examples=("state redis",))
 

@@ -7,13 +7,11 @@ import sys
 
 from labkit.errors import KernelError, UsageError
 from labkit.runtime.cli.flags import Command, Option
+from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.oci import limits, state
 from labkit.runtime.std import json
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
+from labkit.runtime.std.typing import Any
 from labkit.runtime.text.document import Reader
-
-if TYPE_CHECKING:
-    from labkit.runtime.cli.oci.main import Invocation
 
 #: Option -> (section, property, whether it is a number).
 _PROPERTIES = {
