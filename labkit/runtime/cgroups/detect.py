@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.std.collections.abc import Iterable, Iterator
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass, field
@@ -65,14 +66,11 @@ def _in_use(cgroup: str) -> set[str]:
 
 def _lines(path: str) -> Iterator[str]:
     """A file of the kernel's, read no further than is asked for."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with kept_open(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as descriptor:
         rest = b""
         while data := os.read(descriptor, 4096):
             *lines, rest = (rest + data).split(b"\n")
             yield from map(os.fsdecode, lines)
-    finally:
-        os.close(descriptor)
 
 
 @cache

@@ -12,6 +12,7 @@ import os
 import struct
 
 from labkit.runtime.kernel import libc
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.std import ctypes
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager, suppress
@@ -53,16 +54,13 @@ def attach_device_filter(directory: str, program: bytes) -> None:
     with _unlimited_locked_memory():
         filter_ = _bpf(PROG_LOAD, load, "bpf(BPF_PROG_LOAD, BPF_PROG_TYPE_CGROUP_DEVICE)")
     try:
-        group = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with kept_open(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as group:
             before = _attached(group)
             attach = struct.pack("=IIII", group, filter_, CGROUP_DEVICE, F_ALLOW_MULTI)
             _bpf(PROG_ATTACH, attach, f"bpf(BPF_PROG_ATTACH, {directory}, BPF_CGROUP_DEVICE)")
             # The new one first: every program is asked, so that there is no moment without any.
             for number in before:
                 _detach(group, number)
-        finally:
-            os.close(group)
     finally:
         os.close(filter_)  # from now on the group holds it
 
@@ -82,11 +80,8 @@ def _attached(group: int) -> list[int]:
 
 
 def _detach(group: int, number: int) -> None:
-    program = _bpf(PROG_GET_FD_BY_ID, struct.pack("=III", number, 0, 0), "bpf(BPF_PROG_GET_FD_BY_ID)")
-    try:
+    with kept_open(_bpf(PROG_GET_FD_BY_ID, struct.pack("=III", number, 0, 0), "bpf(BPF_PROG_GET_FD_BY_ID)")) as program:
         _bpf(PROG_DETACH, struct.pack("=III", group, program, CGROUP_DEVICE), "bpf(BPF_PROG_DETACH)")
-    finally:
-        os.close(program)
 
 
 def _bpf(command: int, attributes: bytes, what: str) -> int:

@@ -6,6 +6,7 @@ import errno
 import os
 
 from labkit.errors import KernelError
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.std.contextlib import suppress
 
 #: (first number inside, first number outside, how many)
@@ -75,11 +76,8 @@ def _lines(ranges: list[Range]) -> str:
 
 def _write(path: str, text: str) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
+        with kept_open(os.open(path, os.O_WRONLY | os.O_CLOEXEC)) as descriptor:
             os.write(descriptor, text.encode())  # one write(2), or it is refused
-        finally:
-            os.close(descriptor)
     except OSError as error:
         hint = "the ranges must not overlap, and be within those that we have ourselves"
         what = f"{path} cannot be written: {error.strerror} ({errno.errorcode.get(error.errno or 0, '?')})"

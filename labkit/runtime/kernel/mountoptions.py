@@ -5,23 +5,7 @@ The words are those that runc knows (`runc features`), and mount(8) documents th
 
 from __future__ import annotations
 
-from labkit.runtime.kernel.mounts import (
-    MS_BIND,
-    MS_NOATIME,
-    MS_NODEV,
-    MS_NODIRATIME,
-    MS_NOEXEC,
-    MS_NOSUID,
-    MS_PRIVATE,
-    MS_RDONLY,
-    MS_REC,
-    MS_RELATIME,
-    MS_REMOUNT,
-    MS_SHARED,
-    MS_SLAVE,
-    MS_STRICTATIME,
-    MS_UNBINDABLE,
-)
+from labkit.runtime.kernel import mounts
 from labkit.runtime.std.dataclasses import dataclass, field
 
 _MS_SYNCHRONOUS = 0x10
@@ -36,56 +20,56 @@ _MS_LAZYTIME = 0x2000000
 #: word -> flag that it sets.
 _SETS = {
     "acl": _MS_POSIXACL,
-    "bind": MS_BIND,
+    "bind": mounts.MS_BIND,
     "defaults": 0,
     "dirsync": _MS_DIRSYNC,
     "iversion": _MS_I_VERSION,
     "lazytime": _MS_LAZYTIME,
     "mand": _MS_MANDLOCK,
-    "noatime": MS_NOATIME,
-    "nodev": MS_NODEV,
-    "nodiratime": MS_NODIRATIME,
-    "noexec": MS_NOEXEC,
-    "nosuid": MS_NOSUID,
+    "noatime": mounts.MS_NOATIME,
+    "nodev": mounts.MS_NODEV,
+    "nodiratime": mounts.MS_NODIRATIME,
+    "noexec": mounts.MS_NOEXEC,
+    "nosuid": mounts.MS_NOSUID,
     "nosymfollow": _MS_NOSYMFOLLOW,
-    "rbind": MS_BIND | MS_REC,
-    "relatime": MS_RELATIME,
-    "remount": MS_REMOUNT,
-    "ro": MS_RDONLY,
+    "rbind": mounts.MS_BIND | mounts.MS_REC,
+    "relatime": mounts.MS_RELATIME,
+    "remount": mounts.MS_REMOUNT,
+    "ro": mounts.MS_RDONLY,
     "silent": _MS_SILENT,
-    "strictatime": MS_STRICTATIME,
+    "strictatime": mounts.MS_STRICTATIME,
     "sync": _MS_SYNCHRONOUS,
 }
 
 #: word -> flag that it takes back.
 _CLEARS = {
     "async": _MS_SYNCHRONOUS,
-    "atime": MS_NOATIME,
-    "dev": MS_NODEV,
-    "diratime": MS_NODIRATIME,
-    "exec": MS_NOEXEC,
+    "atime": mounts.MS_NOATIME,
+    "dev": mounts.MS_NODEV,
+    "diratime": mounts.MS_NODIRATIME,
+    "exec": mounts.MS_NOEXEC,
     "loud": _MS_SILENT,
     "noacl": _MS_POSIXACL,
     "noiversion": _MS_I_VERSION,
     "nolazytime": _MS_LAZYTIME,
     "nomand": _MS_MANDLOCK,
-    "norelatime": MS_RELATIME,
-    "nostrictatime": MS_STRICTATIME,
-    "rw": MS_RDONLY,
-    "suid": MS_NOSUID,
+    "norelatime": mounts.MS_RELATIME,
+    "nostrictatime": mounts.MS_STRICTATIME,
+    "rw": mounts.MS_RDONLY,
+    "suid": mounts.MS_NOSUID,
     "symfollow": _MS_NOSYMFOLLOW,
 }
 
 #: How later mounts travel (mount_namespaces(7)): each is a call of mount(2) of its own.
 PROPAGATION = {
-    "private": MS_PRIVATE,
-    "rprivate": MS_PRIVATE | MS_REC,
-    "shared": MS_SHARED,
-    "rshared": MS_SHARED | MS_REC,
-    "slave": MS_SLAVE,
-    "rslave": MS_SLAVE | MS_REC,
-    "unbindable": MS_UNBINDABLE,
-    "runbindable": MS_UNBINDABLE | MS_REC,
+    "private": mounts.MS_PRIVATE,
+    "rprivate": mounts.MS_PRIVATE | mounts.MS_REC,
+    "shared": mounts.MS_SHARED,
+    "rshared": mounts.MS_SHARED | mounts.MS_REC,
+    "slave": mounts.MS_SLAVE,
+    "rslave": mounts.MS_SLAVE | mounts.MS_REC,
+    "unbindable": mounts.MS_UNBINDABLE,
+    "runbindable": mounts.MS_UNBINDABLE | mounts.MS_REC,
 }
 
 # MOUNT_ATTR_… of mount_setattr(2). Access times are a field of three values, of which RELATIME is 0.
@@ -97,14 +81,14 @@ _ATTR_NOSYMFOLLOW = 0x200000
 
 #: word -> (attributes to set, attributes to clear), for a mount and all that are below it.
 _RECURSIVE = {
-    "rro": (MS_RDONLY, 0),
-    "rrw": (0, MS_RDONLY),
-    "rnosuid": (MS_NOSUID, 0),
-    "rsuid": (0, MS_NOSUID),
-    "rnodev": (MS_NODEV, 0),
-    "rdev": (0, MS_NODEV),
-    "rnoexec": (MS_NOEXEC, 0),
-    "rexec": (0, MS_NOEXEC),
+    "rro": (mounts.MS_RDONLY, 0),
+    "rrw": (0, mounts.MS_RDONLY),
+    "rnosuid": (mounts.MS_NOSUID, 0),
+    "rsuid": (0, mounts.MS_NOSUID),
+    "rnodev": (mounts.MS_NODEV, 0),
+    "rdev": (0, mounts.MS_NODEV),
+    "rnoexec": (mounts.MS_NOEXEC, 0),
+    "rexec": (0, mounts.MS_NOEXEC),
     "rnodiratime": (_ATTR_NODIRATIME, 0),
     "rdiratime": (0, _ATTR_NODIRATIME),
     "rrelatime": (0, _ATTR_ATIME),
@@ -144,12 +128,12 @@ class MountOptions:
     @property
     def is_bind(self) -> bool:
         """Whether it is a directory or file at a second place."""
-        return bool(self.flags & MS_BIND)
+        return bool(self.flags & mounts.MS_BIND)
 
     @property
     def own_flags(self) -> int:
         """Those of one mount point: without how it is made."""
-        return self.flags & ~(MS_BIND | MS_REC | MS_REMOUNT)
+        return self.flags & ~(mounts.MS_BIND | mounts.MS_REC | mounts.MS_REMOUNT)
 
 
 def parse(words: list[str] | tuple[str, ...]) -> MountOptions:

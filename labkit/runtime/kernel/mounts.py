@@ -7,6 +7,7 @@ import os
 
 from labkit.errors import KernelError
 from labkit.runtime.kernel import libc
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.std import ctypes
 
 MS_RDONLY = 0x1
@@ -170,11 +171,8 @@ def mount_id(descriptor: int) -> int:
 
 
 def _mount_id_at(path: str) -> int:
-    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
+    with kept_open(os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)) as descriptor:
         return mount_id(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def stacked_on(target: str) -> int:

@@ -8,6 +8,7 @@ import struct
 
 from labkit.errors import KernelError
 from labkit.runtime.kernel import libc
+from labkit.runtime.kernel.blocks import kept_open, kernel_error
 from labkit.runtime.std import ctypes, signal
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager
@@ -75,10 +76,8 @@ def setns(descriptor: int, flags: int = 0) -> None:
 
 def open_link(path: str, kind: str) -> int:
     """A descriptor of the namespace that ``path`` stands for. KernelError where it is none, or none of that kind."""
-    try:
+    with kernel_error(f"the namespace {path} cannot be opened"):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise KernelError(f"the namespace {path} cannot be opened: {error.strerror}", errno=error.errno or 0) from None
     try:
         found = libc.call("ioctl", descriptor, _NS_GET_NSTYPE, what=f"ioctl({path}, NS_GET_NSTYPE)")
     except KernelError:
@@ -91,11 +90,8 @@ def open_link(path: str, kind: str) -> int:
 
 def join(path: str, flags: int = 0) -> None:
     """Join the namespace that a file (a link under /proc/PID/ns, or a bind mount of one) stands for."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with kept_open(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as descriptor:
         setns(descriptor, flags)
-    finally:
-        os.close(descriptor)
 
 
 def clone(flags: int, group: int = -1) -> int:
@@ -127,15 +123,12 @@ def clone(flags: int, group: int = -1) -> int:
 @contextmanager
 def entered(path: str, kind: str = "net") -> Iterator[None]:
     """Be in another namespace for a few lines: what is opened there (a netlink socket) stays in it afterwards."""
-    home = os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with kept_open(os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)) as home:
         join(path, FLAGS[kind])
         try:
             yield
         finally:
             setns(home, FLAGS[kind])
-    finally:
-        os.close(home)
 
 
 def is_chrooted() -> bool:

@@ -8,6 +8,7 @@ import select
 import time
 
 from labkit.errors import KernelError
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.std import signal
 from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.contextlib import suppress
@@ -105,13 +106,9 @@ def kill(pid: int, started: int, number: int) -> None:
     """Send a signal to this very process, or to nobody; a ``pid`` of 0 is nobody."""
     if pid <= 0:
         return
-    with suppress(ProcessLookupError):
-        descriptor = os.pidfd_open(pid)
-        try:
-            if is_alive(pid, started):
-                signal.pidfd_send_signal(descriptor, number)
-        finally:
-            os.close(descriptor)
+    with suppress(ProcessLookupError), kept_open(os.pidfd_open(pid)) as descriptor:
+        if is_alive(pid, started):
+            signal.pidfd_send_signal(descriptor, number)
 
 
 def kill_all(read_pids: Callable[[], list[int]], seconds: float = 10.0) -> None:

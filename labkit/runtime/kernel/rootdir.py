@@ -13,6 +13,7 @@ import stat
 
 from labkit.errors import KernelError
 from labkit.runtime.kernel import libc, mounts
+from labkit.runtime.kernel.blocks import kernel_error
 from labkit.runtime.std import ctypes
 
 _RESOLVE_NO_MAGICLINKS = 0x02
@@ -67,10 +68,8 @@ def path_inside(rootfs: str, descriptor: int) -> str:
 
 
 def _found(rootfs: str, path: str, make: str) -> int:
-    try:
+    with kernel_error(f"the root file system {rootfs}"):
         root = os.open(rootfs, _LOOK | os.O_DIRECTORY)
-    except OSError as error:
-        raise KernelError(f"the root file system {rootfs}: {error.strerror}", errno=error.errno or 0) from error
     try:
         found = _openat2(root, path)
         if found is None and make:
@@ -183,10 +182,8 @@ def _open_or_make(parent: int, name: str, make: str) -> int:
 
 def _entry(parent: int, name: str, path: str) -> int:
     """A directory right below another, made where it is missing, and no link to one."""
-    try:
+    with kernel_error(path):
         found = _open_or_make(parent, name, "directory")
-    except OSError as error:
-        raise KernelError(f"{path}: {error.strerror}", errno=error.errno or 0) from error
     if not stat.S_ISDIR(os.fstat(found).st_mode):
         os.close(found)
         raise KernelError(f"{path} is not an ordinary directory", errno=errno.ENOTDIR)

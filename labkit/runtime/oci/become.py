@@ -13,6 +13,7 @@ import sys
 
 from labkit.errors import KernelError, LabkitError
 from labkit.runtime.kernel import capabilities, rlimit, trampoline
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.kernel.process import set_dumpable, set_oom_score_adj, set_personality
 from labkit.runtime.oci.spec import Hook, Process
 from labkit.runtime.std import json, signal
@@ -324,11 +325,8 @@ def _home(uid: int) -> str:
     """The user's home by the container's /etc/passwd (passwd(5)), which is not to be trusted."""
     with suppress(OSError):
         # It may be a pipe that nobody writes to, or a terminal.
-        descriptor = os.open("/etc/passwd", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-        try:
+        with kept_open(os.open("/etc/passwd", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)) as descriptor:
             text = os.read(descriptor, 1 << 20).decode("utf-8", "surrogateescape")
-        finally:
-            os.close(descriptor)
         for line in text.splitlines():
             fields = line.split(":")
             if len(fields) > 5 and fields[2] == str(uid) and fields[5] and "\0" not in fields[5]:

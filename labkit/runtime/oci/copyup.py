@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
-from labkit.errors import KernelError
 from labkit.runtime.kernel import filedata
+from labkit.runtime.kernel.blocks import kept_open, kernel_error
 from labkit.runtime.kernel.mountoptions import MountOptions
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.shlex import quote
@@ -26,12 +26,8 @@ def describe(target: str, words: str, options: MountOptions) -> str:
 def copy(covered: int, top: int, path: str) -> None:
     """Everything from one open directory (O_PATH), over which the other now lies, to that other. KernelError if not."""
     # A descriptor of a directory that is covered shows what lies below: no second place is needed to look from.
-    try:
+    with kernel_error(f"what is in {path} cannot be copied to its tmpfs"):
         _tree(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=covered), top)
-    except OSError as error:
-        raise KernelError(
-            f"what is in {path} cannot be copied to its tmpfs: {error.strerror}", errno=error.errno or 0
-        ) from error
 
 
 def _tree(source: int, target: int) -> None:
@@ -52,22 +48,17 @@ def _entry(source: int, target: int, name: str) -> None:
         return
     if kind == stat.S_IFDIR:
         os.mkdir(name, 0o700, dir_fd=target)
-        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target)
-        try:
-            _tree(os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source), inner)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+        with kept_open(os.open(name, flags, dir_fd=target)) as inner:
+            _tree(os.open(name, flags, dir_fd=source), inner)
             _take_over(there, f"/proc/self/fd/{inner}")
-        finally:
-            os.close(inner)
         return
     if kind == stat.S_IFREG:
         _file(source, target, name)
     else:
         os.mknod(name, there.st_mode, there.st_rdev, dir_fd=target)
-    handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target)
-    try:
+    with kept_open(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target)) as handle:
         _take_over(there, f"/proc/self/fd/{handle}")
-    finally:
-        os.close(handle)
 
 
 def _file(source: int, target: int, name: str) -> None:

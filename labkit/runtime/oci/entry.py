@@ -13,6 +13,7 @@ import os
 
 from labkit.errors import KernelError
 from labkit.runtime.kernel import idmap, namespaces
+from labkit.runtime.kernel.blocks import kernel_error
 from labkit.runtime.oci import become
 from labkit.runtime.oci.spec import Spec
 from labkit.runtime.std import socket
@@ -106,15 +107,10 @@ def _hear(channel: socket.socket) -> str:
 
 def _write_offsets(pid: int, offsets: dict[str, tuple[int, int]]) -> None:
     lines = "".join(f"{clock} {seconds} {nanoseconds}\n" for clock, (seconds, nanoseconds) in offsets.items())
-    try:
-        with open(f"/proc/{pid}/timens_offsets", "w", encoding="utf-8") as file:
-            file.write(lines)
-    except OSError as error:
-        raise KernelError(
-            f"/proc/PID/timens_offsets cannot be written: {error.strerror}",
-            "a clock of the container must not be before its start, nor beyond the year 2262",
-            error.errno or 0,
-        ) from error
+    what = "/proc/PID/timens_offsets cannot be written"
+    hint = "a clock of the container must not be before its start, nor beyond the year 2262"
+    with kernel_error(what, hint), open(f"/proc/{pid}/timens_offsets", "w", encoding="utf-8") as file:
+        file.write(lines)
 
 
 def _scout(spec: Spec, flags: int, links: dict[str, int], channel: socket.socket) -> bool:

@@ -11,6 +11,7 @@ import os
 import stat
 from binascii import crc32
 
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.kernel.seccomp import Filter
 from labkit.runtime.std import ctypes
 from labkit.runtime.std.typing import TYPE_CHECKING
@@ -77,14 +78,11 @@ def _read(path: str, key: bytes) -> Filter | None:
     try:
         if not _is_ours(os.lstat(DIRECTORY)):
             return None
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
+        with kept_open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)) as descriptor:
             about = os.fstat(descriptor)
             if not stat.S_ISREG(about.st_mode) or not _is_ours(about) or about.st_size > _MOST:
                 return None
             data = os.read(descriptor, _MOST)
-        finally:
-            os.close(descriptor)
     except OSError:
         return None
     head = b"%d\n" % len(key) + key
@@ -105,11 +103,9 @@ def _keep(path: str, key: bytes, made: Filter) -> None:
         os.makedirs(DIRECTORY, mode=0o700, exist_ok=True)
         if not _is_ours(os.lstat(DIRECTORY)):
             return
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            whole = os.write(descriptor, data) == len(data)
-        finally:
-            os.close(descriptor)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with kept_open(os.open(beside, flags, 0o600)) as file:
+            whole = os.write(file, data) == len(data)
         os.rename(beside, path) if whole else os.unlink(beside)
     except OSError:
         return

@@ -17,6 +17,7 @@ from labkit import log
 from labkit.errors import KernelError, LabkitError
 from labkit.runtime.cgroups import group
 from labkit.runtime.kernel import namespaces, process
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.oci import become, entry, init
 from labkit.runtime.oci.channel import Inherited, Start, read_events, send, start_through
 from labkit.runtime.oci.plan import Plan
@@ -130,12 +131,10 @@ def _enter_groups(start: Start, pid: int, inside: bool) -> None:
 def _clone_into_group(path: str, tree: str, flags: int) -> tuple[int, bool]:
     """The child's pid, and whether it was born in the group ``path`` of the v2 tree."""
     if path and tree:
-        with suppress(OSError, KernelError):  # before Linux 5.7; why a group takes no process, a move says
-            place = os.open(os.path.join(tree, path.lstrip("/")), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                return namespaces.clone(flags, place), True
-            finally:
-                os.close(place)
+        directory = os.path.join(tree, path.lstrip("/"))
+        # KernelError before Linux 5.7; why a group takes no process, a move says.
+        with suppress(OSError, KernelError), kept_open(os.open(directory, os.O_RDONLY | os.O_DIRECTORY)) as place:
+            return namespaces.clone(flags, place), True
     return namespaces.clone(flags), False
 
 

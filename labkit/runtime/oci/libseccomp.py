@@ -11,6 +11,7 @@ import struct
 
 from labkit.errors import ConfigError, MissingToolError
 from labkit.runtime.kernel import seccomp
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.kernel.seccomp import Filter
 from labkit.runtime.oci.spec.seccomp import OPERATORS, Comparison, Profile, Rule
 from labkit.runtime.std import ctypes, functools
@@ -109,13 +110,10 @@ def _condition(comparison: Comparison) -> _Condition:
 
 
 def _exported(library: ctypes.CDLL, context: int) -> bytes:
-    descriptor = os.memfd_create("seccomp", os.MFD_CLOEXEC)
-    try:
+    with kept_open(os.memfd_create("seccomp", os.MFD_CLOEXEC)) as descriptor:
         _check(library.seccomp_export_bpf(context, descriptor), "the profile")
         size = os.lseek(descriptor, 0, os.SEEK_END)
         return os.pread(descriptor, size, 0)
-    finally:
-        os.close(descriptor)
 
 
 def _enosys_stub(library: ctypes.CDLL, profile: Profile) -> bytes:

@@ -12,6 +12,7 @@ from labkit.errors import ConfigError, ConflictError, KernelError, LabkitError
 from labkit.runtime.cgroups import freezer, group, placement
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.kernel import process
+from labkit.runtime.kernel.blocks import kept_open, kernel_error
 from labkit.runtime.kernel.socketpath import short_path
 from labkit.runtime.oci import launch, plan, spec, state
 from labkit.runtime.oci.channel import Start, start_through
@@ -171,12 +172,10 @@ def _keep_config(container: Container) -> None:
 
 def _listen(path: str) -> socket.socket:
     gate = socket.socket(socket.AF_UNIX)
-    try:
+    with kernel_error(f"the socket {path} cannot be made"):
         with short_path(path) as place:
             gate.bind(place)
         gate.listen(8)
-    except OSError as error:
-        raise KernelError(f"the socket {path} cannot be made: {error.strerror}", errno=error.errno or 0) from None
     return gate
 
 
@@ -257,8 +256,7 @@ def delete(root: str, container_id: str, force: bool, warn: Callable[[str], None
         if not force:
             raise
         container = Container(container_id, root, "", "", "", {}, "", True)
-    lock = state.take_lock(container)
-    try:
+    with kept_open(state.take_lock(container)):
         container = container if not container.bundle else state.load(root, container_id)
         status = container.status()
         if status in ("running", "paused", "creating") and not force and container.is_alive():
@@ -267,8 +265,6 @@ def delete(root: str, container_id: str, force: bool, warn: Callable[[str], None
                 f"labkit-oci kill {container_id} KILL, or delete --force",
             )
         _take_back(container, warn)
-    finally:
-        os.close(lock)
 
 
 def _take_back(container: Container, warn: Callable[[str], None] = lambda message: None) -> None:

@@ -7,6 +7,7 @@ import os
 from labkit.errors import ConflictError
 from labkit.runtime.cgroups import group, limits
 from labkit.runtime.cgroups.detect import here
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.oci import state
 from labkit.runtime.oci.spec import FILE, resources
 from labkit.runtime.oci.state import Container
@@ -22,8 +23,7 @@ def update(container: Container, wanted: dict[str, Any]) -> None:
 
     What is not named stays, devices included. All that the container has then is kept, for the next update.
     """
-    lock = state.take_lock(container)
-    try:
+    with kept_open(state.take_lock(container)):
         if container.status() == "stopped":
             raise ConflictError("cannot update a stopped container", "see 'labkit-oci state'")
         changes = Journal(os.path.join(container.directory, "update"))
@@ -41,8 +41,6 @@ def update(container: Container, wanted: dict[str, Any]) -> None:
         changes.run(group.change(container.own_group(), checked, here()))
         textfile.remove(changes.path)  # done for good
         textfile.replace(path, json.dumps(document.object))
-    finally:
-        os.close(lock)
 
 
 def _merged(before: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:

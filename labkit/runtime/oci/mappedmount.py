@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from labkit.runtime.kernel import idmap, mountoptions, mounts
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.oci.mounting import BindInside
 from labkit.runtime.std.dataclasses import dataclass
 
@@ -37,11 +38,8 @@ class BindMapped(BindInside):
         recursive = bool(options.flags & mounts.MS_REC)
         copy = mounts.copy_of(self.source, recursive)
         try:
-            namespace = idmap.namespace(list(self.users), list(self.groups))
-            try:
+            with kept_open(idmap.namespace(list(self.users), list(self.groups))) as namespace:
                 mounts.map_numbers(copy, namespace, options.id_map == "ridmap", self.source)
-            finally:
-                os.close(namespace)
         except BaseException:
             os.close(copy)
             raise

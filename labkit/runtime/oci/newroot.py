@@ -7,6 +7,7 @@ import os
 
 from labkit.errors import KernelError, NotFoundError
 from labkit.runtime.kernel import mounts
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.operations import GoesAlong
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.shlex import quote
@@ -77,13 +78,10 @@ class PivotRoot(GoesAlong):
 
     def do(self) -> None:
         """pivot_root(2); then stand in the old root, which no path leads to."""
-        old = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with kept_open(os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as old:
             os.chdir(self.rootfs)
             mounts.pivot_root(".", ".")
             os.fchdir(old)
-        finally:
-            os.close(old)
 
 
 class DetachOldRoot(GoesAlong):

@@ -7,6 +7,7 @@ import os
 import struct
 
 from labkit.errors import KernelError
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.oci.spec import Spec
 from labkit.runtime.operations import GoesAlong, Operation
 from labkit.runtime.std import socket
@@ -39,11 +40,8 @@ class SetParameter(GoesAlong):
     def do(self) -> None:
         """One write(2): the kernel takes a value only whole (proc(5))."""
         try:
-            descriptor = os.open(f"/proc/sys/{self.path}", os.O_WRONLY | os.O_CLOEXEC)
-            try:
+            with kept_open(os.open(f"/proc/sys/{self.path}", os.O_WRONLY | os.O_CLOEXEC)) as descriptor:
                 os.write(descriptor, self.value.encode() + b"\n")
-            finally:
-                os.close(descriptor)
         except OSError as error:
             message = f"sysctl {self.path.replace('/', '.')}={self.value}: {error.strerror}"
             raise KernelError(

@@ -12,6 +12,7 @@ import stat
 
 from labkit.errors import KernelError
 from labkit.runtime.kernel import mounts, rootdir
+from labkit.runtime.kernel.blocks import kept_open, kernel_error
 from labkit.runtime.kernel.inroot import resolve
 from labkit.runtime.operations import GoesAlong
 from labkit.runtime.std.collections.abc import Iterator
@@ -59,15 +60,12 @@ class LinkInside(Inside):
 
     def do(self) -> None:
         """symlink(2)."""
-        with opened_place(self.rootfs, self.path) as (parent, name):
-            try:
-                if self.forced:
-                    with suppress(FileNotFoundError, IsADirectoryError):
-                        os.unlink(name, dir_fd=parent)
-                with suppress(FileExistsError):
-                    os.symlink(self.target, name, dir_fd=parent)
-            except OSError as error:
-                raise KernelError(f"symlink({self.path}): {error.strerror}", errno=error.errno or 0) from error
+        with opened_place(self.rootfs, self.path) as (parent, name), kernel_error(f"symlink({self.path})"):
+            if self.forced:
+                with suppress(FileNotFoundError, IsADirectoryError):
+                    os.unlink(name, dir_fd=parent)
+            with suppress(FileExistsError):
+                os.symlink(self.target, name, dir_fd=parent)
 
 
 class Mask(Inside):
@@ -122,15 +120,6 @@ class MakeReadOnly(Inside):
 def by_number(descriptor: int) -> str:
     """A path that means what is open, wherever it has been moved to meanwhile."""
     return f"/proc/self/fd/{descriptor}"
-
-
-@contextmanager
-def kept_open(descriptor: int) -> Iterator[int]:
-    """Close it afterwards."""
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from labkit.errors import ConfigError, ConflictError, KernelError, NotFoundError
 from labkit.runtime.cgroups import freezer
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.kernel import process
+from labkit.runtime.kernel.blocks import kernel_error
 from labkit.runtime.std import json
 from labkit.runtime.std.dataclasses import asdict, dataclass, field
 from labkit.runtime.std.typing import Any
@@ -117,12 +118,10 @@ class Container:
     def save(self) -> None:
         """Write the record: whole, or as it was."""
         path = os.path.join(self.directory, "state.json")
-        try:
+        with kernel_error(f"{path} cannot be written"):
             with open(f"{path}.new", "w", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(self)))
             os.replace(f"{path}.new", path)
-        except OSError as error:
-            raise KernelError(f"{path} cannot be written: {error.strerror}", errno=error.errno or 0) from None
 
 
 def check_id(container_id: str) -> str:

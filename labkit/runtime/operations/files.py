@@ -7,6 +7,7 @@ import os
 
 from labkit.errors import KernelError
 from labkit.runtime.kernel import mounts
+from labkit.runtime.kernel.blocks import kept_open, kernel_error
 from labkit.runtime.operations.base import Operation
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass
@@ -115,11 +116,9 @@ def make_directory(path: str, mode: int) -> None:
     """As ``mkdir -p -m``: one that is there keeps its mode, a new one has this mode whatever the umask."""
     if os.path.isdir(path):
         return
-    try:
+    with kernel_error(f"mkdir({path})"):
         os.makedirs(path, exist_ok=True)
         os.chmod(path, mode)
-    except OSError as error:
-        raise KernelError(f"mkdir({path}): {error.strerror}", errno=error.errno or 0) from error
 
 
 def remove_tree(path: str) -> None:
@@ -127,11 +126,8 @@ def remove_tree(path: str) -> None:
 
     OSError, FileNotFoundError where there is none; with what is left of it.
     """
-    directory = _open_directory(path)
-    try:
+    with kept_open(_open_directory(path)) as directory:
         _empty(directory, path)
-    finally:
-        os.close(directory)
     os.rmdir(path)
 
 
@@ -148,11 +144,8 @@ def _empty(directory: int, path: str) -> None:
                 os.unlink(entry.name, dir_fd=directory)
                 continue
             # Relative to its directory, and not through a link: whoever swaps one for the other gains nothing.
-            below = _open_directory(entry.name, directory)
-            try:
+            with kept_open(_open_directory(entry.name, directory)) as below:
                 _empty(below, f"{path}/{entry.name}")
-            finally:
-                os.close(below)
             os.rmdir(entry.name, dir_fd=directory)
         except OSError as error:
             if error.filename == entry.name:
@@ -167,11 +160,8 @@ def write_kernel_file(path: str, value: str, hints: dict[int, str] | None = None
     through: whether a missing file matters is the caller's to say.
     """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
+        with kept_open(os.open(path, os.O_WRONLY | os.O_CLOEXEC)) as descriptor:
             os.write(descriptor, value.encode())
-        finally:
-            os.close(descriptor)
     except OSError as error:
         if isinstance(error, FileNotFoundError) and error.filename:  # of the file, and not of what was written
             raise

@@ -13,6 +13,7 @@ import time
 
 from labkit import log
 from labkit.errors import ConfigError, KernelError, LabkitError
+from labkit.runtime.kernel.blocks import kept_open, kernel_error
 from labkit.runtime.operations.base import Operation, from_record, to_record
 from labkit.runtime.std import json
 from labkit.runtime.std.collections.abc import Callable, Iterable
@@ -62,19 +63,11 @@ class Journal:
     def write(self, operation: Operation) -> None:
         """Note that an operation is about to be done. One write(2) with O_APPEND: whole, or not there."""
         line = (json.dumps(to_record(operation)) + "\n").encode()
-        try:
-            descriptor = self._opened()
-            try:
-                written = os.write(descriptor, line)
-                if written < len(line):
-                    os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise KernelError(
-                f"the journal {self.path} cannot be written: {error.strerror}", errno=error.errno or 0
-            ) from error
+        with kernel_error(f"the journal {self.path} cannot be written"), kept_open(self._opened()) as file:
+            written = os.write(file, line)
+            if written < len(line):
+                os.ftruncate(file, os.fstat(file).st_size - written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _opened(self) -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
@@ -156,9 +149,8 @@ class _Undoing:
         try:
             (self.wait or _timed("undo", operation.undo, operation.describe_undo))()
         except OSError as error:
-            raise KernelError(
-                f"cannot undo '{operation.describe()}': {error.strerror}", errno=error.errno or 0
-            ) from error
+            message = f"cannot undo '{operation.describe()}': {error.strerror}"
+            raise KernelError(message, errno=error.errno or 0) from error
 
 
 def _timed(event: str, act: Callable[[], None], describe: Callable[[], str]) -> Callable[[], None]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 
-from labkit.errors import ConflictError, KernelError, LabkitError, UsageError
+from labkit.errors import ConflictError, LabkitError, UsageError
 from labkit.runtime.cli.flags import Command, Option
 from labkit.runtime.cli.oci import making
 from labkit.runtime.cli.oci.report import Invocation
+from labkit.runtime.kernel.blocks import kernel_error
 from labkit.runtime.oci import spec, state
 from labkit.runtime.oci.launch import Created
 from labkit.runtime.oci.spec import Process
@@ -115,11 +116,8 @@ def _beside(call: Invocation, container: Container) -> Beside:
 
 
 def _read_process(path: str) -> Process:
-    try:
-        with open(path, "rb") as file:
-            text = file.read()
-    except OSError as error:
-        raise KernelError(f"{path} cannot be read: {error.strerror}", errno=error.errno or 0) from None
+    with kernel_error(f"{path} cannot be read"), open(path, "rb") as file:
+        text = file.read()
     return process_section.read(Reader.parse(text, os.path.basename(path)))
 
 

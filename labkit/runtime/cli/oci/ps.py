@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 
-from labkit.errors import KernelError, UsageError
+from labkit.errors import UsageError
 from labkit.runtime.cli.flags import Command, Option
 from labkit.runtime.cli.oci import answer
 from labkit.runtime.cli.oci.report import Invocation
+from labkit.runtime.kernel.blocks import kernel_error
 from labkit.runtime.oci import state
 
 COMMAND = Command(
@@ -45,10 +46,8 @@ def rows(lines: list[str], pids: set[int]) -> list[str]:
 
 def listed(options: list[str]) -> list[str]:
     """What ps(1) says with those options. KernelError where it is not installed, UsageError where it refuses them."""
-    try:
+    with kernel_error("ps cannot be executed", "install procps"):
         done = subprocess.run(["ps", *options], capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise KernelError(f"ps cannot be executed: {error.strerror}", "install procps", error.errno or 0) from None
     if done.returncode:
         raise UsageError(f"ps: {(done.stderr or done.stdout).strip().splitlines()[0]}", "see ps(1)")
     return done.stdout.splitlines()

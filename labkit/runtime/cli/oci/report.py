@@ -11,6 +11,7 @@ import time
 
 from labkit.errors import UsageError, one_line
 from labkit.runtime.cli.flags import Flags
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass
 
@@ -60,12 +61,9 @@ class Report:
         if not self.path:
             _to_standard_error(f"{line}\n")
             return
-        with suppress(OSError):
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                os.write(descriptor, f"{line}\n".encode("utf-8", "surrogateescape"))
-            finally:
-                os.close(descriptor)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        with suppress(OSError), kept_open(os.open(self.path, flags, 0o644)) as file:
+            os.write(file, f"{line}\n".encode("utf-8", "surrogateescape"))
 
 
 #: A value of these alone stands as it is (logrus, the library that writes runc's log).
