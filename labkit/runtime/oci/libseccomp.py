@@ -14,7 +14,8 @@ from labkit.runtime.kernel import seccomp
 from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.kernel.seccomp import Filter
 from labkit.runtime.oci.spec.seccomp import OPERATORS, Comparison, Profile, Rule
-from labkit.runtime.std import ctypes, functools
+from labkit.runtime.std import ctypes
+from labkit.runtime.std.functools import cache
 
 #: What the filter answers to a call (seccomp(2), SECCOMP_RET_*); ERRNO and TRACE have a number in the low 16 bits.
 _ANSWERS = {
@@ -163,7 +164,7 @@ def _check(result: int, what: str, allowed: tuple[int, ...] = ()) -> None:
         raise ConfigError(f"config.json: libseccomp refuses {what} of linux.seccomp: {os.strerror(-result)}")
 
 
-@functools.cache
+@cache
 def _library() -> ctypes.CDLL:
     try:
         library = ctypes.CDLL(_NAME)
@@ -179,11 +180,6 @@ def _library() -> ctypes.CDLL:
     library.seccomp_arch_resolve_name.restype = ctypes.c_uint32
     library.seccomp_arch_add.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
     library.seccomp_export_bpf.argtypes = [ctypes.c_void_p, ctypes.c_int]
-    library.seccomp_rule_add_array.argtypes = [
-        ctypes.c_void_p,
-        ctypes.c_uint32,
-        ctypes.c_int,
-        ctypes.c_uint,
-        ctypes.POINTER(_Condition),
-    ]
+    numbers = [ctypes.c_uint32, ctypes.c_int, ctypes.c_uint]
+    library.seccomp_rule_add_array.argtypes = [ctypes.c_void_p, *numbers, ctypes.c_void_p]
     return library
