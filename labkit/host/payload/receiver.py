@@ -126,7 +126,7 @@ def pack(library: Path, paths: list[str]) -> None:
 
     What stands there of a source (its time and size) is asked first: one that is edited meanwhile is then another.
     """
-    index: dict[str, tuple[str, bool, int, int, int, int]] = {}
+    index: dict[str, tuple[bool, int, int, int, int]] = {}
     codes = b""
     for path in paths:
         source = library.parent / path
@@ -137,7 +137,7 @@ def pack(library: Path, paths: list[str]) -> None:
         except SyntaxError:  # somebody has edited it in place
             continue
         was = (source.stem == "__init__", about.st_mtime_ns, about.st_size)
-        index[name] = (str(source), *was, len(codes), len(codes) + len(code))
+        index[name] = (*was, len(codes), len(codes) + len(code))
         codes += code
     head = marshal.dumps(index)
     file = library / "labkit.codes"
