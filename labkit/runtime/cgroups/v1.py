@@ -9,12 +9,10 @@ import os
 
 from labkit.runtime.cgroups import placement
 from labkit.runtime.cgroups.detect import Hierarchies
-from labkit.runtime.cgroups.grouptree import InheritCpuset, MakeGroup, changes, current, missing, setting_operation
+from labkit.runtime.cgroups.grouptree import InheritCpuset, MakeGroup, changes, missing, setting_operation
 from labkit.runtime.cgroups.ordering import in_order
 from labkit.runtime.cgroups.setting import Settings
 from labkit.runtime.operations import Operation
-from labkit.runtime.std.contextlib import suppress
-from labkit.runtime.text import textfile
 
 
 def directories(path: str, hierarchies: Hierarchies) -> list[str]:
@@ -55,34 +53,6 @@ def change(path: str, settings: Settings, hierarchies: Hierarchies) -> list[Oper
 def freezer(path: str, hierarchies: Hierarchies) -> str:
     """The file that freezes the group (cgroup-v1/freezer-subsystem.rst)."""
     return os.path.join(directory("freezer", path, hierarchies, "it cannot be paused"), "freezer.state")
-
-
-def usage(path: str, hierarchies: Hierarchies) -> dict[str, int]:
-    """What the group has used, as far as its controllers are there; the names are those of usage.py."""
-    found: dict[str, int] = {}
-    for controller, name, key in (
-        ("cpuacct", "cpuacct.usage", "cpu_nanoseconds"),
-        ("memory", "memory.usage_in_bytes", "memory_bytes"),
-        ("memory", "memory.limit_in_bytes", "memory_limit"),
-        ("pids", "pids.current", "pids"),
-    ):
-        if controller in hierarchies.v1:
-            with suppress(FileNotFoundError):
-                found[key] = int(current(directory(controller, path, hierarchies), name))
-    with suppress(FileNotFoundError, KeyError):
-        statistics = _statistics(hierarchies.v1["cpu"], path, "cpu.stat")
-        found["throttled_periods"], found["throttled_nanoseconds"] = (
-            statistics["nr_throttled"],
-            statistics["throttled_time"],
-        )
-    with suppress(FileNotFoundError, KeyError):
-        found["memory_bytes"] -= _statistics(hierarchies.v1["memory"], path, "memory.stat")["total_inactive_file"]
-    return found
-
-
-def _statistics(point: str, path: str, name: str) -> dict[str, int]:
-    text = textfile.read("/".join((point, path.lstrip("/"), name)))
-    return {key: int(value) for key, _, value in (line.partition(" ") for line in text.splitlines())}
 
 
 def directory(controller: str, path: str, hierarchies: Hierarchies, what: str = "that limit cannot be set") -> str:

@@ -7,11 +7,10 @@ import os
 from labkit.errors import NotFoundError
 from labkit.runtime.cgroups import placement
 from labkit.runtime.cgroups.detect import Hierarchies
-from labkit.runtime.cgroups.grouptree import EnableControllers, MakeGroup, changes, current, missing, setting_operation
+from labkit.runtime.cgroups.grouptree import EnableControllers, MakeGroup, changes, missing, setting_operation
 from labkit.runtime.cgroups.ordering import in_order
 from labkit.runtime.cgroups.setting import Settings
 from labkit.runtime.operations import Operation
-from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.text import textfile
 
 #: What every container's group has where the kernel does: its use is counted, limit or not.
@@ -100,27 +99,3 @@ def _wanted(settings: Settings, hierarchies: Hierarchies, always: tuple[str, ...
 def freezer(path: str, hierarchies: Hierarchies) -> str:
     """The file that freezes the group; every group but the root has it (Linux 5.2)."""
     return os.path.join(directories(path, hierarchies)[0], "cgroup.freeze")
-
-
-def usage(path: str, hierarchies: Hierarchies) -> dict[str, int]:
-    """What the group has used, as far as its controllers are there; the names are those of usage.py."""
-    place = directories(path, hierarchies)[0]
-    found: dict[str, int] = {}
-    for name, key in (("memory.current", "memory_bytes"), ("memory.max", "memory_limit"), ("pids.current", "pids")):
-        with suppress(FileNotFoundError):
-            value = current(place, name)
-            if value != "max":
-                found[key] = int(value)
-    with suppress(FileNotFoundError, KeyError):
-        statistics = _statistics(place, "cpu.stat")
-        found["cpu_nanoseconds"] = statistics["usage_usec"] * 1000
-        found["throttled_periods"] = statistics["nr_throttled"]
-        found["throttled_nanoseconds"] = statistics["throttled_usec"] * 1000
-    with suppress(FileNotFoundError, KeyError):
-        found["memory_bytes"] -= _statistics(place, "memory.stat")["inactive_file"]
-    return found
-
-
-def _statistics(place: str, name: str) -> dict[str, int]:
-    text = textfile.read(f"{place}/{name}")
-    return {key: int(value) for key, _, value in (line.partition(" ") for line in text.splitlines())}

@@ -26,16 +26,7 @@ FLAGS = {
 }
 
 #: The OCI specification's names (config-linux.md, "Namespaces") -> the kernel's.
-OCI_NAMES = {
-    "cgroup": "cgroup",
-    "ipc": "ipc",
-    "mount": "mnt",
-    "network": "net",
-    "pid": "pid",
-    "time": "time",
-    "user": "user",
-    "uts": "uts",
-}
+OCI_NAMES = {{"mnt": "mount", "net": "network"}.get(kind, kind): kind for kind in FLAGS}
 
 #: The child is born in the control group of version 2 whose directory's descriptor stands in struct clone_args (5.7).
 _CLONE_INTO_CGROUP = 0x200000000

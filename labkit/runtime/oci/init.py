@@ -32,11 +32,12 @@ def main(start: Start, given: Inherited) -> NoReturn:
     if start.explained:
         log.listen(lambda event: tell(**event))
     try:
-        wait_for(given.channel, "go")
-        group.enter(given.doors)
+        # Of ourselves alone, while our parent writes down that we are here.
         become.protect(spec.process, by_scout=entry.is_needed(spec))
         os.setsid()
         place_stdio(start.stdio, start.preserve_fds)
+        wait_for(given.channel, "go")
+        group.enter(given.doors)
         if start.gate:
             close_others({given.channel.fileno(), *_descriptors(start), *given.links.values(), *given.copies})
         if start.keyring:

@@ -33,16 +33,7 @@ if TYPE_CHECKING:
     from labkit.runtime.oci.spec.seccomp import Profile
 
 #: Kind of namespace -> unshare(1)'s option, and nsenter(1)'s.
-UNSHARE_WORDS = {
-    "mnt": "--mount",
-    "uts": "--uts",
-    "ipc": "--ipc",
-    "net": "--net",
-    "pid": "--pid",
-    "cgroup": "--cgroup",
-    "user": "--user",
-    "time": "--time",
-}
+UNSHARE_WORDS = {kind: "--mount" if kind == "mnt" else f"--{kind}" for kind in namespaces.FLAGS}
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,7 @@ from labkit.errors import ConfigError
 from labkit.runtime.text.document import Reader
 
 #: What an ipc namespace has of its own (ipc_namespaces(7)), besides all of fs.mqueue.
-_IPC = {
-    "kernel.msgmax",
-    "kernel.msgmnb",
-    "kernel.msgmni",
-    "kernel.sem",
-    "kernel.shm_rmid_forced",
-    "kernel.shmall",
-    "kernel.shmmax",
-    "kernel.shmmni",
-}
+_IPC = {f"kernel.{name}" for name in "msgmax msgmnb msgmni sem shm_rmid_forced shmall shmmax shmmni".split()}
 
 
 def read(linux: Reader, kinds: dict[str, str]) -> dict[str, str]:
