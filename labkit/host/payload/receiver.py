@@ -127,7 +127,7 @@ def pack(library: Path, paths: list[str]) -> None:
     What stands there of a source (its time and size) is asked first: one that is edited meanwhile is then another.
     """
     index: dict[str, tuple[bool, int, int, int, int]] = {}
-    codes = b""
+    codes = bytearray()
     for path in paths:
         source = library.parent / path
         name = ".".join(source.relative_to(library).with_suffix("").parts).removesuffix(".__init__")

@@ -8,7 +8,7 @@ asked for beyond what is written here, a name or an argument, is answered by the
 So code outside of this room reads as any Python: ``from labkit.runtime.std import json``. Two tests hold it to that:
 each signature equals the original's, and a start of ``labkit run`` or ``labkit-oci run`` imports none of them.
 
-``quickstart`` is for the programs: it finds modules of labkit without a search, and loads them at their first use.
+``quickstart`` is for the programs: it takes the byte code of labkit's modules from one file, without a search.
 """
 
 from __future__ import annotations
