@@ -24,7 +24,7 @@ IMAGES = Path("/usr/share/labkit/images")
 _PYROUTE2 = "lib/pyroute2"
 
 #: What the receiver and ``deploy`` keep beside the files of the manifest.
-_OWN_FILES = ("manifest.json", ".deploy.lock", "images-loaded", "lib/labkit.codes")
+_OWN_FILES = ("manifest.json", ".deploy.lock", "images-loaded")
 
 
 def install(prefix: str = deployed.PREFIX) -> int:
