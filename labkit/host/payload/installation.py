@@ -19,6 +19,11 @@ from labkit.host.payload import deployed
 PYTHON = "/usr/bin/python3"
 """The launchers' (deployed.LAUNCHER): what is compiled must be compiled by the interpreter that will read it."""
 
+NEWER = "/usr/local/bin/python3"
+"""The one that they hand over to where that is older than 3.9: Ubuntu 20.04."""
+
+_IS_NEW = "import sys; sys.exit(sys.version_info < (3, 9))"
+
 IMAGES = Path("/usr/share/labkit/images")
 
 _PYROUTE2 = "lib/pyroute2"
@@ -47,11 +52,19 @@ def install(prefix: str = deployed.PREFIX) -> int:
 def _receive(prefix: str, difference: deployed.Difference, what: str) -> None:
     """As in a machine, by a process of its own."""
     place = deployed.Place() if prefix == deployed.PREFIX else deployed.Place(prefix, "", "")
-    command = [PYTHON if Path(PYTHON).exists() else sys.executable, "-IS", str(deployed.RECEIVER)]
+    command = [_python(), "-IS", str(deployed.RECEIVER)]
     done = subprocess.run(command, input=difference.message(place), stderr=subprocess.PIPE)
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
         raise BuildError(f"labkit could not be {what} below {prefix}: {said[-1]}.", "What was there is unchanged.")
+
+
+def _python() -> str:
+    """The interpreter that the launchers end up with."""
+    for python in (PYTHON, NEWER):
+        if Path(python).exists() and subprocess.run([python, "-IS", "-c", _IS_NEW]).returncode == 0:
+            return python
+    return sys.executable
 
 
 def remove_from(prefix: str = deployed.PREFIX) -> int:

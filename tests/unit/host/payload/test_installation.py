@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,21 @@ def test_the_real_program_answers_from_its_prefix(tmp_path: Path) -> None:
     assert done.stdout.startswith("labkit ")
     # Compiled by the interpreter of the launcher: otherwise each start would compile anew.
     assert list((tmp_path / "labkit/lib/labkit/runtime/cli/__pycache__").glob("main.*.pyc"))
+
+
+def test_an_older_python_is_passed_over_as_the_launchers_do(
+    tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ubuntu 20.04 has 3.8 at the usual place: what that compiles no program of ours reads."""
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    monkeypatch.setattr(installation, "PYTHON", str(old))
+    monkeypatch.setattr(installation, "NEWER", sys.executable)
+    prefix = tmp_path / "labkit"
+    assert installation.install(str(prefix)) == 3
+    assert list((prefix / "lib/labkit/__pycache__").glob(f"__init__.{sys.implementation.cache_tag}.pyc"))
+    assert (prefix / "lib/labkit.codes").read_bytes().startswith(importlib.util.MAGIC_NUMBER)
 
 
 def test_another_ones_file_is_left(tmp_path: Path, files: dict[str, bytes]) -> None:
