@@ -15,6 +15,7 @@ Python looks for garbage in circles only seldom here (1 ms): a short command lea
 
 from __future__ import annotations
 
+import _imp
 import gc
 import marshal
 import posix
@@ -100,9 +101,14 @@ class Finder:
         """Fill it. (Were the file named in the specification, Python would work out the name of its byte code, too.)"""
         name, source = module.__name__, str(module.__spec__ and module.__spec__.origin)
         module.__file__ = source
-        code = self._code(*self.index[name][3:])
-        # The other way after a deployment in this very moment.
-        exec(marshal.loads(code) if code else SourceFileLoader(name, source).get_code(name), module.__dict__)  # type: ignore[arg-type] # noqa: S102, S302
+        packed = self._code(*self.index[name][3:])
+        if packed:
+            code = marshal.loads(packed)  # noqa: S302
+            # The prefix may have been moved or copied. Python's own does the same.
+            _imp._fix_co_filename(code, source)  # type: ignore[attr-defined]
+        else:  # after a deployment in this very moment
+            code = SourceFileLoader(name, source).get_code(name)
+        exec(code, module.__dict__)  # noqa: S102
 
     def _code(self, begin: int, end: int) -> bytes:
         """A part of the file; nothing where that is another one by now. (No descriptor stays: a caller's may be 3.)"""

@@ -105,6 +105,17 @@ def test_a_broken_module_is_a_traceback_with_its_line(library: Path) -> None:
     assert "raise OSError" in done.stderr
 
 
+def test_a_library_that_was_moved_is_named_by_where_it_is(library: Path) -> None:
+    """Times and sizes are as they were, so the byte code is still taken: a function's traceback names its file."""
+    (library / "labkit/part/one.py").write_text("def fail():\n    raise OSError('as it is')\nVALUE = fail\n")
+    pack(library)
+    moved = library.rename(library.with_name("moved"))
+    program = PROGRAM.replace("print(one.VALUE,", "one.fail()\nprint(")
+    done = subprocess.run([sys.executable, "-ISB", "-c", program, str(moved), "0"], capture_output=True, text=True)
+    assert f'{moved}/labkit/part/one.py", line 2, in fail' in done.stderr
+    assert "raise OSError" in done.stderr
+
+
 def test_output_that_cannot_be_written_is_no_success(library: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
