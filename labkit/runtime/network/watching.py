@@ -123,6 +123,9 @@ class Watch:
         for key in list(self._known)[::-1]:
             if key[0] == namespace and device in ("", key[1]):
                 yield self._event("gone", namespace, self._known.pop(key))
+        if not device:  # the next namespace that has its number is another one, and may have no name
+            self._spaces.pop(namespace, None)
+            self._names.pop(namespace, None)
 
 
 def _key(namespace: int, fact: Fact) -> tuple[int, str, str, str]:
