@@ -127,7 +127,9 @@ def pack(library: Path, paths: list[str]) -> None:
     What stands there of a source (its time and size) is asked first: one that is edited meanwhile is then another.
     """
     file = library / "labkit.codes"
+    beside = file.with_name(f"{file.name}.new")
     if not paths:  # labkit goes
+        beside.unlink(missing_ok=True)  # a killed predecessor's
         delete(library.parent, file)
         return
     index: dict[str, tuple[bool, int, int, int, int]] = {}
@@ -144,7 +146,6 @@ def pack(library: Path, paths: list[str]) -> None:
         index[name] = (*was, len(codes), len(codes) + len(code))
         codes += code
     head = marshal.dumps(index)
-    beside = file.with_name(f"{file.name}.new")
     lengths = b"".join(number.to_bytes(4, "little") for number in (len(head), 12 + len(head) + len(codes)))
     beside.write_bytes(importlib.util.MAGIC_NUMBER + lengths + head + codes)
     beside.replace(file)

@@ -60,6 +60,16 @@ def test_an_older_python_is_passed_over_as_the_launchers_do(
     assert (prefix / "lib/labkit.codes").read_bytes().startswith(importlib.util.MAGIC_NUMBER)
 
 
+def test_what_a_killed_one_has_left_goes_too(tmp_path: Path, files: dict[str, bytes]) -> None:
+    prefix = tmp_path / "labkit"
+    installation.install(str(prefix))
+    (prefix / "lib/labkit.codes.new").touch()
+    (prefix / "manifest.json.new").touch()
+    (prefix / ".incoming").mkdir()
+    installation.remove_from(str(prefix))
+    assert not prefix.exists()
+
+
 def test_another_ones_file_is_left(tmp_path: Path, files: dict[str, bytes]) -> None:
     installation.install(str(tmp_path / "labkit"))
     mine = tmp_path / "labkit/lib/mine.txt"
