@@ -43,7 +43,7 @@ else:
                 return end is not error
             except RuntimeError as wrapped:
                 # Python makes a RuntimeError of a StopIteration that leaves a generator (PEP 479).
-                if wrapped is error or wrapped.__cause__ is error:
+                if wrapped is error or (isinstance(error, StopIteration) and wrapped.__cause__ is error):
                     return False
                 raise
             except BaseException as raised:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -71,13 +72,14 @@ def test_an_error_passes_through_as_it_was(tools: Any, error: BaseException) -> 
     assert caught.value is error
 
 
-def test_another_error_may_come_of_it(tools: Any) -> None:
+@pytest.mark.parametrize("another", [LookupError, RuntimeError])
+def test_another_error_may_come_of_it(tools: Any, another: type[Exception]) -> None:
     def fail() -> None:
-        raise LookupError("another")
+        raise another("another") from sys.exc_info()[1]
 
-    with pytest.raises(LookupError, match="another") as caught, manager(tools, fail)("a"):
+    with pytest.raises(another, match="another") as caught, manager(tools, fail)("a"):
         raise OddError
-    assert isinstance(caught.value.__context__, OddError)
+    assert isinstance(caught.value.__cause__, OddError)
 
 
 def test_a_block_may_be_left_early(tools: Any) -> None:
