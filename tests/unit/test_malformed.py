@@ -167,7 +167,7 @@ def test_any_record_of_the_engine(tmp_path_factory: pytest.TempPathFactory, cont
         _a_sentence(error)
 
 
-OCI = state.Container("x", "/r", "/b", "/b/rootfs", "now", {}, "/x", True)
+OCI = state.BundleContainer("x", "/r", "/b", "/b/rootfs", "now", {}, "/x", True)
 
 
 @bounded(2500)

@@ -18,7 +18,7 @@ from labkit.runtime.oci import launch, plan, spec, state
 from labkit.runtime.oci.channel import Start, start_through
 from labkit.runtime.oci.launch import Created
 from labkit.runtime.oci.spec import Spec
-from labkit.runtime.oci.state import Container
+from labkit.runtime.oci.state import BundleContainer
 from labkit.runtime.operations import Operation
 from labkit.runtime.operations.journal import Journal, perform
 from labkit.runtime.std import signal, socket
@@ -50,7 +50,7 @@ class Creation:
     """``start`` is another command; or else our own, through the channel of ``launch``."""
 
 
-def create(request: Creation) -> tuple[Container, Created]:
+def create(request: Creation) -> tuple[BundleContainer, Created]:
     """Make the container; its first process waits for ``start``. Whatever fails: nothing is left of it."""
     state.check_free(request.root, request.id)
     specification = _with_passed_descriptors(request.specification)
@@ -61,7 +61,7 @@ def create(request: Creation) -> tuple[Container, Created]:
     # Before anything is made: what is refused here changes nothing, and has no end for which its hooks would run.
     todo = plan.make(specification, here(), request.no_pivot)
     lock = state.make(request.root, request.id)
-    container = Container(
+    container = BundleContainer(
         id=request.id,
         root=request.root,
         bundle=request.bundle,
@@ -118,8 +118,10 @@ def _with_notify(specification: Spec, directory: str) -> tuple[Spec, list[Operat
     return notify.announced(specification, directory)
 
 
-def _launch(request: Creation, specification: Spec, todo: plan.Plan, container: Container) -> tuple[Container, Created]:
-    born: list[Container] = []
+def _launch(
+    request: Creation, specification: Spec, todo: plan.Plan, container: BundleContainer
+) -> tuple[BundleContainer, Created]:
+    born: list[BundleContainer] = []
 
     def note(pid: int, started: int) -> None:
         born.append(replace(container, pid=pid, started=started))
@@ -162,7 +164,7 @@ def _with_passed_descriptors(specification: Spec) -> Spec:
     return replace(specification, process=replace(specification.process, env=env))
 
 
-def _keep_config(container: Container) -> None:
+def _keep_config(container: BundleContainer) -> None:
     """Its specification as it is now: what changes in the bundle later means nothing for it."""
     with open(os.path.join(container.bundle, "config.json"), "rb") as source:
         text = source.read()
@@ -179,7 +181,7 @@ def _listen(path: str) -> socket.socket:
     return gate
 
 
-def start(container: Container, warn: Callable[[str], None]) -> None:
+def start(container: BundleContainer, warn: Callable[[str], None]) -> None:
     """Let its first process execute the program. ConflictError where it is not waiting for that."""
     status = container.status()
     if status == "stopped":
@@ -200,7 +202,7 @@ def start(container: Container, warn: Callable[[str], None]) -> None:
     run_poststart(container, warn)
 
 
-def run_poststart(container: Container, warn: Callable[[str], None]) -> None:
+def run_poststart(container: BundleContainer, warn: Callable[[str], None]) -> None:
     """Its poststart hooks; one that fails stops the container, and is the error."""
     if not container.late_hooks.get("poststart"):
         return
@@ -215,7 +217,7 @@ def run_poststart(container: Container, warn: Callable[[str], None]) -> None:
         raise
 
 
-def kill(container: Container, number: int, everyone: bool = False) -> None:
+def kill(container: BundleContainer, number: int, everyone: bool = False) -> None:
     """Send a signal to its first process, or to all of its processes. ConflictError where it does not run; to all that
     are left is no error when none is, for who calls it after the first one's end: containerd does.
 
@@ -255,7 +257,7 @@ def delete(root: str, container_id: str, force: bool, warn: Callable[[str], None
     except ConfigError:
         if not force:
             raise
-        container = Container(container_id, root, "", "", "", {}, "", True)
+        container = BundleContainer(container_id, root, "", "", "", {}, "", True)
     with kept_open(state.take_lock(container)):
         container = container if not container.bundle else state.load(root, container_id)
         status = container.status()
@@ -267,7 +269,7 @@ def delete(root: str, container_id: str, force: bool, warn: Callable[[str], None
         _take_back(container, warn)
 
 
-def _take_back(container: Container, warn: Callable[[str], None] = lambda message: None) -> None:
+def _take_back(container: BundleContainer, warn: Callable[[str], None] = lambda message: None) -> None:
     """End it and undo everything. What cannot be undone stays in its journal, and is the error."""
     _end(container)
     Journal(container.journal).undo()
@@ -276,7 +278,7 @@ def _take_back(container: Container, warn: Callable[[str], None] = lambda messag
     log.emit("operation", where="host", command=f"rm -r {quote(container.directory)}", seconds=0.0)
 
 
-def _end(container: Container) -> None:
+def _end(container: BundleContainer) -> None:
     inside = process.pid_namespace_of(container.pid) if container.own_pids and container.is_alive() else ""
     if container.is_alive():
         process.kill(container.pid, container.started, signal.SIGKILL)
@@ -300,11 +302,11 @@ def _end(container: Container) -> None:
         raise KernelError(f"the container {container.id} does not end", "see its processes with ps, and dmesg")
 
 
-def _hooks(container: Container, kind: str) -> list[spec.Hook]:
+def _hooks(container: BundleContainer, kind: str) -> list[spec.Hook]:
     return [spec.Hook(**fields) for fields in container.late_hooks.get(kind, [])]
 
 
-def _run_poststop(container: Container, warn: Callable[[str], None]) -> None:
+def _run_poststop(container: BundleContainer, warn: Callable[[str], None]) -> None:
     if container.late_hooks.get("poststop"):
         from labkit.runtime.oci import hooks  # local: few containers have any
 
@@ -312,14 +314,14 @@ def _run_poststop(container: Container, warn: Callable[[str], None]) -> None:
             warn(failure)
 
 
-def pause(container: Container) -> None:
+def pause(container: BundleContainer) -> None:
     """Stop all of its processes where they are. ConflictError where it does not run, or is paused already."""
     if container.status() not in ("running", "created"):
         raise ConflictError(f"container not running: it is {container.status()}", "see 'labkit-oci state'")
     perform(freezer.operation(container.own_group(), here(), frozen=True), "host")
 
 
-def resume(container: Container) -> None:
+def resume(container: BundleContainer) -> None:
     """Let its processes go on. ConflictError where it is not paused."""
     if container.status() != "paused":
         raise ConflictError("container not paused", "see 'labkit-oci state'")

@@ -10,7 +10,7 @@ from labkit.runtime.cgroups.detect import here
 from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.oci import state
 from labkit.runtime.oci.spec import FILE, resources
-from labkit.runtime.oci.state import Container
+from labkit.runtime.oci.state import BundleContainer
 from labkit.runtime.operations.journal import Journal
 from labkit.runtime.std import json
 from labkit.runtime.std.typing import Any
@@ -18,7 +18,7 @@ from labkit.runtime.text import textfile
 from labkit.runtime.text.document import Reader
 
 
-def update(container: Container, wanted: dict[str, Any]) -> None:
+def update(container: BundleContainer, wanted: dict[str, Any]) -> None:
     """Set these properties of ``linux.resources``. ConfigError for what is none, ConflictError if it has stopped.
 
     What is not named stays, devices included. All that the container has then is kept, for the next update.

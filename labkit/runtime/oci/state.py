@@ -36,7 +36,7 @@ _CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012
 
 
 @dataclass(frozen=True)
-class Container:
+class BundleContainer:
     """A container's record."""
 
     id: str
@@ -167,12 +167,12 @@ def make(root: str, container_id: str) -> int:
     return descriptor
 
 
-def load(root: str, container_id: str) -> Container:
+def load(root: str, container_id: str) -> BundleContainer:
     """The record. NotFoundError where there is no such container."""
     path = os.path.join(root, check_id(container_id), "state.json")
     try:
         with open(path, encoding="utf-8") as file:
-            return from_json(Container, json.loads(file.read()))
+            return from_json(BundleContainer, json.loads(file.read()))
     except (FileNotFoundError, NotADirectoryError):
         if os.path.isdir(os.path.dirname(path)):
             return _unwritten(root, container_id)
@@ -183,9 +183,9 @@ def load(root: str, container_id: str) -> Container:
         raise ConfigError(f"{path} is no state of a container: {error}", "delete --force removes it") from None
 
 
-def _unwritten(root: str, container_id: str) -> Container:
+def _unwritten(root: str, container_id: str) -> BundleContainer:
     """A directory without a record: its maker is at it, or died right there."""
-    return Container(container_id, root, "", "", "", {}, "", True)
+    return BundleContainer(container_id, root, "", "", "", {}, "", True)
 
 
 def ids(root: str) -> list[str]:
@@ -197,7 +197,7 @@ def ids(root: str) -> list[str]:
     return [name for name in names if _is_id(name)]
 
 
-def every(root: str) -> list[Container]:
+def every(root: str) -> list[BundleContainer]:
     """All containers below ``root``, by name; what cannot be read is left out."""
     found = []
     for name in ids(root):
@@ -208,7 +208,7 @@ def every(root: str) -> list[Container]:
     return found
 
 
-def take_lock(container: Container, seconds: float = 10.0) -> int:
+def take_lock(container: BundleContainer, seconds: float = 10.0) -> int:
     """The container for ourselves: a descriptor to be closed. NotFoundError if it is deleted meanwhile.
 
     flock(2) on the directory goes with the process that holds it, however that dies.
@@ -234,7 +234,7 @@ def take_lock(container: Container, seconds: float = 10.0) -> int:
         os.close(descriptor)
 
 
-def is_locked(container: Container) -> bool:
+def is_locked(container: BundleContainer) -> bool:
     """Whether a command is at work on it."""
     try:
         descriptor = os.open(container.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -250,7 +250,7 @@ def is_locked(container: Container) -> bool:
         os.close(descriptor)
 
 
-def forget(container: Container) -> None:
+def forget(container: BundleContainer) -> None:
     """Remove its directory: the record last, so that whoever is killed in between can be finished."""
     try:
         names = sorted(os.listdir(container.directory), key=lambda name: name == "state.json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from labkit.runtime.oci.state import Container
+from labkit.runtime.oci.state import BundleContainer
 from labkit.runtime.std.typing import Any
 from labkit.runtime.text import gojson
 
@@ -16,7 +16,7 @@ def show(value: Any, indent: str = "", end: str = "\n") -> None:
     sys.stdout.buffer.flush()
 
 
-def described(container: Container, owner: str) -> dict[str, Any]:
+def described(container: BundleContainer, owner: str) -> dict[str, Any]:
     """A container as ``state`` and ``list`` show it: more than a hook gets, and the pid first."""
     state = container.oci_state()
     found = {name: state[name] for name in ("ociVersion", "id")}

@@ -11,7 +11,7 @@ from labkit.runtime.cli.flags import Command, Option
 from labkit.runtime.cli.oci import answer
 from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.oci import state
-from labkit.runtime.oci.state import Container
+from labkit.runtime.oci.state import BundleContainer
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.typing import Any
 
@@ -49,7 +49,7 @@ def main(call: Invocation) -> int:
     return 0
 
 
-def _killed_for_memory(container: Container) -> Iterator[int]:
+def _killed_for_memory(container: BundleContainer) -> Iterator[int]:
     """As oom.watch; a machine that does not count it has 0 at every look."""
     yield 0
     try:
@@ -60,7 +60,7 @@ def _killed_for_memory(container: Container) -> Iterator[int]:
             yield 0
 
 
-def _print(container: Container, kind: str, data: dict[str, Any] | None = None) -> None:
+def _print(container: BundleContainer, kind: str, data: dict[str, Any] | None = None) -> None:
     event: dict[str, Any] = {"type": kind, "id": container.id}
     answer.show(event if data is None else {**event, "data": spelt(data)})
 

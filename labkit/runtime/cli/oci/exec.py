@@ -16,7 +16,7 @@ from labkit.runtime.oci import spec, state
 from labkit.runtime.oci.launch import Created
 from labkit.runtime.oci.spec import Process
 from labkit.runtime.oci.spec import process as process_section
-from labkit.runtime.oci.state import Container
+from labkit.runtime.oci.state import BundleContainer
 from labkit.runtime.std import socket
 from labkit.runtime.std.dataclasses import replace
 from labkit.runtime.std.typing import TYPE_CHECKING
@@ -85,7 +85,7 @@ def _exec(call: Invocation) -> int:
     return start_and_wait(create, beside.process.terminal, options.detach, options.console_socket, started)
 
 
-def _check_status(container: Container, ignore_paused: bool) -> None:
+def _check_status(container: BundleContainer, ignore_paused: bool) -> None:
     status = container.status()
     if status == "stopped":
         raise ConflictError("cannot exec in a stopped container")
@@ -93,7 +93,7 @@ def _check_status(container: Container, ignore_paused: bool) -> None:
         raise ConflictError("cannot exec in a paused container (use --ignore-paused to override)")
 
 
-def _beside(call: Invocation, container: Container) -> Beside:
+def _beside(call: Invocation, container: BundleContainer) -> Beside:
     from labkit.runtime.oci.exec import Beside
 
     options = call.options

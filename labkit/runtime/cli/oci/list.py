@@ -9,7 +9,7 @@ from labkit.runtime.cli.flags import Command, Option
 from labkit.runtime.cli.oci import answer
 from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.oci import state
-from labkit.runtime.oci.state import Container
+from labkit.runtime.oci.state import BundleContainer
 
 COMMAND = Command(
     "",
@@ -44,7 +44,7 @@ def main(call: Invocation) -> int:
     return 0
 
 
-def _owner(container: Container) -> str:
+def _owner(container: BundleContainer) -> str:
     import pwd  # local: only a list has the column
 
     try:

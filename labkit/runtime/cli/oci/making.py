@@ -9,7 +9,7 @@ from labkit.runtime.cli.flags import Option
 from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.oci import spec
 from labkit.runtime.oci.lifecycle import Creation
-from labkit.runtime.oci.state import Container
+from labkit.runtime.oci.state import BundleContainer
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def request(call: Invocation, waits_at_gate: bool) -> Creation:
     )
 
 
-def listener(container: Container) -> Listener | None:
+def listener(container: BundleContainer) -> Listener | None:
     """What is to hear that the container is ready, for the manager that has started us; None where there is none."""
     if not os.environ.get("NOTIFY_SOCKET"):
         return None

@@ -10,7 +10,7 @@ from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.oci import lifecycle
 from labkit.runtime.oci.foreground import start_and_wait
 from labkit.runtime.oci.launch import Created
-from labkit.runtime.oci.state import Container
+from labkit.runtime.oci.state import BundleContainer
 from labkit.runtime.std import socket
 from labkit.runtime.std.dataclasses import replace
 from labkit.runtime.std.typing import TYPE_CHECKING
@@ -38,7 +38,7 @@ def main(call: Invocation) -> int:
     options.console_socket = making.absolute(options.console_socket)
     wanted = making.request(call, waits_at_gate=False)
     making.check_terminal(wanted.specification.process.terminal, options.console_socket, options.detach)
-    made: list[Container] = []
+    made: list[BundleContainer] = []
     listeners: list[Listener] = []
 
     def create(console: socket.socket | None) -> Created:
@@ -70,7 +70,7 @@ def main(call: Invocation) -> int:
             lifecycle.delete(call.root, made[0].id, True, call.report.warning)
 
 
-def _listen(listener: Listener, container: Container, detached: bool) -> None:
+def _listen(listener: Listener, container: BundleContainer, detached: bool) -> None:
     """Detached, until it is ready; in the foreground it is us whom the manager watches, and who pass its signals on."""
     if detached:
         listener.pass_on(container.pid, container.is_alive, leaving=True)
