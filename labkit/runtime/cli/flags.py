@@ -9,10 +9,9 @@ from __future__ import annotations
 from labkit.errors import UsageError
 from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.dataclasses import dataclass
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
+from labkit.runtime.std.typing import TYPE_CHECKING, Any, TypeVar
 
-if TYPE_CHECKING:
-    Verb = Callable[["VerbCall"], int]
+Verb = TypeVar("Verb", bound="Callable[..., int]")
 
 
 @dataclass(frozen=True)

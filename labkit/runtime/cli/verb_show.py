@@ -170,9 +170,9 @@ def top(call: VerbCall) -> int:
         raise ConflictError(f"the container {container.name} is not running", "see 'labkit ps -a'")
     pids = stopping.processes(container)
     if len(call.arguments) > 1:
-        from labkit.runtime.cli.oci import ps
+        from labkit.runtime.cli.oci import commands
 
-        print("\n".join(ps.rows(ps.listed(call.arguments[1:]), set(pids))))
+        print("\n".join(commands.rows_of(set(pids), commands.listed(call.arguments[1:]))))
         return 0
     found = processes.look(pids)
     if call.options.json:

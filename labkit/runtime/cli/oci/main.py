@@ -1,7 +1,7 @@
 """labkit-oci: read the global options, call the command, answer for its errors.
 
-A command is a module with ``COMMAND``, which describes its command line, and ``main(call) -> int``. Only the module of
-the command that was called is imported.
+A command is a function with ``COMMAND``, which describes its command line, and its help as a docstring; or a module
+with these and ``main``. Only the module of the command that was called is imported.
 """
 
 from __future__ import annotations
@@ -16,28 +16,31 @@ from labkit.runtime.cli.flags import Command, Flags, Option, check_count, help_o
 from labkit.runtime.cli.oci.report import Invocation, Report
 from labkit.runtime.kernel import process
 from labkit.runtime.std import importlib
-from labkit.runtime.std.types import ModuleType
+from labkit.runtime.std.typing import Any
 
 PROGRAM = "labkit-oci"
 
-#: Command -> (module, what it does), in the order of the help.
+#: Command -> what it does, in the order of the help.
 COMMANDS = {
-    "create": ("create", "create a container"),
-    "start": ("start", "execute the program of a created container"),
-    "run": ("run", "create and run a container"),
-    "state": ("state", "output the state of a container"),
-    "kill": ("kill", "send a signal (default: SIGTERM) to the container's first process"),
-    "delete": ("delete", "delete a container and all that it holds"),
-    "exec": ("exec", "run a program in a running container"),
-    "list": ("list", "list containers"),
-    "ps": ("ps", "show a container's processes"),
-    "pause": ("pause", "stop all processes of a container where they are"),
-    "resume": ("resume", "let a paused container go on"),
-    "update": ("update", "change a running container's limits"),
-    "events": ("events", "show what a container uses"),
-    "spec": ("spec", "write a config.json to begin with"),
-    "features": ("features", "print what this runtime can do, as JSON"),
+    "create": "create a container",
+    "start": "execute the program of a created container",
+    "run": "create and run a container",
+    "state": "output the state of a container",
+    "kill": "send a signal (default: SIGTERM) to the container's first process",
+    "delete": "delete a container and all that it holds",
+    "exec": "run a program in a running container",
+    "list": "list containers",
+    "ps": "show a container's processes",
+    "pause": "stop all processes of a container where they are",
+    "resume": "let a paused container go on",
+    "update": "change a running container's limits",
+    "events": "show what a container uses",
+    "spec": "write a config.json to begin with",
+    "features": "print what this runtime can do, as JSON",
 }
+
+#: The short ones are functions of ``commands``; any other is a module.
+_SHORT = {**{name: name for name in "create start kill ps pause resume".split()}, "state": "state_", "list": "list_"}
 
 #: runc's commands that are refused by their names, and why.
 REFUSED = {
@@ -107,7 +110,8 @@ def _run(name: str, words: list[str], above: Flags, report: Report) -> int:
         if {"-h", "--help", "-help"} & set(words):
             return _print_help([name])
         raise UsageError(f"labkit-oci does not support {name}: {REFUSED[name][1]}", f"see '{PROGRAM} {name} --help'")
-    module, command = _load(name)
+    found = _load(name)
+    command: Command = found.COMMAND
     options, arguments = parse((*command.options, _HELP), words, command.takes_program)
     if options.help:
         return _print_help([name])
@@ -116,7 +120,7 @@ def _run(name: str, words: list[str], above: Flags, report: Report) -> int:
     root = os.path.abspath(above.root or _usual_root())
     report.debug(" ".join((PROGRAM, name, *arguments)))
     log.listen(lambda event: _listen(report, event))
-    status: int = module.main(Invocation(options, arguments, root, report))
+    status: int = getattr(found, "main", found)(Invocation(options, arguments, root, report))
     return status
 
 
@@ -129,9 +133,10 @@ def _listen(report: Report, event: log.Event) -> None:
         report.debug(command)
 
 
-def _load(name: str) -> tuple[ModuleType, Command]:
-    module = importlib.import_module(f"labkit.runtime.cli.oci.{COMMANDS[name][0]}")
-    return module, module.COMMAND
+def _load(name: str) -> Any:
+    """The function or the module of a command."""
+    module = importlib.import_module(f"labkit.runtime.cli.oci.{'commands' if name in _SHORT else name}")
+    return getattr(module, _SHORT[name]) if name in _SHORT else module
 
 
 def _check_cgroup_manager(options: Flags) -> None:
@@ -154,7 +159,7 @@ def _version() -> str:
 def _print_help(names: list[str]) -> int:
     """In runc's arrangement: whoever looks for a part of it finds it."""
     if not names:
-        rows = [f"   {name:<11} {words}" for name, (_, words) in COMMANDS.items()]
+        rows = [f"   {name:<11} {words}" for name, words in COMMANDS.items()]
         rows += [f"   {name:<11} {words}" for name, (words, _) in REFUSED.items()]
         print(f"NAME:\n   {PROGRAM} - a runtime of the Open Container Initiative: one container of a bundle, as runc\n")
         print(f"USAGE:\n   {PROGRAM} [global options] COMMAND [command options] CONTAINER\n")
@@ -169,10 +174,11 @@ def _print_help(names: list[str]) -> int:
         return 0
     if names[0] not in COMMANDS:
         raise NoCommandError(f"No help topic for '{names[0]}'", f"see '{PROGRAM} --help'")
-    module, command = _load(names[0])
-    print(f"NAME:\n   {PROGRAM} {names[0]} - {COMMANDS[names[0]][1]}\n")
+    found = _load(names[0])
+    command: Command = found.COMMAND
+    print(f"NAME:\n   {PROGRAM} {names[0]} - {COMMANDS[names[0]]}\n")
     print(f"USAGE:\n   {PROGRAM} {names[0]} [command options] {command.usage}".rstrip() + "\n")
-    print(f"DESCRIPTION:\n{_indented(str(module.__doc__).strip())}\n")
+    print(f"DESCRIPTION:\n{_indented(str(found.__doc__).strip())}\n")
     if command.examples:
         print("\n".join(["EXAMPLES:", *[f"   {PROGRAM} {example}" for example in command.examples], ""]))
     print(f"OPTIONS:\n{_indented(help_of((*command.options, _HELP)))}")

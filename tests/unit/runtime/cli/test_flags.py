@@ -14,7 +14,7 @@ if sys.platform == "win32":
     pytest.skip("the guest side is Linux's", allow_module_level=True)
 
 from labkit.runtime.cli.flags import Option, parse
-from labkit.runtime.cli.oci import events, features, ps, spec, update
+from labkit.runtime.cli.oci import commands, events, features, spec, update
 from labkit.runtime.cli.oci.main import COMMANDS, REFUSED, main
 from labkit.runtime.kernel import signals
 
@@ -164,9 +164,9 @@ def test_what_is_no_interval_is_refused(text: str) -> None:
 
 def test_only_the_containers_lines_of_ps_are_shown() -> None:
     lines = ["UID   PID  PPID CMD", "root    1     0 init", "root   17     1 redis --x 1"]
-    assert ps.rows(lines, {17}) == [lines[0], lines[2]]
+    assert commands.rows_of({17}, lines) == [lines[0], lines[2]]
     with pytest.raises(UsageError, match="PID field"):
-        ps.rows(["CMD"], {1})
+        commands.rows_of({1}, ["CMD"])
 
 
 def test_features_and_spec_are_what_the_parser_takes(tmp_path: Path) -> None:
