@@ -17,7 +17,7 @@ import pytest
 
 from labkit.host.lab import paths
 from labkit.host.lab.matrixsection import Cell
-from labkit.host.machines import qemuprogram
+from labkit.host.machines import qemucommand
 from labkit.host.matrix import report, run
 from labkit.host.matrix.verdict import exit_status
 
@@ -192,7 +192,7 @@ def test_a_machine_that_does_not_start_is_no_failure(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.write("fine")
-    real = qemuprogram.find()
+    real = qemucommand.find()
     program = tmp_path / "qemu" / "qemu-system-x86_64"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n[ $1 = --version ] && echo QEMU version 9.9.9 || { echo no power >&2; exit 1; }\n")
@@ -200,11 +200,11 @@ def test_a_machine_that_does_not_start_is_no_failure(
     (program.parent / "qemu-img").symlink_to(real.image_program)
     monkeypatch.setenv("LABKIT_QEMU", str(program.parent))
     monkeypatch.setenv("LABKIT_ACCEL", "tcg")
-    qemuprogram.find.cache_clear()
+    qemucommand.find.cache_clear()
     try:
         played = run.play([CELL], ["fine"], place=place.lessons)
     finally:
-        qemuprogram.find.cache_clear()
+        qemucommand.find.cache_clear()
     ((result,),) = [cell.played for cell in played.summary.cells]
     assert result.verdict == "infrastructure"
     assert "no power" in result.why[0]

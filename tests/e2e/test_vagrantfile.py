@@ -19,7 +19,7 @@ from vagrantuser import why_no_vagrant
 from labkit.errors import MissingToolError
 from labkit.host.image import kernels
 from labkit.host.lab import config, paths
-from labkit.host.machines import providers
+from labkit.host.machines import vagrantproviders
 from labkit.host.machines.vagrantcommand import Vagrant
 
 pytestmark = pytest.mark.thorough
@@ -130,7 +130,7 @@ def test_a_provider_without_its_plugin_is_named(
         monkeypatch.setenv(name, no_plugin[name])
     with pytest.raises(MissingToolError, match="cannot be used here: Vagrant has no plugin for libvirt") as raised:
         Vagrant("default", "libvirt", tmp_path / "log").ask("up", "default", "--provider", "libvirt")
-    assert providers.HOW_TO_GET["libvirt"] in raised.value.hint
+    assert vagrantproviders.HOW_TO_GET["libvirt"] in raised.value.hint
 
 
 def test_every_block_has_only_settings_that_its_provider_knows(understood: dict[str, Any]) -> None:

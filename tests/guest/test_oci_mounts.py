@@ -278,7 +278,7 @@ _ONE_WAY = """
 import subprocess, sys
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.oci import plan, spec
-from labkit.runtime.oci.newroot import PivotRoot
+from labkit.runtime.oci.root.newroot import PivotRoot
 operations = plan.make(spec.load(sys.argv[1]), here()).init
 operations = operations[: next(at for at, each in enumerate(operations) if isinstance(each, PivotRoot))]
 if sys.argv[2] == "by calls":

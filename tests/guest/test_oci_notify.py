@@ -13,7 +13,7 @@ from bundles import mount_line
 from conftest import wait_for
 from runtime import Runtime
 
-from labkit.runtime.oci.rootfs import by_number, kept_open
+from labkit.runtime.oci.root.rootfs import by_number, kept_open
 
 
 class Manager:

@@ -8,7 +8,7 @@ import re
 from labkit.host.checks.finding import Finding, info, ok, warning
 from labkit.host.lab import programs
 from labkit.host.lab.config import VAGRANT_PROVIDERS
-from labkit.host.machines import providers
+from labkit.host.machines import vagrantproviders
 from labkit.host.machines.vagranthypervisor import session_hint
 
 PLUGINS = {"libvirt": "vagrant-libvirt", "vmware_desktop": "vagrant-vmware-desktop", "parallels": "vagrant-parallels"}
@@ -35,7 +35,7 @@ def vagrant_providers() -> Finding | None:
 
 
 def _providers() -> Finding:
-    found = [provider for provider in VAGRANT_PROVIDERS if not providers.why_not(provider)]
+    found = [provider for provider in VAGRANT_PROVIDERS if not vagrantproviders.why_not(provider)]
     if not found:
         remedy = f"Install one of {', '.join(VAGRANT_PROVIDERS)} if you want to use Vagrant."
         return warning("no provider's program was found", remedy)

@@ -11,7 +11,7 @@ from pathlib import Path
 from labkit.errors import MissingToolError, UsageError
 from labkit.host.checks.finding import Finding, info, ok, problem, warning
 from labkit.host.machines import accelerator as proofs
-from labkit.host.machines import qemuprogram
+from labkit.host.machines import qemucommand
 
 OLDEST_QEMU = (5, 2)
 """Debian 11's, the oldest that was thought of; snapshots and user-mode networking are older still."""
@@ -20,7 +20,7 @@ OLDEST_QEMU = (5, 2)
 def qemu() -> Finding:
     """The emulator (and its disk tool) that the lab would use, and its version."""
     try:
-        found = qemuprogram.find()
+        found = qemucommand.find()
     except MissingToolError as error:
         return problem(error.message, error.hint or "Run `python3 bootstrap.py`: it installs it.")
     what = f"{found.version} ({found.program}, {found.image_program})"
@@ -50,7 +50,7 @@ def accelerator() -> Finding:
         what = f"{proofs.SOFTWARE} (software emulation): {what_is_missing()}"
         return warning(what, _how_to_get_one())
     try:
-        found = qemuprogram.find()
+        found = qemucommand.find()
     except MissingToolError:
         return info(f"{', '.join(candidates)} may work; without QEMU it cannot be tried")
     refused = []

@@ -20,7 +20,7 @@ from labkit import log
 from labkit.errors import InfrastructureError, UsageError
 from labkit.host.image.kernels import Kernel
 from labkit.host.lab import paths, programs, records
-from labkit.host.machines.qemuprogram import Qemu
+from labkit.host.machines.qemucommand import Qemu
 
 SOFTWARE = "tcg"
 """Emulation in software: always there, and ten times slower."""

@@ -23,9 +23,9 @@ from labkit.host.image.kernels import Kernel
 from labkit.host.lab import config as lab
 from labkit.host.lab import paths, programs, records
 from labkit.host.lab.config import MachineConfig
-from labkit.host.machines import accelerator, consolelog, firstboot, qemuprogram, qemurun, qmp
+from labkit.host.machines import accelerator, consolelog, firstboot, qemucommand, qemurun, qmp
 from labkit.host.machines.base import BOOT_LIMIT, Machine, Status, check_options, one_at_a_time, task
-from labkit.host.machines.qemuprogram import CONSOLE, DISK, OUTPUT, Qemu
+from labkit.host.machines.qemucommand import CONSOLE, DISK, OUTPUT, Qemu
 from labkit.host.machines.qemurun import Run
 from labkit.host.wire import ssh
 from labkit.host.wire.ssh import Endpoint, execute
@@ -42,7 +42,7 @@ class QemuMachine(Machine):
     """See base.py."""
 
     def __init__(self, config: MachineConfig) -> None:
-        check_options(config, qemuprogram.OPTIONS)
+        check_options(config, qemucommand.OPTIONS)
         super().__init__(config)
 
     # What the tasks call.
@@ -186,7 +186,7 @@ class QemuMachine(Machine):
                 client_key=str(wanted.image.client_key),
                 host_key=wanted.image.host_key,
             )
-            network = qemuprogram.user_network(self._config, port)
+            network = qemucommand.user_network(self._config, port)
             try:
                 return qemurun.start(
                     [wanted.qemu.program, *network, *wanted.hardware, *more], self._directory, unstarted
@@ -250,7 +250,7 @@ class QemuMachine(Machine):
     def _wanted(self) -> _Wanted:
         """What the machine shall be like according to lab.yaml, image and kernel (made if need be), QEMU."""
         kernel_config = lab.load().kernel(self._config.kernel)
-        qemu = qemuprogram.find()
+        qemu = qemucommand.find()
         image = guestimage.ensure()
         kernel = kernels.ensure(kernel_config, image)
         return _Wanted(self._config, image, kernel, qemu, accelerator.choose(qemu, kernel))
@@ -277,10 +277,10 @@ class _Wanted:
         self.accelerator = accelerator_name
         arguments = accelerator.arguments(accelerator_name)
         beside = accelerator.kernel_parameters(accelerator_name)
-        self.hardware = qemuprogram.hardware(config, kernel, arguments, beside)
+        self.hardware = qemucommand.hardware(config, kernel, arguments, beside)
         described: dict[str, Any] = {
             "hardware": self.hardware,
-            "network": qemuprogram.user_network(config, 0),
+            "network": qemucommand.user_network(config, 0),
             "qemu": qemu.version,
             "disk": image.disk_digest,
             "kernel": kernel.digest,

@@ -17,7 +17,7 @@ from pathlib import Path
 from labkit.errors import InfrastructureError
 from labkit.host.lab import programs, records
 from labkit.host.machines import consolelog, processes, qmp
-from labkit.host.machines.qemuprogram import CONSOLE, OUTPUT
+from labkit.host.machines.qemucommand import CONSOLE, OUTPUT
 from labkit.host.wire.ssh import Endpoint
 
 RECORD, PIDFILE, SOCKET = "run.json", "qemu.pid", "monitor"

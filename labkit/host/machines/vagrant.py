@@ -27,11 +27,11 @@ from labkit.host.machines import (
     accelerator,
     consolelog,
     firstboot,
-    providers,
-    qemuprogram,
+    qemucommand,
     qemurun,
     vagrantaccess,
     vagrantcommand,
+    vagrantproviders,
 )
 from labkit.host.machines.base import Machine, Status, check_options, one_at_a_time, task
 from labkit.host.machines.vagrantcommand import Vagrant
@@ -131,7 +131,7 @@ class VagrantMachine(Machine):
         """From the snapshot if it fits, else made anew. A failure leaves no machine behind, and can be repeated."""
         record = self._record()
         self._connection.close()
-        providers.require(self.provider)
+        vagrantproviders.require(self.provider)
         self._hypervisor().check()
         box, fingerprint = self._wanted()
         if record is not None and record.fingerprint == fingerprint and self._state() != "absent":
@@ -232,7 +232,7 @@ class VagrantMachine(Machine):
         kernel = kernels.find(lab.load().kernel(self._config.kernel))
         if kernel is None:
             return {}
-        return {"driver": "kvm" if accelerator.choose(qemuprogram.find(), kernel) == "kvm" else "qemu"}
+        return {"driver": "kvm" if accelerator.choose(qemucommand.find(), kernel) == "kvm" else "qemu"}
 
     # Removing.
 

@@ -18,7 +18,7 @@ from labkit import log
 from labkit.errors import InfrastructureError, LabkitError
 from labkit.host.lab import paths, programs
 from labkit.host.lab.config import default_path
-from labkit.host.machines import providers
+from labkit.host.machines import vagrantproviders
 
 SHORT = 120.0
 """Seconds that a command which only asks may take. Starting Vagrant takes one to five."""
@@ -85,7 +85,7 @@ class Vagrant:
     def _program(self) -> str:
         path = programs.find("vagrant")
         if path is None:
-            raise providers.unusable(self.provider, "Vagrant is not installed")
+            raise vagrantproviders.unusable(self.provider, "Vagrant is not installed")
         return path
 
     def environment(self) -> dict[str, str]:
@@ -106,7 +106,7 @@ class Vagrant:
         lines = [line for line in readable(output) if line]
         text = "\n".join(lines)
         if re.search(r"no plugin for the provider '\S+'", text):  # vagrant/words.yml
-            return providers.unusable(self.provider, f"Vagrant has no plugin for {self.provider}")
+            return vagrantproviders.unusable(self.provider, f"Vagrant has no plugin for {self.provider}")
         if "checksum of the downloaded box did not match" in text:
             return InfrastructureError(
                 "The box that Vagrant was given is not the one that its checksum is of.",

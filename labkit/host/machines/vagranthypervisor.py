@@ -11,7 +11,7 @@ from typing import Any
 
 from labkit.errors import InfrastructureError
 from labkit.host.lab import paths, programs
-from labkit.host.machines import providers, vagrantcommand
+from labkit.host.machines import vagrantcommand, vagrantproviders
 from labkit.host.machines.vagrantcommand import Vagrant
 
 SNAPSHOT = "labkit"
@@ -175,7 +175,7 @@ def _virsh(*words: str) -> str:
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
     path = programs.find("virsh")
     if path is None:
-        raise providers.unusable("libvirt", "virsh is not installed")
+        raise vagrantproviders.unusable("libvirt", "virsh is not installed")
     command = [path, "--quiet", "--connect", URI, *words]
     environment = {**os.environ, "LC_ALL": "C"}  # its sentences are read
     try:

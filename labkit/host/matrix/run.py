@@ -22,7 +22,7 @@ from labkit.errors import UsageError
 from labkit.host.lab import config, paths
 from labkit.host.lab.config import Lab
 from labkit.host.lab.matrixsection import Cell
-from labkit.host.machines import ownstate, qemuprogram
+from labkit.host.machines import ownstate, qemucommand
 from labkit.host.matrix import display
 from labkit.host.matrix.cell import CellPlayer, CellRun
 from labkit.host.matrix.record import Record, digest
@@ -129,6 +129,6 @@ def _versions() -> dict[str, str]:
     """With what it is tested."""
     return {
         "labkit": labkit.__version__,
-        "QEMU": qemuprogram.find().version,
+        "QEMU": qemucommand.find().version,
         "host": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
     }

@@ -161,7 +161,7 @@ class FillVolume(Operation):
             os.unlink(f"{base}/unfilled")
 
     def _copy(self, base: str) -> None:
-        from labkit.runtime.oci import copyup  # local: only the first use of a volume copies
+        from labkit.runtime.oci.root import copyup  # local: only the first use of a volume copies
 
         try:
             source = rootdir.find(self.rootfs, self.place)

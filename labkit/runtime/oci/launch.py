@@ -76,7 +76,8 @@ def create(start: Start, born: Callable[[int, int], None] = lambda pid, started:
     plan, copies = _with_sources(spec, start.plan)
     given = Inherited(theirs, filter_, links, doors, copies)
     if spec.namespaces.get("mnt"):
-        from labkit.runtime.oci import copyup, hooks  # noqa: F401 - what the child may need, and will not get: see below
+        from labkit.runtime.oci import hooks  # noqa: F401 - what the child may need, and will not get: see below
+        from labkit.runtime.oci.root import copyup  # noqa: F401 - what the child may need, and will not get: see below
     inside, pid = False, -1
     try:
         with _children_in("" if by_scout else spec.namespaces.get("pid", "")):

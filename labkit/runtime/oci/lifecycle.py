@@ -105,7 +105,7 @@ def _with_group(specification: Spec, container_id: str) -> Spec:
 def _with_nodes(specification: Spec, directory: str) -> tuple[Spec, list[Operation]]:
     if not specification.devices or "user" not in specification.namespaces:
         return specification, []
-    from labkit.runtime.oci import nodeoutside  # local: few containers have both
+    from labkit.runtime.oci.root import nodeoutside  # local: few containers have both
 
     return nodeoutside.make(specification, directory)
 

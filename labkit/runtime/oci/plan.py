@@ -1,7 +1,7 @@
 """From a specification to a plan: two lists of operations, one for the host, one for the container's first process.
 
 It reads what is mounted, and whether the kernel has what is to be masked; it changes nothing. So the plan can be
-printed (--dry-run) and compared as text (tests). What happens inside the root file system is in mountplan.py.
+printed (--dry-run) and compared as text (tests). What happens inside the root file system is in the room root.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 from labkit.runtime.cgroups import group
 from labkit.runtime.cgroups.detect import Hierarchies
 from labkit.runtime.kernel.mounts import mount_points, stacked_on
-from labkit.runtime.oci import mountplan, ownsettings
-from labkit.runtime.oci.mounting import RemountInside
-from labkit.runtime.oci.newroot import (
+from labkit.runtime.oci import ownsettings
+from labkit.runtime.oci.ownsettings import SetHostname, SetLoopbackUp
+from labkit.runtime.oci.root import mountplan
+from labkit.runtime.oci.root.mounting import RemountInside
+from labkit.runtime.oci.root.newroot import (
     BindRoot,
     BindRootOutside,
     ChangeRoot,
@@ -20,8 +22,7 @@ from labkit.runtime.oci.newroot import (
     PivotRoot,
     revealing_mounts,
 )
-from labkit.runtime.oci.ownsettings import SetHostname, SetLoopbackUp
-from labkit.runtime.oci.rootfs import MakeDirectoryInside
+from labkit.runtime.oci.root.rootfs import MakeDirectoryInside
 from labkit.runtime.oci.spec import Spec
 from labkit.runtime.operations import Operation
 from labkit.runtime.operations.mounting import SetPropagation

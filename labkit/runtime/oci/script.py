@@ -13,8 +13,8 @@ from labkit.runtime.cgroups import group
 from labkit.runtime.cgroups.detect import Hierarchies
 from labkit.runtime.kernel import capabilities
 from labkit.runtime.oci.launch import UNSHARE_WORDS
-from labkit.runtime.oci.newroot import DetachOldRoot
 from labkit.runtime.oci.plan import Plan
+from labkit.runtime.oci.root.newroot import DetachOldRoot
 from labkit.runtime.oci.spec import Process, Spec
 from labkit.runtime.std.shlex import join, quote
 

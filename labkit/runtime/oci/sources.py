@@ -2,7 +2,7 @@
 
 * In a user namespace its root may be kept from them: a directory with mode 0700 on the way is enough, and engines have
   such.
-* Numbers of users can be mapped (mappedmount.py) by who has rights over the file system, and nobody else.
+* Numbers of users can be mapped (root/mappedmount.py) by who has rights over the file system, and nobody else.
 
 So before the process is cloned its parent takes a copy of each mount, which lies nowhere yet (open_tree(2), Linux
 5.2), and the process moves it into its place.
@@ -14,9 +14,9 @@ import os
 
 from labkit.errors import KernelError
 from labkit.runtime.kernel import mountoptions, mounts
-from labkit.runtime.oci.mappedmount import BindMapped
-from labkit.runtime.oci.mounting import BindInside
 from labkit.runtime.oci.plan import Plan
+from labkit.runtime.oci.root.mappedmount import BindMapped
+from labkit.runtime.oci.root.mounting import BindInside
 from labkit.runtime.operations import Operation
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import replace

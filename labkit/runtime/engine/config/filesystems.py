@@ -60,7 +60,10 @@ def seen_from_outside(container: Container) -> list[Operation]:
 
     Without what is mounted below a source: an umount of that would travel to the source itself.
     """
-    from labkit.runtime.oci.mounting import BindInside, RemountInside  # local, as above: only ``labkit cp`` needs it
+    from labkit.runtime.oci.root.mounting import (  # local, as above: only ``labkit cp`` needs it
+        BindInside,
+        RemountInside,
+    )
 
     found = [mount for mount in mounts(container) if os.path.isabs(mount["source"]) and _is_ours(mount)]
     made: list[Operation] = []

@@ -1,4 +1,4 @@
-"""stop, rm, exec, pause: what is done to a container that is there."""
+"""stop, pause, rm, prune: what is done to a container that is there."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def wishes(container: Container) -> dict[str, dict[str, Any]]:
 
 
 def join(container: Container, do: Callable[[list[Section]], None], dry: bool = False) -> Container:
-    """Reserve its addresses and ports: ``do`` is given the sections for that, as with ``plan.run``.
+    """Reserve its addresses and ports: ``do`` is given the sections for that, as with ``steps.run``.
 
     The container with its endpoints and actual ports.
     """

@@ -1,10 +1,13 @@
-"""What is known of a container: one JSON file that never changes, one for its state, a link for its name.
+"""What is known of a container: a JSON file of what it is, one for its state, a link for its name.
 
 /var/lib/labkit/containers/ID/container.json, state.json, config.json, container.log, upper, work
+                              hosts, hostname, resolv.conf; stopped: no restart policy starts it again
 /var/lib/labkit/names/NAME -> ID
 /var/lib/labkit/journals/ID     what made the above
-/run/labkit/journals/ID         what its run consists of: mounts, links, rules, cgroups
-/run/labkit/containers/ID/rootfs
+/run/labkit/journals/ID         what its run consists of: mounts, links, rules; ID.runtime: cgroups
+/run/labkit/containers/ID       rootfs, attach: the shim's socket
+/run/labkit/leases/ID           the lock of whoever is responsible for it
+/run/labkit/updates/ID          an update of its limits that is under way
 """
 
 from __future__ import annotations

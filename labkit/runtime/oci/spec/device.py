@@ -20,7 +20,7 @@ class Device:
     uid: int
     gid: int
     source: str = ""
-    """Where the host has it, if it is to be bound (nodeoutside.py); the configuration has no such word."""
+    """Where the host has it, if it is to be bound (root/nodeoutside.py); the configuration has no such word."""
 
 
 def read(reader: Reader) -> Device:

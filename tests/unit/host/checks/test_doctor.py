@@ -12,7 +12,7 @@ from labkit.host.checks import computer, doctor, imagebuild, vagrant, virtualisa
 from labkit.host.checks.finding import Finding
 from labkit.host.lab import programs
 from labkit.host.machines import accelerator as proofs
-from labkit.host.machines import qemuprogram
+from labkit.host.machines import qemucommand
 
 
 @pytest.fixture
@@ -159,18 +159,18 @@ def test_version_numbers(text: str, version: tuple[int, ...]) -> None:
     assert virtualisation.numbers(text) == version
 
 
-def found_qemu(version: str) -> qemuprogram.Qemu:
-    return qemuprogram.Qemu("/bin/qemu", "/bin/qemu-img", version)
+def found_qemu(version: str) -> qemucommand.Qemu:
+    return qemucommand.Qemu("/bin/qemu", "/bin/qemu-img", version)
 
 
 @pytest.mark.parametrize(("version", "verdict"), [("9.1.0", "ok"), ("2.11.1", "warning"), ("nonsense", "warning")])
 def test_qemu(version: str, verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qemuprogram, "find", lambda: found_qemu(version))
+    monkeypatch.setattr(qemucommand, "find", lambda: found_qemu(version))
     assert virtualisation.qemu().verdict == verdict
 
 
 def test_a_computer_without_qemu(only_bin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    qemuprogram.find.cache_clear()
+    qemucommand.find.cache_clear()
     monkeypatch.delenv("LABKIT_QEMU", raising=False)
     found = virtualisation.qemu()
     assert (found.verdict, "not installed" in found.what) == ("problem", True)
@@ -198,7 +198,7 @@ def test_accelerator(
     said: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(qemuprogram, "find", lambda: found_qemu("9.1.0"))
+    monkeypatch.setattr(qemucommand, "find", lambda: found_qemu("9.1.0"))
     monkeypatch.setattr(proofs, "candidates", lambda: candidates)
     monkeypatch.setattr(proofs, "remembered", lambda name, _qemu: verdicts.get(name))
     monkeypatch.setattr(virtualisation, "what_is_missing", lambda: "it is not there")

@@ -14,7 +14,7 @@ from labkit.errors import UsageError
 from labkit.host.image.kernels import Kernel
 from labkit.host.lab import paths
 from labkit.host.machines import accelerator
-from labkit.host.machines.qemuprogram import Qemu
+from labkit.host.machines.qemucommand import Qemu
 
 pytestmark = POSIX_ONLY
 

@@ -25,9 +25,9 @@ from labkit.host.image.guestimage import GuestImage
 from labkit.host.image.kernels import Kernel
 from labkit.host.lab import paths
 from labkit.host.lab.config import MachineConfig
-from labkit.host.machines import BACKENDS, open_machine, processes, qemuprogram, qemurun
+from labkit.host.machines import BACKENDS, open_machine, processes, qemucommand, qemurun
 from labkit.host.machines.qemu import QemuMachine, _Wanted
-from labkit.host.machines.qemuprogram import Qemu
+from labkit.host.machines.qemucommand import Qemu
 from labkit.host.machines.qemurun import Run
 
 CONFIG = MachineConfig("default")
@@ -119,10 +119,10 @@ def test_parameters_of_lab_yaml_are_the_kernels_last() -> None:
 
 
 def test_the_network_is_on_loopback_and_closed() -> None:
-    (argument,) = qemuprogram.user_network(CONFIG, 2222)[1:]
+    (argument,) = qemucommand.user_network(CONFIG, 2222)[1:]
     assert "hostfwd=tcp:127.0.0.1:2222-:22" in argument
     assert "restrict=on" in argument
-    (argument,) = qemuprogram.user_network(replace(CONFIG, options={"network": "open"}), 2222)[1:]
+    (argument,) = qemucommand.user_network(replace(CONFIG, options={"network": "open"}), 2222)[1:]
     assert "restrict=off" in argument
 
 
@@ -134,7 +134,7 @@ def test_options_are_checked_before_anything_is_done(options: dict[str, str], me
 
 
 def test_the_modules_are_a_disk_that_nobody_writes() -> None:
-    hardware = qemuprogram.hardware(CONFIG, KERNEL, [])
+    hardware = qemucommand.hardware(CONFIG, KERNEL, [])
     (drive,) = [word for word in hardware if "modules" in word and word.startswith("file=")]
     assert (
         drive == f"file={str(PLACE / 'modules.qcow2').replace(',', ',,')},if=none,id=modules,format=qcow2,readonly=on"
@@ -169,23 +169,23 @@ def test_qemu_is_found_and_asked_for_its_version(tmp_path: Path, monkeypatch: py
     make_program(tmp_path, "qemu-system-x86_64", "echo 'QEMU emulator version 8.2.1 (somebody 1:8.2)'")
     make_program(tmp_path, "qemu-img", "exit 0")
     monkeypatch.setenv("LABKIT_QEMU", str(tmp_path))
-    qemuprogram.find.cache_clear()
+    qemucommand.find.cache_clear()
     try:
-        assert qemuprogram.find() == Qemu(str(tmp_path / "qemu-system-x86_64"), str(tmp_path / "qemu-img"), "8.2.1")
+        assert qemucommand.find() == Qemu(str(tmp_path / "qemu-system-x86_64"), str(tmp_path / "qemu-img"), "8.2.1")
     finally:
-        qemuprogram.find.cache_clear()
+        qemucommand.find.cache_clear()
 
 
 def test_no_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PROGRAMFILES", str(tmp_path))
     monkeypatch.delenv("LABKIT_QEMU", raising=False)
-    qemuprogram.find.cache_clear()
+    qemucommand.find.cache_clear()
     try:
         with pytest.raises(MissingToolError, match="is not installed") as caught:
-            qemuprogram.find()
+            qemucommand.find()
     finally:
-        qemuprogram.find.cache_clear()
+        qemucommand.find.cache_clear()
     assert "bootstrap.py" in caught.value.hint
 
 
@@ -275,7 +275,7 @@ def test_a_free_port_is_free() -> None:
     ],
 )
 def test_the_console_may_say_that_waiting_is_in_vain(directory: Path, console: str, complaint: str) -> None:
-    (directory / qemuprogram.CONSOLE).write_text(console, encoding="utf-8")
+    (directory / qemucommand.CONSOLE).write_text(console, encoding="utf-8")
     found = qemurun.console_complaint(directory)
     assert complaint in found
     assert bool(found) == bool(complaint)
@@ -380,7 +380,7 @@ def test_who_has_to_wait_says_so(directory: Path) -> None:
 
 
 def test_status_says_what_there_is(directory: Path) -> None:
-    (directory / qemuprogram.DISK).write_bytes(b"x" * 100_000)
+    (directory / qemucommand.DISK).write_bytes(b"x" * 100_000)
     (directory / "snapshot.json").write_text(json.dumps({"fingerprint": "f", "made": 0}), encoding="utf-8")
     status = QemuMachine(replace(CONFIG, memory_mib=512)).status()
     assert status.state == "stopped"

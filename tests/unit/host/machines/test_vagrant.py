@@ -21,14 +21,7 @@ from labkit.errors import ConfigError, ConflictError, InfrastructureError, Missi
 from labkit.host.checks.vagrant import PLUGINS
 from labkit.host.lab import config, paths, programs
 from labkit.host.lab.config import MachineConfig
-from labkit.host.machines import (
-    BACKENDS,
-    open_machine,
-    provider_of,
-    providers,
-    vagrantaccess,
-    vagrantcommand,
-)
+from labkit.host.machines import BACKENDS, open_machine, provider_of, vagrantaccess, vagrantcommand, vagrantproviders
 from labkit.host.machines.qemu import QemuMachine
 from labkit.host.machines.vagrant import VagrantMachine
 from labkit.host.machines.vagrantcommand import Vagrant
@@ -124,14 +117,14 @@ def test_another_providers_options_do_not_count() -> None:
 @POSIX_ONLY
 def test_a_provider_that_is_missing_is_said_with_those_that_are_not(only_bin: Path) -> None:
     with pytest.raises(MissingToolError, match="virtualbox cannot be used here: Vagrant is not installed") as raised:
-        providers.require("virtualbox")
+        vagrantproviders.require("virtualbox")
     assert "developer.hashicorp.com" in raised.value.hint
     make_program(only_bin, "vagrant", "")
     make_program(only_bin, "virsh", "")
     with pytest.raises(MissingToolError, match="virtualbox cannot be used here: VBoxManage is not installed") as raised:
-        providers.require("virtualbox")
+        vagrantproviders.require("virtualbox")
     assert "libvirt" in raised.value.hint.split("What can be used here: ")[1]
-    providers.require("libvirt")
+    vagrantproviders.require("libvirt")
 
 
 @POSIX_ONLY

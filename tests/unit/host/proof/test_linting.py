@@ -65,14 +65,13 @@ def test_a_linter_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout of empty packages, this project's own, under its own settings."""
+    """A checkout of empty modules, this project's own, under its own settings."""
     real = linting.paths.checkout()
     settings = (real / "pyproject.toml").read_text(encoding="utf-8")
     (tmp_path / "pyproject.toml").write_text(settings, encoding="utf-8")
     host = tmp_path / "labkit/host"
-    rooms = [*real.glob("labkit/**/__init__.py"), *real.glob("labkit/runtime/engine/*.py")]  # some are one module
-    packages = [path.relative_to(real).as_posix() for path in rooms]
-    for name in ("labkit/errors.py", "labkit/log.py", "tasks.py", "bootstrap.py", *packages):
+    modules = [path.relative_to(real).as_posix() for path in real.glob("labkit/**/*.py")]
+    for name in ("tasks.py", "bootstrap.py", *modules):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text('"""Here."""\n', encoding="utf-8")
     monkeypatch.setattr(linting.paths, "checkout", lambda: tmp_path)

@@ -7,11 +7,11 @@ import pytest
 from labkit.runtime.cgroups.grouptree import EnableControllers, InheritCpuset, SetLimit
 from labkit.runtime.network.iptables import AddRules
 from labkit.runtime.network.links import AddBridge, AddNamespace
-from labkit.runtime.oci.devicenode import MakeDeviceInside
-from labkit.runtime.oci.mounting import BindInside, MountInside, RemountInside
-from labkit.runtime.oci.newroot import ChangeRoot, DetachOldRoot, PivotRoot
 from labkit.runtime.oci.ownsettings import SetHostname
-from labkit.runtime.oci.rootfs import LinkInside, MakeDirectoryInside, MakeReadOnly, Mask
+from labkit.runtime.oci.root.devicenode import MakeDeviceInside
+from labkit.runtime.oci.root.mounting import BindInside, MountInside, RemountInside
+from labkit.runtime.oci.root.newroot import ChangeRoot, DetachOldRoot, PivotRoot
+from labkit.runtime.oci.root.rootfs import LinkInside, MakeDirectoryInside, MakeReadOnly, Mask
 from labkit.runtime.operations import Operation
 from labkit.runtime.operations.files import WriteSetting
 from labkit.runtime.operations.mounting import Mount, SetPropagation

@@ -7,8 +7,8 @@ import stat
 
 from labkit.errors import ConfigError, KernelError
 from labkit.runtime.kernel.inroot import resolve
-from labkit.runtime.oci.mounting import BindInside
-from labkit.runtime.oci.rootfs import Inside, opened_place
+from labkit.runtime.oci.root.mounting import BindInside
+from labkit.runtime.oci.root.rootfs import Inside, opened_place
 from labkit.runtime.oci.spec.device import Device
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.shlex import quote

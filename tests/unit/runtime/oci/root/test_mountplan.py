@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from labkit.runtime.cgroups.detect import Hierarchies
-from labkit.runtime.oci import mountplan, plan, spec
-from labkit.runtime.oci.cgrouptree import MountTreeOrBind
-from labkit.runtime.oci.mounting import BindInside, MountInside, RemountInside
-from labkit.runtime.oci.rootfs import LinkInside
+from labkit.runtime.oci import plan, spec
+from labkit.runtime.oci.root import mountplan
+from labkit.runtime.oci.root.cgrouptree import MountTreeOrBind
+from labkit.runtime.oci.root.mounting import BindInside, MountInside, RemountInside
+from labkit.runtime.oci.root.rootfs import LinkInside
 from labkit.runtime.std.dataclasses import asdict, replace
 
 SPLIT = Hierarchies({"cpu": "/c/cpu,cpuacct", "cpuacct": "/c/cpu,cpuacct", "name=systemd": "/c/systemd"}, "/c/unified")

@@ -10,9 +10,9 @@ from labkit.runtime.cgroups.detect import Hierarchies
 from labkit.runtime.kernel import process
 from labkit.runtime.kernel.mountoptions import PROPAGATION
 from labkit.runtime.oci import defaults
-from labkit.runtime.oci.devicenode import MakeDeviceInside
-from labkit.runtime.oci.mounting import BindInside, MountInside, RemountInside
-from labkit.runtime.oci.rootfs import LinkInside, MakeReadOnly, Mask
+from labkit.runtime.oci.root.devicenode import MakeDeviceInside
+from labkit.runtime.oci.root.mounting import BindInside, MountInside, RemountInside
+from labkit.runtime.oci.root.rootfs import LinkInside, MakeReadOnly, Mask
 from labkit.runtime.oci.spec import MountPoint, Spec
 from labkit.runtime.oci.spec.device import Device
 from labkit.runtime.operations import Operation
@@ -46,7 +46,7 @@ def mounting(spec: Spec, hierarchies: Hierarchies) -> tuple[list[Operation], lis
 
 
 def _mapped(spec: Spec, mount: MountPoint) -> Operation:
-    from labkit.runtime.oci.mappedmount import BindMapped  # local: few ask for it
+    from labkit.runtime.oci.root.mappedmount import BindMapped  # local: few ask for it
 
     users, groups = (
         tuple((item.inside, item.outside, item.size) for item in ranges) for ranges in (mount.users, mount.groups)
@@ -65,7 +65,7 @@ def _cgroup(spec: Spec, mount: MountPoint, hierarchies: Hierarchies) -> list[Ope
     if not hierarchies.v1:
         if not _may_be_refused(spec, mount):
             return [MountInside(rootfs, destination, mount.source or "cgroup", "cgroup2", options)]
-        from labkit.runtime.oci import cgrouptree  # local: root's containers, which are most, do not need it
+        from labkit.runtime.oci.root import cgrouptree  # local: root's containers, which are most, do not need it
 
         return [cgrouptree.mounting(spec, mount, hierarchies)]
     flags = (*_QUIET, *(word for word in options if word in ("ro", "relatime")))

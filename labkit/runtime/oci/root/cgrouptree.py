@@ -13,8 +13,8 @@ import os
 from labkit.errors import KernelError
 from labkit.runtime.cgroups import group, placement
 from labkit.runtime.cgroups.detect import Hierarchies
-from labkit.runtime.oci.mounting import BindInside, MountInside
-from labkit.runtime.oci.rootfs import Inside, Mask
+from labkit.runtime.oci.root.mounting import BindInside, MountInside
+from labkit.runtime.oci.root.rootfs import Inside, Mask
 from labkit.runtime.oci.spec import MountPoint, Spec
 from labkit.runtime.std.dataclasses import dataclass
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from labkit.errors import MissingToolError
 from labkit.host.lab import programs
 from labkit.host.lab.config import PROVIDERS, VAGRANT_PROVIDERS
-from labkit.host.machines import qemuprogram
+from labkit.host.machines import qemucommand
 
 PROGRAMS = {
     "libvirt": ("virsh",),
@@ -36,7 +36,7 @@ def why_not(provider: str) -> str:
     """What this computer lacks for ``provider``, in a few words; empty where nothing is known to be missing."""
     if provider == "qemu":
         try:
-            qemuprogram.find()
+            qemucommand.find()
         except MissingToolError as error:
             return error.message.rstrip(".")
         return ""

@@ -12,7 +12,7 @@ import os
 
 from labkit.runtime.kernel import idmap, mountoptions, mounts
 from labkit.runtime.kernel.blocks import kept_open
-from labkit.runtime.oci.mounting import BindInside
+from labkit.runtime.oci.root.mounting import BindInside
 from labkit.runtime.std.dataclasses import dataclass
 
 

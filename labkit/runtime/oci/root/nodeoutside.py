@@ -14,7 +14,7 @@ import stat
 
 from labkit.errors import ConfigError, KernelError
 from labkit.runtime.kernel import mounts, process
-from labkit.runtime.oci.devicenode import NODE_TYPES, is_device, numbers_of
+from labkit.runtime.oci.root.devicenode import NODE_TYPES, is_device, numbers_of
 from labkit.runtime.oci.spec import Spec
 from labkit.runtime.oci.spec.device import Device
 from labkit.runtime.oci.spec.namespace import IdMapping

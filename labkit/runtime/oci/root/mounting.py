@@ -13,7 +13,7 @@ from labkit.errors import ConfigError, KernelError, NotFoundError
 from labkit.runtime.kernel import mountoptions, mounts, rootdir
 from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.kernel.inroot import resolve
-from labkit.runtime.oci.rootfs import Inside, by_number, found, reopened
+from labkit.runtime.oci.root.rootfs import Inside, by_number, found, reopened
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.shlex import quote
 
@@ -39,7 +39,7 @@ class MountInside(Inside):
         """As mkdir(1) and mount(8)."""
         options = mountoptions.parse(self.options)
         if options.copies_up:
-            from labkit.runtime.oci import copyup  # local: few ask for it
+            from labkit.runtime.oci.root import copyup  # local: few ask for it
 
             return copyup.describe(self.shown(), _words(self.options, (*self._mode(),)), options)
         words = _words(self.options, self._mode())
@@ -59,7 +59,7 @@ class MountInside(Inside):
             data = ",".join([*mode, *([options.data] if options.data else [])])
             mounts.mount(self.source, by_number(target), self.kind, options.flags, data, shown=self.path)
             if options.copies_up:
-                from labkit.runtime.oci import copyup  # local: few ask for it
+                from labkit.runtime.oci.root import copyup  # local: few ask for it
 
                 with reopened(self.rootfs, self.path, target) as top:
                     copyup.copy(target, top, self.path)
