@@ -94,8 +94,13 @@ def test_on_failure_counts() -> None:
     labkit(
         "run", "-d", *HERE, "--restart", "on-failure:2", "--name", "thrice", "busybox", "sh", "-c", "echo go; exit 4"
     )
-    assert wait_for(lambda: state("thrice")["status"] == "exited")
-    assert (state("thrice")["restarts"], state("thrice")["exit_code"]) == (2, 4)
+
+    def ended() -> bool:
+        # All in one look: between a process's death and its shim's word the state says exited, with 137.
+        now = state("thrice")
+        return (now["status"], now["restarts"], now["exit_code"]) == ("exited", 2, 4)
+
+    assert wait_for(ended)
     assert labkit("logs", "thrice").stdout == "go\n" * 3
     for policy in ("sometimes", "on-failure:x", "always:3"):
         assert labkit("run", "--restart", policy, "busybox", check=False).returncode == 125
