@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import shutil
+import signal
 import subprocess
 import termios
 import time
@@ -94,27 +95,40 @@ def test_on_failure_counts() -> None:
     labkit(
         "run", "-d", *HERE, "--restart", "on-failure:2", "--name", "thrice", "busybox", "sh", "-c", "echo go; exit 4"
     )
-
-    def ended() -> bool:
-        # All in one look: between a process's death and its shim's word the state says exited, with 137.
-        now = state("thrice")
-        return (now["status"], now["restarts"], now["exit_code"]) == ("exited", 2, 4)
-
-    assert wait_for(ended)
+    assert wait_for(lambda: state("thrice")["status"] == "exited")
+    assert (state("thrice")["restarts"], state("thrice")["exit_code"]) == (2, 4)
     assert labkit("logs", "thrice").stdout == "go\n" * 3
     for policy in ("sometimes", "on-failure:x", "always:3"):
         assert labkit("run", "--restart", policy, "busybox", check=False).returncode == 125
 
 
+def _shim_of(name: str) -> int:
+    return next(
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and b"labkit-shim" in _command_line(entry) and name.encode() in _command_line(entry)
+    )
+
+
+def test_what_became_of_it_is_its_shims_to_say() -> None:
+    labkit("run", "-d", *HERE, "--name", "told", "busybox", "sleep", "100")
+    shim, pid = _shim_of("told"), state("told")["pid"]
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        assert wait_for(lambda: Path(f"/proc/{pid}/stat").read_text().split(") ")[1].startswith("Z"))
+        assert state("told")["status"] == "running"
+    finally:
+        os.kill(shim, signal.SIGCONT)
+    assert wait_for(lambda: state("told")["status"] == "exited")
+    assert state("told")["exit_code"] == 137
+    labkit("rm", "told")
+
+
 def test_after_the_shim_was_killed_gc_brings_it_back() -> None:
     labkit("run", "-d", *HERE, "--restart", "unless-stopped", "--name", "back", "busybox", "sleep", "100")
     first = state("back")["pid"]
-    shim = next(
-        entry.name
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and b"labkit-shim" in _command_line(entry) and b"back" in _command_line(entry)
-    )
-    os.kill(int(shim), 9)
+    os.kill(_shim_of("back"), 9)
     labkit("gc")
     assert state("back")["status"] == "running"
     assert state("back")["pid"] != first

@@ -10,10 +10,9 @@ from __future__ import annotations
 import fcntl
 import os
 
-from labkit.runtime.engine.record.record import RUN
 from labkit.runtime.std.contextlib import suppress
 
-_DIRECTORY = f"{RUN}/leases"
+_DIRECTORY = "/run/labkit/leases"
 
 
 class Lease:

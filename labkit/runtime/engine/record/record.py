@@ -17,6 +17,7 @@ import os
 from labkit.errors import ConfigError, ConflictError, KernelError, NotFoundError, UsageError
 from labkit.runtime.cgroups import freezer
 from labkit.runtime.cgroups.detect import here
+from labkit.runtime.engine.record import lease
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.kernel import process
 from labkit.runtime.network.model import PortMapping
@@ -145,7 +146,8 @@ class Container:
         _write(f"{self.directory}/container.json", json.dumps(asdict(self)))
 
     def state(self) -> State:
-        """What it is doing now. A first process that is gone without a word means that its shim died, too.
+        """What it is doing now. A first process that is gone while nobody is responsible any more means that its shim
+        died, too; as long as somebody is, what became of it is still to be said.
 
         ``paused`` is the kernel's word and never written: whoever thaws the group, the container runs.
         """
@@ -156,7 +158,7 @@ class Container:
             if state.status == "restarting":
                 return state
             return replace(state, status="paused") if freezer.is_frozen(self.cgroups_path, here()) else state
-        return replace(state, status="exited", pid=0, exit_code=137)
+        return state if lease.is_held(self.id) else replace(state, status="exited", pid=0, exit_code=137)
 
     def written_state(self) -> State:
         """What its shim wrote last, true or not."""
