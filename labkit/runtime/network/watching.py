@@ -22,7 +22,7 @@ from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass, replace
 from labkit.runtime.std.typing import Any
 
-_SOL_NETLINK, _LISTEN_ALL_NSID, _ROOM = 270, 8, 4 << 20
+_SOL_NETLINK, _LISTEN_ALL_NSID, _SO_RCVBUFFORCE, _ROOM = 270, 8, 33, 4 << 20
 #: Multicast groups (linux/rtnetlink.h): links, neighbours, IPv4 addresses and routes, and namespaces' numbers.
 _GROUPS = 1 << 0 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 27
 _OURS = -1
@@ -45,7 +45,10 @@ class Watch:
         self._parse = reading.decoder()
         self._wire = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
         self._wire.setsockopt(_SOL_NETLINK, _LISTEN_ALL_NSID, 1)
-        self._wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
+        try:
+            self._wire.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
+        except PermissionError:  # root of a user namespace alone: as much as net.core.rmem_max lets everybody have
+            self._wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
         self._wire.bind((0, _GROUPS))
         self._known: dict[tuple[int, str, str, str], Fact] = {}
         self._names: dict[int, dict[int, str]] = {}
