@@ -100,8 +100,9 @@ def test_no_module_is_taken_from_a_mount_namespace_that_is_joined(bundle: Bundle
     trap, caught = tmp_path / "trap.py", tmp_path / "caught"
     trap.write_text(f"open({str(caught)!r}, 'w')")
     ready = tmp_path / "ready"
-    lines = [f"mount --bind {trap} {directory}/{name}.py" for name in ("copyup", "hooks")]
-    script = " && ".join([*lines, f"mount -t tmpfs none {directory}/__pycache__", f"touch {ready}", "exec sleep 600"])
+    lines = [f"mount --bind {trap} {directory}/{name}.py" for name in ("root/copyup", "hooks")]
+    lines += [f"mount -t tmpfs none {place}/__pycache__" for place in (directory, directory / "root")]
+    script = " && ".join([*lines, f"touch {ready}", "exec sleep 600"])
     with subprocess.Popen(["unshare", "--mount", "sh", "-c", script]) as process:
         try:
             assert wait_for(ready.exists)
