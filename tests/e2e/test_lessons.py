@@ -144,6 +144,10 @@ def test_the_lesson_of_contributing_can_be_copied(machine: Machine, tmp_path: Pa
 
 NETNS = "ip netns exec $(ip netns list | cut -d' ' -f1)"
 RULE = "LABKIT -p tcp -m tcp --dport 6379 -j DNAT --to-destination 10.77.0.2:6379"
+UNPLUGGED = [
+    ("ip link set $(ip -br link show type veth | cut -d@ -f1) nomaster",
+     "ip link set $(ip -br link show type veth | cut -d@ -f1) master labkit0"),
+]  # fmt: skip
 SABOTAGE = {
     "test_publishing_appended_a_dnat_rule": [
         (f"iptables -t nat -D {RULE}", f"iptables -t nat -A {RULE}"),
@@ -158,10 +162,8 @@ SABOTAGE = {
          f"{NETNS} ip addr add 10.77.0.2/16 dev eth0; {NETNS} ip addr del 10.78.0.2/16 dev eth0; "
          f"{NETNS} ip route replace default via 10.77.0.1"),
     ],
-    "test_a_veth_pair_leads_to_the_bridge": [
-        ("ip link set $(ip -br link show type veth | cut -d@ -f1) nomaster",
-         "ip link set $(ip -br link show type veth | cut -d@ -f1) master labkit0"),
-    ],
+    "test_a_veth_pair_leads_to_the_bridge": UNPLUGGED,
+    "test_a_second_witness_sees_the_same_cable": UNPLUGGED,
     "test_the_bridge_is_the_default_gateway": [
         (f"{NETNS} ip route replace default via 10.77.0.9", f"{NETNS} ip route replace default via 10.77.0.1"),
     ],
