@@ -68,10 +68,6 @@ else:
         """Its fields, in their order."""
         return tuple(class_or_instance.__dataclass_fields__.values())
 
-    def is_dataclass(obj):
-        """Whether it is such a class or an object of one."""
-        return hasattr(obj, "__dataclass_fields__")
-
     def replace(obj, /, **changes):
         """A copy with other values in some fields."""
         values = obj.__dict__
@@ -153,7 +149,8 @@ else:
     def _equal(self, other):
         if type(other) is not type(self):
             return NotImplemented
-        return self.__dict__ == other.__dict__
+        mine, theirs = self.__dict__, other.__dict__  # which may hold more than fields
+        return all(mine[name] == theirs[name] for name in self.__dataclass_fields__)
 
     def _hash(self):
         return hash(tuple(self.__dict__[name] for name in self.__dataclass_fields__))

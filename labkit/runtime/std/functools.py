@@ -1,4 +1,4 @@
-"""functools: ``cache`` and ``partial`` are C code; the original brings ``collections`` and ``reprlib`` as well."""
+"""functools: ``cache`` is C code; the original brings ``collections`` and ``reprlib`` as well."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from functools import *
 else:
-    from _functools import _lru_cache_wrapper, partial
+    from _functools import _lru_cache_wrapper
 
     def cache(user_function, /):
         """Call it once for each set of arguments, and give the same ever after."""
