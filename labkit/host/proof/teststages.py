@@ -72,6 +72,10 @@ class Options:
         """pytest's arguments; ``marks`` chooses in the daily tier."""
         return testrun.arguments(self.keyword, "" if self.everything else marks)
 
+    def guest_arguments(self, marks: str = DAILY) -> list[str]:
+        """The same for the guest's tests, some of which kill a start at one moment after the other."""
+        return [*self.arguments(marks), *(["--every-moment"] if self.everything else [])]
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -126,9 +130,7 @@ def _guest_in_test_host(stage: Stage, options: Options) -> Outcome:
             python.write_text(f'#!/bin/sh\nexec {shlex.join(host.command([sys.executable]))} "$@"\n', encoding="utf-8")
             python.chmod(0o755)
             words.append(f"--tx=popen//python={python}")
-        words += options.arguments(IN_TEST_HOST)
-        # Here alone: a journal is the same on every kernel, and in emulation a kill takes ten times as long.
-        words += ["--every-moment"] if options.everything else []
+        words += options.guest_arguments(IN_TEST_HOST)
         empty = bool(options.keyword)
         return testrun.run_here(stage.title, guesttests.TESTS, words, limit=stage.limit, may_be_empty=empty)
 
@@ -144,11 +146,11 @@ def _base_images() -> str:
 def _guest_in_machine(stage: Stage, options: Options) -> Outcome:
     """In the machine that was asked for: with ``--all`` everything, else what no test host can show. Or in a cell."""
     if stage.cell:
-        return _run_in_machine(stage, options, stage.cell, None, options.arguments())
+        return _run_in_machine(stage, options, stage.cell, None, options.guest_arguments())
     alone = options.only is not None and testhost.why_not() is not None  # the stage that would know has not run
     marks = DAILY if options.no_test_host or alone else IN_MACHINE
     try:
-        return _run_in_machine(stage, options, options.machine, options.provider, options.arguments(marks))
+        return _run_in_machine(stage, options, options.machine, options.provider, options.guest_arguments(marks))
     except LabkitError as error:
         options.machine_is_down = error.message
         raise
