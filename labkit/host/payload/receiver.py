@@ -28,6 +28,7 @@ import json
 import marshal
 import os
 import py_compile
+import re
 import shutil
 import sys
 import tarfile
@@ -132,7 +133,7 @@ def pack(library: Path, paths: list[str]) -> None:
         beside.unlink(missing_ok=True)  # a killed predecessor's
         delete(library.parent, file)
         return
-    index: dict[str, tuple[bool, int, int, int, int]] = {}
+    index: dict[str, tuple[Any, ...]] = {}
     codes = bytearray()
     for path in paths:
         source = library.parent / path
@@ -143,12 +144,25 @@ def pack(library: Path, paths: list[str]) -> None:
         except SyntaxError:  # somebody has edited it in place
             continue
         was = (source.stem == "__init__", about.st_mtime_ns, about.st_size)
-        index[name] = (*was, len(codes), len(codes) + len(code))
+        needs = imported(name, source.read_text(encoding="utf-8"))
+        index[name] = (*was, len(codes), len(codes) + len(code), needs)
         codes += code
-    head = marshal.dumps(index)
+    head = marshal.dumps(
+        {name: (*rest, [one for one in needs if one in index]) for name, (*rest, needs) in index.items()}
+    )
     lengths = b"".join(number.to_bytes(4, "little") for number in (len(head), 12 + len(head) + len(codes)))
     beside.write_bytes(importlib.util.MAGIC_NUMBER + lengths + head + codes)
     beside.replace(file)
+
+
+def imported(module: str, source: str) -> list[str]:
+    """What a module imports of labkit at once: modules, and names that may be some. For a package without its own
+    modules, which need it first. Only lines at the margin: what stands in a block is for type checkers, or for later.
+    """
+    found: list[str] = []
+    for package, names in re.findall(r"^from (labkit[\w.]*) import (\([^)]*\)|.*)", source, re.MULTILINE):
+        found += [package, *(f"{package}.{name}" for name in re.findall(r"\w+", names))]
+    return [name for name in dict.fromkeys(found) if not name.startswith(f"{module}.")]
 
 
 def delete(prefix: Path, file: Path) -> None:

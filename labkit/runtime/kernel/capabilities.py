@@ -15,6 +15,7 @@ NAMES = (
     "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE "
     "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
 ).split()
+_NUMBERS = {name: number for number, name in enumerate(NAMES)}
 
 _PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_READ = 23
@@ -32,9 +33,9 @@ def numbers(names: list[str]) -> set[int]:
     for name in names:
         plain = name.upper()
         plain = plain[4:] if plain.startswith("CAP_") else plain
-        if plain not in NAMES:
+        if plain not in _NUMBERS:
             raise ValueError(name)
-        result.add(NAMES.index(plain))
+        result.add(_NUMBERS[plain])
     return result
 
 

@@ -61,8 +61,9 @@ def main(start: Start, given: Inherited) -> NoReturn:
             wait_for(given.channel, "start")
         if hooks:
             _run_start_hooks(start, program)
-        # No operation: from here on it is the program's life, and not the making of its container.
-        tell("program", where="init", command=become.last_command(spec.process), seconds=0.0)
+        if start.explained:
+            # No operation: from here on it is the program's life, and not the making of its container.
+            tell("program", where="init", command=become.last_command(spec.process), seconds=0.0)
         become.execute(program, tell, tell.channel.fileno())
     except Exception as error:
         tell.failure(error)

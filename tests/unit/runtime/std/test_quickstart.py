@@ -97,6 +97,80 @@ def test_what_is_packed_is_the_source_as_it_is_now(library: Path) -> None:
     assert done.stdout.split()[0::2][:2] == ["22", "labkit.runtime.std.quickstart"]
 
 
+def make(library: Path, **modules: str) -> None:
+    """Modules of ``labkit.part``, by their text; ``__init__`` is the package's own."""
+    for name, text in modules.items():
+        (library / f"labkit/part/{name}.py").write_text(text)
+    pack(library)
+
+
+#: Says who is executed, in which order, and what each sees of the others.
+LOUD = "import sys\nprint(__name__.rpartition('.')[2], end=' ')\n"
+
+
+def test_what_a_module_imports_is_executed_before_it_and_once(library: Path) -> None:
+    make(
+        library,
+        one=f"from labkit.part import three, two\nfrom labkit.part.three import (\n    NAME,\n)\n{LOUD}VALUE = NAME\n",
+        two=f"from labkit.part.three import NAME\n{LOUD}",
+        three=f"{LOUD}NAME = 'n'\n",
+    )
+    done = run(library)
+    assert done.stdout.split()[:4] == ["three", "two", "one", "n"], done.stderr
+
+
+def test_a_package_is_executed_before_the_modules_that_it_imports_itself(library: Path) -> None:
+    make(
+        library,
+        __init__=f"{LOUD}FIRST = 1\nfrom labkit.part import two\n",
+        one=f"from labkit.part.two import SECOND\n{LOUD}VALUE = SECOND\n",
+        two=f"from labkit.part import FIRST\n{LOUD}SECOND = FIRST + 1\n",
+    )
+    done = run(library)
+    assert done.stdout.split()[:4] == ["part", "two", "one", "2"], done.stderr
+
+
+def test_modules_for_type_checkers_and_for_later_are_left_alone(library: Path) -> None:
+    make(
+        library,
+        one=f"{LOUD}if 0:\n    from labkit.part import two\ndef later():\n    from labkit.part import two\nVALUE = 1\n",
+        two=LOUD,
+    )
+    assert run(library).stdout.split()[:2] == ["one", "1"]
+
+
+def test_modules_that_want_one_another_are_an_error_and_not_an_endless_loop(library: Path) -> None:
+    make(library, one="from labkit.part.two import OTHER\nVALUE = 1\n", two="from labkit.part.one import VALUE\n")
+    done = run(library)
+    assert done.returncode == 1
+    assert "ImportError: cannot import name" in done.stderr
+
+
+def test_one_that_was_edited_among_others_that_were_not(library: Path) -> None:
+    """It is Python's to find, and may itself import what was about to be executed anyway."""
+    make(
+        library,
+        one=f"from labkit.part import two\nfrom labkit.part import three\n{LOUD}VALUE = two.VALUE\n",
+        two=f"{LOUD}VALUE = 2\n",
+        three=LOUD,
+    )
+    (library / "labkit/part/two.py").write_text(f"from labkit.part import three\n{LOUD}VALUE = 22\n")
+    done = run(library)
+    assert done.stdout.split()[:4] == ["three", "two", "one", "22"], done.stderr
+
+
+def test_a_module_that_fails_is_not_there_for_the_next_who_asks(library: Path) -> None:
+    make(
+        library,
+        one="try:\n    from labkit.part import two\nexcept OSError:\n    from labkit.part import three\nVALUE = 1\n",
+        two="from labkit.part import three\n",
+        three=f"{LOUD}import os\nos.mkdir(sys.argv[1] + '/once')\nos.stat(sys.argv[1] + '/none')\n",
+    )
+    done = run(library)
+    assert done.stdout.split() == ["three", "three"]
+    assert "FileExistsError" in done.stderr
+
+
 def test_a_broken_module_is_a_traceback_with_its_line(library: Path) -> None:
     (library / "labkit/part/one.py").write_text("VALUE = 1\nraise OSError('as it is')\n")
     done = run(library)
