@@ -10,10 +10,9 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 from labkit.host.bench import engines
-from labkit.host.bench.engines import Bench, Engine, Times
+from labkit.host.bench.engines import Bench, Engine
 from labkit.host.bench.result import LARGER, Row
 
 _FEW = 7
@@ -29,30 +28,10 @@ _PRINTED = {
     # In large pieces, so that the engine's work is measured and not the program's.
     "200 MB without a line's end": "dd if=/dev/zero bs=1000000 count=200 2> /dev/null",
 }
-_TO_REACH, _REACH_FOR = 1.0, 0.7
-
-
-@contextmanager
-def _engine(bench: Bench, other: str) -> Iterator[Engine]:
-    """One of the rivals, ready to run containers."""
-    if other == "podman":
-        yield bench.podman()
-        return
-    with bench.docker() as docker:
-        yield docker
 
 
 def _against(bench: Bench, other: str, what: str, command: Callable[[Engine, int], Sequence[str]]) -> Row:
-    """The row of a command that every engine has."""
-
-    def times() -> Times:
-        with _engine(bench, other) as theirs:
-            return bench.pairs(
-                {"ours": lambda number: command(bench, number), other: lambda number: command(theirs, number)},
-                min(bench.runs, _FEW),
-            )
-
-    return engines.compared(f"{what} against {other}", _TO_REACH, _REACH_FOR, other, times)
+    return bench.against(other, f"{what} against {other}", 1.0, 0.7, command, min(bench.runs, _FEW))
 
 
 def output(bench: Bench) -> Iterator[Row]:

@@ -42,9 +42,6 @@ def version(program: str) -> str:
     return found[0] if found else "?"
 
 
-DEV_NULL = os.devnull
-
-
 class CommandFailedError(Exception):
     """A measured command did not end with 0: its time means nothing."""
 
@@ -57,6 +54,8 @@ class Engine:
     """One that runs containers, and how to call it: ``base`` before a verb, ``limits`` after its ``run``."""
 
     limits: Sequence[str] = ()
+    bridge: Sequence[str] = ()
+    """The options of its ``run`` for a network with published ports."""
     removal: Sequence[str] = ("rm", "-f")
 
     def __init__(self, base: Sequence[str], image: str = IMAGE) -> None:
@@ -96,6 +95,7 @@ class Podman(Engine):
     """podman with crun, in directories of its own."""
 
     limits = ULIMITS
+    bridge = ("--network", "podman")
     removal = ("rm", "-f", "-i", "-t", "0")
 
     def __init__(self, place: Path) -> None:
@@ -146,7 +146,7 @@ def unmount_empty_unified_tree() -> None:
 
 
 class Bench(Engine):
-    """labkit below a prefix of its own, images for everybody, and its"""
+    """labkit below a prefix of its own; it has the images for everybody, and how often each command is run."""
 
     def __init__(self, place: Path, images: Path, runs: int) -> None:
         super().__init__([f"{place}/labkit/bin/labkit"], "busybox")
@@ -174,7 +174,7 @@ class Bench(Engine):
         return document
 
     def pairs(self, commands: dict[str, Callable[[int], Sequence[str]]], runs: int | None = None) -> Times:
-        """``measure.in_turns`` with this bench's number of runs."""
+        """``in_turns`` with this bench's number of runs."""
         return in_turns(commands, runs or self.runs, say, self.errors)
 
     def podman(self) -> Podman:
@@ -185,12 +185,40 @@ class Bench(Engine):
         return podman
 
     @contextlib.contextmanager
-    def docker(self) -> Iterator[Docker]:
-        """docker with the image, while its daemon runs."""
+    def rival(self, name: str) -> Iterator[Engine]:
+        """podman, or docker while its daemon runs, with the image."""
+        if name == "podman":
+            yield self.podman()
+            return
         docker = Docker(self.place / "docker")
         with docker.daemon():
             docker.take(self.rootfs_archive)
             yield docker
+
+    def against(
+        self,
+        other: str,
+        what: str,
+        to_reach: float,
+        reach_for: float,
+        command: Callable[[Engine, int], Sequence[str]],
+        runs: int | None = None,
+        beside: Callable[[Engine], Sequence[str]] | None = None,
+    ) -> Row:
+        """The row of a command that every engine has, by the engine and the number of the run.
+
+        ``beside`` has the options of a container that sleeps meanwhile, one of each engine.
+        """
+
+        def times() -> Times:
+            with contextlib.ExitStack() as stack:
+                theirs = stack.enter_context(self.rival(other))
+                if beside:
+                    stack.enter_context(theirs.sleeping(*beside(theirs)))
+                    stack.enter_context(self.sleeping(*beside(self)))
+                return self.pairs({"ours": lambda n: command(self, n), other: lambda n: command(theirs, n)}, runs)
+
+        return compared(what, to_reach, reach_for, other, times)
 
 
 def compared(what: str, to_reach: float, reach_for: float, other: str, times: Callable[[], Times]) -> Row:
@@ -230,7 +258,7 @@ def in_turns(
     commands: Mapping[str, Callable[[int], Sequence[str]]],
     runs: int,
     note: Callable[[str], None] = lambda _: None,
-    errors: str = DEV_NULL,
+    errors: str = os.devnull,
 ) -> Times:
     """Each command ``runs`` times, one after the other, after one run of each that does not count.
 
@@ -247,11 +275,11 @@ def in_turns(
     return seconds
 
 
-def timed(command: Sequence[str], errors: str = DEV_NULL) -> float:
+def timed(command: Sequence[str], errors: str = os.devnull) -> float:
     """One run: seconds from before its start to after its end."""
     if sys.platform == "win32":  # a test host is Linux's, and Windows has none of the calls below
         raise CommandFailedError("nothing is measured on Windows")
-    null = os.open(DEV_NULL, os.O_RDWR)
+    null = os.open(os.devnull, os.O_RDWR)
     said = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         streams = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, said, 2)]

@@ -16,13 +16,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
 
 from labkit import __version__
 from labkit.host.bench import carried, engines, result
-from labkit.host.bench.engines import Bench, CommandFailedError, Times, compared, ms, say
+from labkit.host.bench.engines import Bench, CommandFailedError, Engine, Times, compared, ms, say
 from labkit.host.bench.result import Report, Row
 from labkit.host.payload import installation
 
@@ -56,44 +57,28 @@ def oci_run(bench: Bench) -> Iterator[Row]:
 
 def engine_run(bench: Bench) -> Iterator[Row]:
     """A container without a network."""
-    words = ("--rm", "--network", "none")
-
-    def times() -> Times:
-        podman = bench.podman()
-        return bench.pairs({"ours": lambda _: bench.run(*words), "podman": lambda _: podman.run(*words)})
-
-    yield compared("`labkit run --rm --network none busybox true` against podman with crun", 0.5, 0.3, "podman", times)
+    what = "`labkit run --rm --network none busybox true` against podman with crun"
+    yield bench.against("podman", what, 0.5, 0.3, lambda engine, _: engine.run("--rm", "--network", "none"))
 
 
 def published_port(bench: Bench) -> Iterator[Row]:
     """A container with a published port, while another keeps the bridge up."""
-    words = ("--rm", "-p", "18080:80")
 
-    def beside_podman() -> Times:
-        podman = bench.podman()
-        bridge = ("--network", "podman")
-        with podman.sleeping(*bridge), bench.sleeping():
-            return bench.pairs({"ours": lambda _: bench.run(*words), "podman": lambda _: podman.run(*bridge, *words)})
+    def command(engine: Engine, _: int) -> Sequence[str]:
+        return engine.run(*engine.bridge, "--rm", "-p", "18080:80")
 
-    def beside_docker() -> Times:
-        with bench.docker() as docker, bench.sleeping():
-            return bench.pairs({"ours": lambda _: bench.run(*words), "dockerd": lambda _: docker.run(*words)})
-
-    yield compared("`labkit run --rm -p … busybox true` against podman with crun", 0.4, 0.25, "podman", beside_podman)
-    yield compared("the same against docker", 0.35, 0.25, "dockerd", beside_docker)
+    what = "`labkit run --rm -p … busybox true` against podman with crun"
+    yield bench.against("podman", what, 0.4, 0.25, command, beside=lambda engine: engine.bridge)
+    yield bench.against("dockerd", "the same against docker", 0.35, 0.25, command, beside=lambda engine: engine.bridge)
 
 
 def engine_exec(bench: Bench) -> Iterator[Row]:
     """A second program in a running container."""
-
-    def times() -> Times:
-        podman = bench.podman()
-        none = ("--network", "none")
-        with podman.sleeping(*none), bench.sleeping(*none):
-            words = ["exec", engines.SLEEPER, "true"]
-            return bench.pairs({"ours": lambda _: [*bench.base, *words], "podman": lambda _: [*podman.base, *words]})
-
-    yield compared("`labkit exec` against `podman exec`", 0.5, 0.3, "podman", times)
+    yield bench.against(
+        *("podman", "`labkit exec` against `podman exec`", 0.5, 0.3),
+        lambda engine, _: [*engine.base, "exec", engines.SLEEPER, "true"],
+        beside=lambda _: ("--network", "none"),
+    )
 
 
 def crowd(bench: Bench) -> Iterator[Row]:
@@ -199,7 +184,7 @@ def main() -> int:
     versions = {name: engines.version(name) for name in programs if shutil.which(name)}
     kernel, python = platform.release(), ".".join(map(str, sys.version_info[:3]))
     about = {"labkit": __version__, "Linux": kernel, "Python": python, **versions}
-    print(json.dumps(Report(time.strftime("%Y-%m-%d"), about, int(runs)).as_dict()), flush=True)
+    print(json.dumps(asdict(Report(time.strftime("%Y-%m-%d"), about, int(runs)))), flush=True)
     with place_in_memory() as directory:
         bench = Bench(directory, Path(images), int(runs))
         say("== preparing")
@@ -207,7 +192,7 @@ def main() -> int:
         for name in names or CASES:
             say(f"== {name}")
             for row in rows_of(name, bench):
-                print(json.dumps(row.as_dict()), flush=True)
+                print(json.dumps(asdict(row)), flush=True)
     return 0
 
 

@@ -39,10 +39,6 @@ class Row:
         best = self.ratio <= self.reach_for if self.better == SMALLER else self.ratio >= self.reach_for
         return "reached, and more" if best else "reached" if good else "not reached"
 
-    def as_dict(self) -> dict[str, Any]:
-        """The fields, and the verdict."""
-        return {**asdict(self), "verdict": self.verdict}
-
 
 @dataclass(frozen=True)
 class Report:
@@ -55,18 +51,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``: the fields, and each row's verdict."""
-        return {**asdict(self), "rows": [row.as_dict() for row in self.rows]}
-
-
-def report_from(document: dict[str, Any]) -> Report:
-    """The way back from ``as_dict``."""
-    rows = [row_from(row) for row in document["rows"]]
-    return Report(document["date"], document["versions"], document["runs"], rows)
-
-
-def row_from(document: dict[str, Any]) -> Row:
-    """The same for a row."""
-    return Row(**{name: value for name, value in document.items() if name != "verdict"})
+        return {**asdict(self), "rows": [{**asdict(row), "verdict": row.verdict} for row in self.rows]}
 
 
 def as_line(row: Row) -> str:

@@ -84,9 +84,9 @@ def followed(
         for line in process.stdout:
             document = json.loads(line)
             if "rows" in document:
-                report = result.report_from(document)
+                report = result.Report(**document)
                 continue
-            report.rows.append(result.row_from(document))
+            report.rows.append(result.Row(**document))
             if shown:
                 print(result.as_line(report.rows[-1]), flush=True)
         listener.join()
