@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import IO
 
 from labkit import log
-from labkit.errors import InfrastructureError, MissingToolError, NotFoundError, UsageError
+from labkit.errors import InfrastructureError, MissingToolError, NotFoundError
 from labkit.host.bench import result
 from labkit.host.image import guestimage
 from labkit.host.lab import paths
+from labkit.host.matrix.task import Outputs, whole_number
 from labkit.host.proof import testhost
 from labkit.host.terminal import tables
 
@@ -33,14 +34,12 @@ def bench(only: Sequence[str], runs: str, markdown: str | None, as_json: bool) -
     for name in only:
         if name not in CASES:
             raise NotFoundError(f"There is no benchmark called “{name}”.", f"There are: {', '.join(CASES)}.")
-    if not (runs.isascii() and runs.isdecimal() and 1 <= int(runs) <= MOST_RUNS):
-        raise UsageError(f"{runs!r} is no number of runs.", f"It is a whole number from 1 to {MOST_RUNS}.")
-    if markdown and not Path(markdown).absolute().parent.is_dir():
-        raise UsageError(f"--markdown {markdown}: no file can be written there.", "Name a file in a directory.")
+    number = whole_number(runs, "runs", MOST_RUNS)
+    Outputs(markdown=markdown).check()
     why = testhost.why_not()
     if why:
         raise MissingToolError(f"Nothing can be measured here: {why}.", "It needs root on Linux.")
-    report, failure = measured(only, int(runs), shown=not as_json)
+    report, failure = measured(only, number, shown=not as_json)
     text = result.as_markdown(report)
     if markdown:
         Path(markdown).write_text(text, encoding="utf-8")

@@ -3,25 +3,29 @@
 Boot and lessons are programs of their own (``invoke up``, and pytest as in ``pytest scenarios/NAME --machine CELL``).
 So several cells can be played at once, none can disturb another, and each can be ended. A lesson begins on a machine
 that was reset, but for the first, which has it as it was booted.
+
+Ctrl-C reaches every process of a terminal's foreground. So each program gets a session of its own: then one place
+decides what is ended, in which order, and a lesson's program has the time to close its report.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from labkit.errors import InfrastructureError, LabkitError
 from labkit.host import machines
-from labkit.host.lab import config
-from labkit.host.lab.matrixsection import Cell, ExpectedLack
+from labkit.host.lab import config, paths, programs
+from labkit.host.lab.matrixsection import ExpectedLack
 from labkit.host.machines import Machine
-from labkit.host.matrix import child
-from labkit.host.matrix.record import Record
-from labkit.host.matrix.verdict import Result, Verdict, infrastructure, judge, worst
+from labkit.host.matrix.record import CellRun, Record
+from labkit.host.matrix.verdict import Result, infrastructure, judge
 from labkit.host.scenario import library
 
 UP_LIMIT = 1800.0
@@ -30,48 +34,12 @@ LESSON_LIMIT = 900.0
 """Seconds that a lesson may take. Its steps have limits of their own, so this is for what nobody thought of."""
 ATTEMPTS = 2
 """How often a machine is tried that does not come up or is lost."""
+PATIENCE = 20.0
+"""Seconds that a program is given to end by itself when it is told to."""
 
 
-@dataclass
-class CellRun:
-    """What is known of one cell while it is played, and afterwards. Other threads may read it at any time."""
-
-    cell: Cell
-    lessons: tuple[str, ...]
-    """Those to be played or already recorded, in order."""
-    results: dict[str, Result] = field(default_factory=dict)
-    """By the lesson's name."""
-    facts: dict[str, str] = field(default_factory=dict)
-    """What the machine said of itself when it was up: ``kernel`` (its release), ``accelerator``."""
-    boot_seconds: float = 0.0
-    """Of the last boot, the start of the program and the snapshot included."""
-    activity: str = ""
-    """What is going on now: ``boot`` or a lesson's name; nothing before and afterwards."""
-    activity_began: float = 0.0
-
-    @property
-    def todo(self) -> list[str]:
-        """What has not been played yet."""
-        return [lesson for lesson in self.lessons if lesson not in self.results]
-
-    @property
-    def played(self) -> list[Result]:
-        """What came of it, in order."""
-        return [self.results[lesson] for lesson in self.lessons if lesson in self.results]
-
-    @property
-    def verdict(self) -> Verdict:
-        """On all lessons together."""
-        return worst(result.verdict for result in self.played)
-
-    @property
-    def seconds(self) -> float:
-        """Boot and lessons."""
-        return self.boot_seconds + sum(result.seconds for result in self.played)
-
-    def begin(self, activity: str) -> None:
-        """Something else is going on from now on."""
-        self.activity, self.activity_began = activity, time.monotonic()
+class StoppedError(Exception):
+    """The whole run is to end, so this program was ended."""
 
 
 class CellPlayer:
@@ -98,7 +66,7 @@ class CellPlayer:
                 result = infrastructure(lesson, [trouble]) if trouble else self._play_twice(lesson)
                 self._run.results[lesson] = result
                 if result.verdict != "infrastructure":
-                    self._record.add(self._run.cell, self._run.facts, self._run.boot_seconds, result)
+                    self._record.add(self._run, result)
                 tell(self._run, result)
         except LabkitError as error:  # the machine's files: a full disk, a lock that cannot be had
             for lesson in self._run.todo:
@@ -123,7 +91,7 @@ class CellPlayer:
         self._run.begin("boot")
         started = time.monotonic()
         command = [sys.executable, "-m", "invoke", "up", "--machine", self._run.cell.machine]
-        status = child.run(command, self._log, UP_LIMIT, self._stop)
+        status = run(command, self._log, UP_LIMIT, self._stop)
         if status == 0:
             self._run.boot_seconds = time.monotonic() - started
             facts = self._machine.status().facts
@@ -153,7 +121,7 @@ class CellPlayer:
         report.unlink(missing_ok=True)
         command = self._command(lesson, report)
         self._is_fresh = False
-        status = child.run(command, self._log, LESSON_LIMIT, self._stop)
+        status = run(command, self._log, LESSON_LIMIT, self._stop)
         content = report.read_bytes() if report.is_file() else b""
         return judge(lesson, status, content, self._expected, time.monotonic() - started)
 
@@ -164,3 +132,39 @@ class CellPlayer:
             *[f"--machine={self._run.cell.machine}", f"--junitxml={report}", str(self._place / lesson)],
             *(["--machine-is-fresh"] if self._is_fresh else []),
         ]
+
+
+def run(command: Sequence[str], log: Path, limit: float, stop: threading.Event) -> int:
+    """Run ``command`` in the checkout, its output added to ``log``; its exit status (negative: a signal's number).
+
+    It is ended after ``limit`` seconds, and when ``stop`` is set; StoppedError then.
+    """
+    if stop.is_set():
+        raise StoppedError
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "PYTHONUTF8": "1"}
+    deadline = time.monotonic() + limit
+    with open(log, "ab") as file:
+        file.write(f"\n== {' '.join(command)}\n".encode())
+        file.flush()
+        process = subprocess.Popen(
+            command,
+            cwd=paths.checkout(),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            **programs.apart(),
+        )
+        try:
+            while not stop.is_set():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return process.wait(timeout=0.2)
+                if time.monotonic() > deadline:
+                    file.write(f"== It did not end within {limit:.0f} seconds and is ended.\n".encode())
+                    return programs.end(process, PATIENCE)
+            programs.end(process, PATIENCE)
+            raise StoppedError
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()

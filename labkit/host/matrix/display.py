@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TextIO
 
 from rich import box
@@ -13,10 +14,9 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from labkit.host.matrix import child
-from labkit.host.matrix.cell import CellRun
-from labkit.host.matrix.record import Record
-from labkit.host.matrix.report import WORDS, minutes
+from labkit.host.lab import programs
+from labkit.host.matrix.record import CellRun, Record
+from labkit.host.matrix.report import in_words, minutes
 from labkit.host.matrix.verdict import Result, short
 from labkit.host.terminal.console import stderr_console
 
@@ -26,20 +26,7 @@ _REFRESH = 0.5
 """Seconds."""
 
 
-class Display:
-    """Whoever is told how far the matrix is."""
-
-    def tell(self, run: CellRun, result: Result) -> None:
-        """A lesson ended. Called by any thread."""
-
-    def refresh(self) -> None:
-        """Some time has passed."""
-
-    def close(self) -> None:
-        """Give the terminal back."""
-
-
-class PlainLines(Display):
+class PlainLines:
     """For files, pipes and CI logs."""
 
     def __init__(self, runs: Sequence[CellRun], stream: TextIO) -> None:
@@ -48,25 +35,28 @@ class PlainLines(Display):
         self._booting: set[str] = set()
 
     def tell(self, run: CellRun, result: Result) -> None:
-        """A line, and one for each reason."""
-        lines = [f"{run.cell}  {result.lesson}: {_word(result)}{_more(result)} ({result.seconds:.1f} s)"]
+        """A lesson ended: a line, and one for each reason. Called by any thread."""
+        lines = [f"{run.cell}  {result.lesson}: {_word(result)} ({result.seconds:.1f} s)"]
         lines += [f"    {short(reason)}" for reason in result.why]
         self._say(lines)
 
     def refresh(self) -> None:
-        """Say which machines are booted now."""
+        """Some time has passed: say which machines are booted now."""
         for run in self._runs:
             name = str(run.cell)
             if run.activity == "boot" and name not in self._booting:
                 self._booting.add(name)
                 self._say([f"{name}  booting ..."])
 
+    def close(self) -> None:
+        """There is nothing to give back."""
+
     def _say(self, lines: list[str]) -> None:
         self._stream.write("".join(f"{line}\n" for line in lines))
         self._stream.flush()
 
 
-class LiveTable(Display):
+class LiveTable:
     """Cells × lessons, with what is going on in each cell."""
 
     def __init__(self, runs: Sequence[CellRun], record: Record, console: Console) -> None:
@@ -111,7 +101,7 @@ class LiveTable(Display):
     def _cell(self, run: CellRun, lesson: str) -> str:
         if lesson in run.results:
             result = run.results[lesson]
-            return f"[{_COLOURS[result.verdict]}]{_word(result)}[/]{_more(result)}"
+            return f"[{_COLOURS[result.verdict]}]{_word(result)}[/]"
         return f"{time.monotonic() - run.activity_began:.0f} s" if run.activity == lesson else ""
 
     def _now(self, run: CellRun) -> str:
@@ -119,18 +109,19 @@ class LiveTable(Display):
         if not run.activity:
             return ""
         seconds = f"{time.monotonic() - run.activity_began:.0f} s: " if run.activity == "boot" else ""
-        return f"[dim]{escape(seconds + child.last_line(self._record.log(run.cell)))}[/]"
+        return f"[dim]{escape(seconds + last_line(self._record.log(run.cell)))}[/]"
 
 
 def _word(result: Result) -> str:
-    return WORDS[result.verdict].strip("*")
+    return in_words(result).replace("*", "")
 
 
-def _more(result: Result) -> str:
-    return f", {result.lacking} lacking" if result.lacking and result.verdict == "passed" else ""
+def last_line(log: Path) -> str:
+    """What a cell's program said last."""
+    return next((line.strip() for line in reversed(programs.tail(log, 100)) if line.strip()), "")
 
 
-def make(runs: Sequence[CellRun], record: Record) -> Display:
+def make(runs: Sequence[CellRun], record: Record) -> PlainLines | LiveTable:
     """The display for this standard error."""
     console = stderr_console()
     return LiveTable(runs, record, console) if console.is_terminal else PlainLines(runs, sys.stderr)

@@ -8,16 +8,19 @@ run begins anew then, too.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from labkit.errors import InfrastructureError
 from labkit.host.lab import paths
 from labkit.host.lab.matrixsection import Cell
-from labkit.host.matrix.verdict import Result
+from labkit.host.matrix.verdict import Result, Verdict, worst
 from labkit.host.payload.deployed import files_below
 
 RESULTS, ENDED = "results.jsonl", "ended"
@@ -25,13 +28,46 @@ _OURS = (RESULTS, ENDED, "*.xml", "*.log")
 """What a record's directory holds: all that is ever deleted in it."""
 
 
-class Entry(NamedTuple):
-    """One lesson's result, and on which boot of the cell it came about: a line of the record."""
+@dataclass
+class CellRun:
+    """What is known of one cell while it is played, and afterwards. Other threads may read it at any time."""
 
-    cell: str
-    facts: dict[str, str]
-    boot_seconds: float
-    result: Result
+    cell: Cell
+    lessons: tuple[str, ...]
+    """Those to be played or already recorded, in order."""
+    results: dict[str, Result] = field(default_factory=dict)
+    """By the lesson's name."""
+    facts: dict[str, str] = field(default_factory=dict)
+    """What the machine said of itself when it was up: ``kernel`` (its release), ``accelerator``."""
+    boot_seconds: float = 0.0
+    """Of the last boot, the start of the program and the snapshot included."""
+    activity: str = ""
+    """What is going on now: ``boot`` or a lesson's name; nothing before and afterwards."""
+    activity_began: float = 0.0
+
+    @property
+    def todo(self) -> list[str]:
+        """What has not been played yet."""
+        return [lesson for lesson in self.lessons if lesson not in self.results]
+
+    @property
+    def played(self) -> list[Result]:
+        """What came of it, in order."""
+        return [self.results[lesson] for lesson in self.lessons if lesson in self.results]
+
+    @property
+    def verdict(self) -> Verdict:
+        """On all lessons together."""
+        return worst(result.verdict for result in self.played)
+
+    @property
+    def seconds(self) -> float:
+        """Boot and lessons."""
+        return self.boot_seconds + sum(result.seconds for result in self.played)
+
+    def begin(self, activity: str) -> None:
+        """Something else is going on from now on."""
+        self.activity, self.activity_began = activity, time.monotonic()
 
 
 def digest(lessons: Path, lab_yaml: Path, qemu_version: str) -> str:
@@ -69,24 +105,26 @@ class Record:
             raise InfrastructureError(reason, "LABKIT_STATE chooses another directory.") from error
         return cls(parent / key)
 
-    def add(self, cell: Cell, facts: dict[str, str], boot_seconds: float, result: Result) -> None:
-        """One more result. ``facts`` is what the machine said of itself."""
-        value = Entry(str(cell), facts, boot_seconds, result)._asdict() | {"result": result.as_dict()}
+    def add(self, run: CellRun, result: Result) -> None:
+        """One more result, and on which boot of the cell it came about."""
+        value: dict[str, Any] = {"cell": str(run.cell), "facts": run.facts, "boot_seconds": run.boot_seconds}
+        value["result"] = result.as_dict()
         with self._lock, open(self.directory / RESULTS, "a", encoding="utf-8") as file:
             file.write(json.dumps(value, ensure_ascii=False) + "\n")
 
-    def entries(self, cell: Cell) -> dict[str, Entry]:
-        """Lesson -> what was recorded for it in this cell. A line that a killed run left torn is no line."""
-        found: dict[str, Entry] = {}
+    def recall(self, run: CellRun) -> CellRun:
+        """Fill in what an interrupted run has recorded of this cell. A line that it left torn is no line."""
         try:
             lines = (self.directory / RESULTS).read_text(encoding="utf-8").splitlines()
         except OSError:
-            return {}
+            return run
         for line in lines:
-            entry = _entry(line)
-            if entry and entry.cell == str(cell):
-                found[entry.result.lesson] = entry
-        return found
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                value = json.loads(line)
+                result, facts, seconds = Result.from_dict(value["result"]), dict(value["facts"]), value["boot_seconds"]
+                if value["cell"] == str(run.cell) and result.lesson in run.lessons:
+                    run.results[result.lesson], run.facts, run.boot_seconds = result, facts, float(seconds)
+        return run
 
     def junit(self, cell: Cell, lesson: str) -> Path:
         """Where the lesson's junit file is."""
@@ -99,15 +137,6 @@ class Record:
     def end(self) -> None:
         """The run has come to its end."""
         (self.directory / ENDED).touch()
-
-
-def _entry(line: str) -> Entry | None:
-    try:
-        value: dict[str, Any] = json.loads(line)
-        result = Result.from_dict(value["result"])
-        return Entry(value["cell"], dict(value["facts"]), float(value["boot_seconds"]), result)
-    except (ValueError, TypeError, KeyError):
-        return None
 
 
 def _delete(directory: Path) -> None:

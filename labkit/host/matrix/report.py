@@ -18,8 +18,7 @@ from typing import Any
 
 from labkit.errors import ConfigError, UsageError
 from labkit.host.lab.matrixsection import Cell, Matrix
-from labkit.host.matrix.cell import CellRun
-from labkit.host.matrix.record import Record
+from labkit.host.matrix.record import CellRun, Record
 from labkit.host.matrix.verdict import Result, Verdict, infrastructure
 
 WORDS: dict[Verdict, str] = {
@@ -128,13 +127,13 @@ def _row(each: CellRun, lessons: list[str]) -> list[str]:
         each.facts.get("kernel") or each.cell.kernel,
         each.cell.cgroup,
         each.cell.iptables,
-        *[_cell(each.results[lesson]) if lesson in each.results else "" for lesson in lessons],
+        *[in_words(each.results[lesson]) if lesson in each.results else "" for lesson in lessons],
         f"{each.boot_seconds:.0f} s",
         minutes(each.seconds),
     ]
 
 
-def _cell(result: Result) -> str:
+def in_words(result: Result) -> str:
     """A lesson's verdict, and how many of its checks are lacking."""
     word = WORDS[result.verdict]
     return f"{word}, {result.lacking} lacking" if result.lacking and result.verdict != "lacking" else word

@@ -24,8 +24,8 @@ from labkit.host.lab.config import Lab
 from labkit.host.lab.matrixsection import Cell
 from labkit.host.machines import ownstate, qemucommand
 from labkit.host.matrix import display
-from labkit.host.matrix.cell import CellPlayer, CellRun
-from labkit.host.matrix.record import Record, digest
+from labkit.host.matrix.cell import CellPlayer
+from labkit.host.matrix.record import CellRun, Record, digest
 from labkit.host.matrix.report import Summary
 from labkit.host.scenario import library
 from labkit.host.scenario.needs import NEEDS
@@ -83,7 +83,7 @@ def play(
     with ownstate.ended_properly(), ownstate.machines_in(directory, "the matrix"):
         ownstate.destroy_all(directory / "machines")  # of a run that was killed
         record = Record.begin(directory / "records", digest(where, lab.path, versions["QEMU"]), fresh=fresh)
-        runs = [_recorded(CellRun(cell, tuple(lessons)), record) for cell in cells]
+        runs = [record.recall(CellRun(cell, tuple(lessons))) for cell in cells]
         reused = sum(len(run.results) for run in runs)
         if reused:
             print(f"{reused} results of the interrupted run are kept; --fresh starts over.", file=sys.stderr)
@@ -91,14 +91,6 @@ def play(
         record.end()
     date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     return Played(Summary(date, versions, tuple(runs)), record, reused)
-
-
-def _recorded(run: CellRun, record: Record) -> CellRun:
-    """Fill in what an interrupted run has recorded."""
-    for lesson, entry in record.entries(run.cell).items():
-        if lesson in run.lessons:
-            run.results[lesson], run.facts, run.boot_seconds = entry.result, entry.facts, entry.boot_seconds
-    return run
 
 
 def _play_all(runs: Sequence[CellRun], record: Record, place: Path, jobs: int) -> None:

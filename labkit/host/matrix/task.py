@@ -73,7 +73,7 @@ def play(
     lab = config.load()
     outputs.check()
     chosen = run.choose_cells(lab, cells, ci=ci)
-    played = run.play(chosen, run.choose_lessons(only), jobs=_jobs(jobs), fresh=fresh)
+    played = run.play(chosen, run.choose_lessons(only), jobs=whole_number(jobs, "jobs", MOST_JOBS), fresh=fresh)
     if outputs.junit:
         report.write_junit(played.summary, played.record, Path(outputs.junit))
     outputs.write(played.summary)
@@ -135,8 +135,8 @@ def _described(cell: Cell, lab: Lab) -> dict[str, Any]:
     }
 
 
-def _jobs(text: str) -> int:
-    """How many cells at once."""
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= MOST_JOBS):
-        raise UsageError(f"{text!r} is no number of jobs.", f"It is a whole number from 1 to {MOST_JOBS}.")
+def whole_number(text: str, what: str, most: int) -> int:
+    """How many there shall be of ``what``. UsageError where it is no number, or another than 1 to ``most``."""
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= most):
+        raise UsageError(f"{text!r} is no number of {what}.", f"It is a whole number from 1 to {most}.")
     return int(text)

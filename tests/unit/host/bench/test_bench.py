@@ -87,7 +87,7 @@ def test_what_is_missing_or_fails_is_said_in_its_row() -> None:
 
 REPORT = Report("2026-11-27", {"labkit": "0.1"}, 3)
 ROWS = [Row("start", "7 ms", "runc 21 ms", 1 / 3, 1.3, 1.0), Row("stop", "", "", None, 1, 1, missing="no podman")]
-LINES = [json.dumps(document) for document in map(asdict, (REPORT, *ROWS))]
+LINES = [json.dumps(asdict(REPORT)), *(json.dumps(asdict(row)) for row in ROWS)]
 
 
 def followed(script: str) -> tuple[Report, LabkitError | None]:
@@ -165,6 +165,7 @@ def test_a_case_that_breaks_keeps_the_rows_before_and_says_why(monkeypatch: pyte
         ([], "0", None, "no number of runs"),
         ([], "many", None, "no number of runs"),
         ([], "3", "/nonexistent/directory/file", "no file can be written there"),
+        ([], "3", ".", "no file can be written there"),
     ],
 )
 def test_bad_input(only: list[str], runs: str, markdown: str | None, words: str) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from labkit.host.lab.matrixsection import Cell
-from labkit.host.matrix.cell import CellRun
 from labkit.host.matrix.display import LiveTable, PlainLines
-from labkit.host.matrix.record import Record
+from labkit.host.matrix.record import CellRun, Record
 from labkit.host.matrix.verdict import Result
 
 CELL, OTHER = Cell("6.1", "v2", "nft"), Cell("6.12", "v1", "legacy")

@@ -7,7 +7,7 @@ import pytest
 from labkit.errors import InfrastructureError
 from labkit.host.lab import paths
 from labkit.host.lab.matrixsection import Cell
-from labkit.host.matrix.record import RESULTS, Record, digest
+from labkit.host.matrix.record import RESULTS, CellRun, Record, digest
 from labkit.host.matrix.verdict import Result
 
 CELL, OTHER = Cell("6.1", "v2", "nft"), Cell("6.1", "v1", "nft")
@@ -15,37 +15,45 @@ FACTS = {"kernel": "6.1.0-56-cloud-amd64", "accelerator": "tcg"}
 RESULT = Result("overlay", "failed", ("It is “not” so.",), 2.5, 3, 1, 1, {"aufs": "no module"})
 
 
+def cell_run(cell: Cell = CELL, boot_seconds: float = 0.0) -> CellRun:
+    return CellRun(cell, ("overlay",), facts=FACTS, boot_seconds=boot_seconds)
+
+
+def recalled(record: Record, cell: Cell = CELL, lesson: str = "overlay") -> CellRun:
+    return record.recall(CellRun(cell, (lesson,)))
+
+
 def test_what_was_recorded_is_found_again(tmp_path: Path) -> None:
     record = Record.begin(tmp_path, "key")
-    record.add(CELL, FACTS, 13.0, RESULT)
-    record.add(OTHER, FACTS, 14.0, Result("overlay", "passed"))
+    record.add(cell_run(CELL, 13.0), RESULT)
+    record.add(cell_run(OTHER, 14.0), Result("overlay", "passed"))
     again = Record.begin(tmp_path, "key")
-    assert set(again.entries(CELL)) == {"overlay"}
-    entry = again.entries(CELL)["overlay"]
-    assert (entry.result, entry.facts, entry.boot_seconds) == (RESULT, FACTS, 13.0)
-    assert again.entries(OTHER)["overlay"].result.verdict == "passed"
-    assert again.entries(Cell("5.10", "v1", "nft")) == {}
+    run = recalled(again)
+    assert (run.results, run.facts, run.boot_seconds) == ({"overlay": RESULT}, FACTS, 13.0)
+    assert recalled(again, OTHER).results["overlay"].verdict == "passed"
+    assert recalled(again, Cell("5.10", "v1", "nft")).todo == ["overlay"]
+    assert recalled(again, lesson="another").results == {}
 
 
 @pytest.mark.parametrize("torn", ['{"cell": "6.1,v', "[]", '{"cell": "6.1,v2,nft"}', "nonsense"])
 def test_a_torn_line_is_no_result_and_hides_no_other(tmp_path: Path, torn: str) -> None:
     record = Record.begin(tmp_path, "key")
-    record.add(CELL, FACTS, 13.0, RESULT)
+    record.add(cell_run(CELL, 13.0), RESULT)
     with open(record.directory / RESULTS, "a", encoding="utf-8") as file:
         file.write(torn)
-    assert Record.begin(tmp_path, "key").entries(CELL)["overlay"].result == RESULT
+    assert recalled(Record.begin(tmp_path, "key")).results == {"overlay": RESULT}
 
 
 def begun_anew(tmp_path: Path, key: str = "key", *, fresh: bool = False) -> bool:
-    return not Record.begin(tmp_path, key, fresh=fresh).entries(CELL)
+    return not recalled(Record.begin(tmp_path, key, fresh=fresh)).results
 
 
 def test_a_run_begins_anew_when_asked_and_when_the_last_one_came_to_its_end(tmp_path: Path) -> None:
     record = Record.begin(tmp_path, "key")
-    record.add(CELL, FACTS, 13.0, RESULT)
+    record.add(cell_run(CELL, 13.0), RESULT)
     assert not begun_anew(tmp_path)
     assert begun_anew(tmp_path, fresh=True)
-    record.add(CELL, FACTS, 13.0, RESULT)
+    record.add(cell_run(CELL, 13.0), RESULT)
     record.junit(CELL, "overlay").touch()
     record.end()
     assert begun_anew(tmp_path)
@@ -54,7 +62,7 @@ def test_a_run_begins_anew_when_asked_and_when_the_last_one_came_to_its_end(tmp_
 
 def test_another_checkout_reuses_nothing_and_keeps_no_old_records(tmp_path: Path) -> None:
     record = Record.begin(tmp_path, "key")
-    record.add(CELL, FACTS, 13.0, RESULT)
+    record.add(cell_run(CELL, 13.0), RESULT)
     assert begun_anew(tmp_path, "other")
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
 

@@ -10,8 +10,7 @@ import pytest
 from labkit.errors import ConfigError, UsageError
 from labkit.host.lab.matrixsection import Cell, Matrix
 from labkit.host.matrix import report
-from labkit.host.matrix.cell import CellRun
-from labkit.host.matrix.record import Record
+from labkit.host.matrix.record import CellRun, Record
 from labkit.host.matrix.report import Summary
 from labkit.host.matrix.verdict import Result, infrastructure, read_junit
 
