@@ -1,17 +1,21 @@
 """A kernel of lab.yaml, ready to boot: the kernel itself, an initrd, and a disk with its modules.
 
 All kernels boot the same userland (guestimage.py); the initrd mounts the modules' disk in it on /lib/modules. So
-another kernel costs a download and some 40 MB, and not another image.
+another kernel costs a download and some 40 MB, and not another image: mmdebstrap gives a trusted apt for its suite, a
+hook unpacks the packages and makes the modules' disk.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.host.image import artifacts
-from labkit.host.image.building import inputs
+from labkit.host.image.building import initrd, inputs, mmdebstrap
+from labkit.host.image.building.inputs import KernelInputs
 from labkit.host.image.guestimage import GuestImage
 from labkit.host.lab import records
 from labkit.host.lab.config import KernelConfig, MachineConfig
@@ -32,6 +36,12 @@ KIND = artifacts.Kind(
     space=150_000_000,
 )
 
+PHASES = (
+    (r"I: running apt-get update", "reading the lists of packages"),
+    (r"I: kernel packages", "downloading"),
+    (r"I: making the disk", "making the disk of modules"),
+)
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -44,7 +54,6 @@ class Kernel:
     """A compressed qcow2 with one ext4 file system, labelled ``labkit-modules``: the directory /lib/modules."""
     release: str
     """As ``uname -r`` prints it."""
-    key_hash: str
     digest: str
     """SHA-256 over those of the three files: a snapshot fits this very kernel."""
 
@@ -66,13 +75,7 @@ def ensure(config: KernelConfig, image: GuestImage) -> Kernel:
     Raises as ``guestimage.ensure``.
     """
     wanted = inputs.gather_kernel(config)
-
-    def build(directory: Path, log_file: Path) -> None:
-        from labkit.host.image.building import kernelbuild  # as in guestimage.py
-
-        kernelbuild.build(wanted, image.busybox, directory, log_file)
-
-    return _kernel(artifacts.ensure(KIND, wanted.key, build))
+    return _kernel(artifacts.ensure(KIND, wanted.key, functools.partial(build, wanted, image.busybox)))
 
 
 def _kernel(artifact: artifacts.Artifact) -> Kernel:
@@ -83,8 +86,32 @@ def _kernel(artifact: artifacts.Artifact) -> Kernel:
         initrd=directory / "initrd",
         modules=directory / "modules.qcow2",
         release=str(records.read(directory / "facts.json")["release"]),
-        key_hash=artifact.key,
         digest=hashlib.sha256("".join(artifact.digests[name] for name in _BOOTED).encode()).hexdigest(),
+    )
+
+
+def build(wanted: KernelInputs, busybox: Path, directory: Path, log_file: Path) -> None:
+    """Make the files of ``KIND`` in ``directory``; raises as ``guestimage.build``."""
+    mmdebstrap.check_tools()
+    settings = {"LABKIT_KERNEL_SUITE": wanted.config.suite, "LABKIT_KERNEL_PACKAGE": wanted.config.package}
+    title = f"Fetching the kernel {wanted.config.name}"
+    mmdebstrap.run(build_command(directory, wanted), settings, log_file, title, PHASES)
+    release = (directory / "release").read_text(encoding="ascii")
+    init = wanted.scripts["initrd_init.sh"].encode()
+    (directory / "initrd").write_bytes(initrd.build(directory / "modules.tar", release, busybox.read_bytes(), init))
+    (directory / "facts.json").write_text(json.dumps({"release": release}), encoding="utf-8")
+    for name in ("release", "modules.tar"):
+        (directory / name).unlink()
+
+
+def build_command(directory: Path, wanted: KernelInputs) -> list[str]:
+    """The command line; its results go to ``directory``."""
+    return mmdebstrap.command(
+        "custom",
+        wanted.config.suite,
+        f"--customize-hook={wanted.scripts['make_kernel.sh']}",
+        *[mmdebstrap.download(f"/out/{name}", directory / name) for name in ("vmlinuz", "modules.qcow2", "release")],
+        mmdebstrap.bring_tree("/modules", directory / "modules.tar"),
     )
 
 

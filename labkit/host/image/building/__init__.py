@@ -1,1 +1,1 @@
-"""Making the guest image and kernels here: what goes in, the runs of mmdebstrap, and what comes out."""
+"""What making the guest image and kernels here takes: what goes in, keys, how mmdebstrap is run, the initrd."""

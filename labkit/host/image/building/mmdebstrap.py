@@ -21,7 +21,7 @@ from pathlib import Path
 from labkit import log
 from labkit.errors import BuildError, MissingToolError
 from labkit.host.image.building import inputs
-from labkit.host.image.building.sources import apt_settings, keyring
+from labkit.host.image.building.sources import apt_settings, keyring, sources
 from labkit.host.lab import programs
 
 TOOLS = {
@@ -41,9 +41,10 @@ Phases = Sequence[tuple[str, str]]
 """(how the line begins that starts a phase, as a regular expression; what to call the phase), in their order."""
 
 
-def command(variant: str) -> list[str]:
-    """The beginning of every command line: into a directory that is thrown away, with this computer's way to the
-    archive. ``variant`` is mmdebstrap's: ``essential``, or ``custom`` for nothing but apt's configuration.
+def command(variant: str, suite: str, *options: str) -> list[str]:
+    """The command line: into a directory that is thrown away, with this computer's way to the archive.
+
+    ``variant`` is mmdebstrap's: ``essential``, or ``custom`` for nothing but apt's configuration.
     """
     return [
         "mmdebstrap",
@@ -56,6 +57,10 @@ def command(variant: str) -> list[str]:
         f"--keyring={keyring()}",
         *[f"--aptopt={setting}" for setting in apt_settings()],
         '--aptopt=Acquire::Languages "none"',
+        *options,
+        suite,
+        "-",
+        *sources(suite),
     ]
 
 

@@ -32,7 +32,7 @@ def small_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "d" * 64,
     )
     files = [tmp_path / name for name in ("vmlinuz", "initrd", "modules.qcow2")]
-    kernel = Kernel(tmp_path, *files, "6.1.0-1-cloud-amd64", "kernel-key", "e" * 64)
+    kernel = Kernel(tmp_path, *files, "6.1.0-1-cloud-amd64", "e" * 64)
     monkeypatch.setattr(guestimage, "ensure", lambda: image)
     monkeypatch.setattr(guestimage, "current_key", lambda: "image-key")
     monkeypatch.setattr(kernels, "ensure", lambda _config, _image: kernel)

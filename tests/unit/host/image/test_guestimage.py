@@ -15,7 +15,7 @@ import pytest
 
 from labkit.errors import BuildError, MissingToolError, UsageError
 from labkit.host.image import guestimage
-from labkit.host.image.building import guestbuild, inputs, keys, mmdebstrap, sources
+from labkit.host.image.building import inputs, keys, mmdebstrap, sources
 from labkit.host.image.building.guestfiles import guest_files
 from labkit.host.lab import programs
 from labkit.host.payload import deployed
@@ -59,7 +59,7 @@ def test_the_guest_lets_in_our_key_only() -> None:
 def test_the_command_quotes_what_hooks_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "KEYRING", tmp_path)
     directory = tmp_path / "a user's cache"
-    command = guestbuild.command(directory, inputs.gather())
+    command = guestimage.build_command(directory, inputs.gather())
     assert f"--customize-hook=download /labkit-out/facts.json '{tmp_path}/a user'\"'\"'s cache/facts.json'" in command
     assert "--variant=essential" in command
     assert command.index("-") == command.index("bookworm") + 1
@@ -68,7 +68,7 @@ def test_the_command_quotes_what_hooks_split(tmp_path: Path, monkeypatch: pytest
 def test_other_systems_are_told_where_to_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(MissingToolError, match="only be built on Linux") as caught:
-        guestbuild.build(inputs.gather(), tmp_path, tmp_path / "log")
+        guestimage.build(inputs.gather(), tmp_path, tmp_path / "log")
     assert "copy" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
 
@@ -77,7 +77,7 @@ def test_other_systems_are_told_where_to_build(tmp_path: Path, monkeypatch: pyte
 def test_missing_tools_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "search_path", lambda: str(tmp_path))
     with pytest.raises(MissingToolError, match="mmdebstrap, e2fsprogs, qemu-utils, kmod"):
-        guestbuild.build(inputs.gather(), tmp_path, tmp_path / "log")
+        guestimage.build(inputs.gather(), tmp_path, tmp_path / "log")
 
 
 def test_missing_keys_of_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,9 +148,9 @@ def test_progress_has_one_note_per_phase() -> None:
         "I: running --customize-hook in shell: sh -c '# Make the disk of the guest from the finished root",
         "I: removing tempdir /var/tmp/x...",
     ]
-    progress = mmdebstrap.Progress(guestbuild.PHASES)
+    progress = mmdebstrap.Progress(guestimage.PHASES)
     notes = [note for line in lines if (note := progress.note(line))]
-    assert notes == [text for _, text in guestbuild.PHASES]
+    assert notes == [text for _, text in guestimage.PHASES]
 
 
 @pytest.mark.parametrize(

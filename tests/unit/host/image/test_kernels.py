@@ -13,7 +13,7 @@ import pytest
 
 from labkit.errors import BuildError
 from labkit.host.image import guestimage, kernels
-from labkit.host.image.building import guestbuild, initrd, inputs, kernelbuild, sources
+from labkit.host.image.building import initrd, inputs, sources
 from labkit.host.image.building.inputs import Inputs, KernelInputs
 from labkit.host.lab.config import KernelConfig
 
@@ -37,8 +37,8 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             (directory / name).write_text(f"this is {name} of {wanted.config.name}\n", encoding="utf-8")
         (directory / "facts.json").write_text(f'{{"release": "{wanted.config.name}.0-cloud"}}', encoding="utf-8")
 
-    monkeypatch.setattr(guestbuild, "build", build_guest)
-    monkeypatch.setattr(kernelbuild, "build", build_kernel)
+    monkeypatch.setattr(guestimage, "build", build_guest)
+    monkeypatch.setattr(kernels, "build", build_kernel)
     return calls
 
 
@@ -68,7 +68,7 @@ def test_the_command_is_quoted_and_of_the_kernels_suite(tmp_path: Path, monkeypa
     monkeypatch.setattr(sources, "KEYRING", tmp_path)
     monkeypatch.setenv("LABKIT_MIRROR", "http://mirror.example/debian")
     wanted = inputs.gather_kernel(replace(KERNEL, suite="trixie-backports"))
-    command = kernelbuild.command(tmp_path / "a user's cache", wanted)
+    command = kernels.build_command(tmp_path / "a user's cache", wanted)
     assert "--variant=custom" in command
     assert f"--customize-hook=download /out/vmlinuz '{tmp_path}/a user'\"'\"'s cache/vmlinuz'" in command
     assert command[-3:] == ["trixie-backports", "-", "deb http://mirror.example/debian trixie-backports main"]

@@ -27,7 +27,7 @@ CRASHES = "echo 'kvm: Assertion failed' >&2; exit 134"
 @pytest.fixture
 def kernel(tmp_path: Path) -> Kernel:
     names = ("vmlinuz", "initrd", "modules.qcow2")
-    return Kernel(tmp_path, *[tmp_path / name for name in names], "6.1", "key", "digest")
+    return Kernel(tmp_path, *[tmp_path / name for name in names], "6.1", "digest")
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from labkit.host.machines.qemurun import Run
 
 CONFIG = MachineConfig("default")
 PLACE = Path("/a, b")
-KERNEL = Kernel(PLACE, PLACE / "vmlinuz", PLACE / "initrd", PLACE / "modules.qcow2", "6.1", "key", "e" * 64)
+KERNEL = Kernel(PLACE, PLACE / "vmlinuz", PLACE / "initrd", PLACE / "modules.qcow2", "6.1", "e" * 64)
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
