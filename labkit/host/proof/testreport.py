@@ -15,13 +15,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from labkit.errors import InfrastructureError
 from labkit.host.lab import paths, programs, records
-from labkit.host.matrix.verdict import Junit, Result, short, worst
+from labkit.host.matrix.verdict import Result, read_junit, short, worst
 
 Verdict = Literal["passed", "failed", "not run", "unreachable"]
 """``unreachable``: the machine could not be brought up or was lost, which says nothing about what was to be tested."""
 
 _COLOURS: dict[Verdict, str] = {"passed": "green", "failed": "bold red", "not run": "yellow", "unreachable": "magenta"}
+
+NO_TESTS_COLLECTED = 5
+"""pytest.ExitCode.NO_TESTS_COLLECTED."""
 
 LONGEST_REASON = 200
 """Characters of one reason that the table shows; a skipped test's reason may hold a whole message."""
@@ -42,12 +46,26 @@ class Outcome:
     """What is to be said of a stage that did not simply pass."""
 
 
-def counted(title: str, verdict: Verdict, found: Junit, why: str = "") -> Outcome:
-    """What a report says as a row. A stage in which no test passed has not passed, whatever pytest's status."""
-    if verdict == "passed" and not found.passed and found.skipped:
+def of_pytest(title: str, status: int, report: bytes, *, may_be_empty: bool = False) -> Outcome:
+    """What pytest's exit status and report say together. A stage in which no test passed has not passed.
+
+    ``may_be_empty``: a keyword chose among the tests, and that there is none of that kind here is no failure.
+    """
+    found = read_junit(report)
+    verdict: Verdict = "failed"
+    why = "" if found.failed else f"pytest ended with status {status}"
+    if status == NO_TESTS_COLLECTED and may_be_empty:
+        verdict, why = "not run", "no test matches the keyword"
+    elif status == NO_TESTS_COLLECTED:
+        why = "there is not a single test"
+    elif status == InfrastructureError.exit_status:
+        verdict, why = "unreachable", "the machine was lost"
+    elif status == 0 and found.passed:
+        verdict, why = "passed", ""
+    elif status == 0 and found.skipped:
         verdict, why = "not run", "every test was skipped"
-    elif verdict == "passed" and not found.passed:
-        verdict, why = "failed", "pytest was content, and its report holds no test"
+    elif status == 0:
+        why = "pytest was content, and its report holds no test"
     return Outcome(title, verdict, found.passed, found.failed, dict(found.skipped), why=why)
 
 

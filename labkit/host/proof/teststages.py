@@ -16,11 +16,13 @@ destroyed at the end.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +30,11 @@ from pathlib import Path
 from labkit.errors import LabkitError
 from labkit.host import machines
 from labkit.host.image import guestimage
-from labkit.host.lab import config, paths
+from labkit.host.lab import config, paths, programs
 from labkit.host.lab.matrixsection import Cell
 from labkit.host.machines import ownstate
 from labkit.host.payload import installation
-from labkit.host.proof import guesttests, linting, testhost, testreport, testrun
+from labkit.host.proof import guesttests, linting, testhost, testreport
 from labkit.host.proof.testreport import Outcome
 
 DAILY, IN_TEST_HOST, IN_MACHINE = "not thorough", "not thorough and not machine", "machine and not thorough"
@@ -69,8 +71,13 @@ class Options:
             self.has_machine = True
 
     def arguments(self, marks: str = DAILY) -> list[str]:
-        """pytest's arguments; ``marks`` chooses in the daily tier."""
-        return testrun.arguments(self.keyword, "" if self.everything else marks)
+        """What every run of pytest is given, wherever it runs: colours, what to choose, and the ten slowest at its end.
+
+        ``marks`` chooses in the daily tier.
+        """
+        colour = "yes" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else "no"
+        chosen = [*(["-k", self.keyword] if self.keyword else []), *([] if self.everything else ["-m", marks])]
+        return [f"--color={colour}", "--durations=10", "--durations-min=0.5", *chosen]
 
     def guest_arguments(self, marks: str = DAILY) -> list[str]:
         """The same for the guest's tests, some of which kill a start at one moment after the other."""
@@ -104,10 +111,48 @@ def _lint(stage: Stage, _options: Options) -> Outcome:
 
 
 def _unit(stage: Stage, options: Options) -> Outcome:
-    words = [*options.arguments(), *testrun.spread()]
+    words = [*options.arguments(), *spread()]
     if options.everything:
         words.append("--hypothesis-profile=thorough")
-    return testrun.run_here(stage.title, "tests/unit", words, limit=stage.limit, may_be_empty=bool(options.keyword))
+    return _run_here(stage, options, "tests/unit", words)
+
+
+def spread() -> list[str]:
+    """Arguments by which pytest-xdist gives the tests to all processors."""
+    return ["-n", str(os.cpu_count() or 1), "--dist", "worksteal"]
+
+
+def _run_here(stage: Stage, options: Options, directory: str, words: Sequence[str]) -> Outcome:
+    """Run pytest on a directory of the checkout, in a process of its own, its output passed on as it comes."""
+    if not (paths.checkout() / directory).is_dir():
+        return Outcome(stage.title, "failed", why=f"there is no directory {directory} in the checkout")
+    with tempfile.TemporaryDirectory(prefix="labkit-report-") as scratch:
+        file = Path(scratch) / "report.xml"
+        status = run_to_its_end([sys.executable, "-m", "pytest", directory, f"--junitxml={file}", *words], stage.limit)
+        report = file.read_bytes() if file.is_file() else b""
+    return testreport.of_pytest(stage.title, status, report, may_be_empty=bool(options.keyword))
+
+
+def run_to_its_end(command: Sequence[str], limit: float) -> int:
+    """The exit status of ``command``, run in the checkout, which puts its machines away before it ends.
+
+    pytest does that at SIGINT, its workers, too, and still writes its report.
+    """
+    with subprocess.Popen(command, cwd=paths.checkout()) as process:
+        try:
+            return process.wait(timeout=limit)
+        except KeyboardInterrupt:  # The terminal has told the process, too.
+            with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+                process.wait(timeout=60)
+            process.kill()
+            raise
+        except SystemExit:  # ended_properly; nobody told the process
+            programs.end(process, 60)
+            raise
+        except subprocess.TimeoutExpired:
+            print(f"It did not end within {limit:.0f} seconds and is stopped.", file=sys.stderr, flush=True)
+            programs.end(process, 60)
+            return -1
 
 
 def _guest_in_test_host(stage: Stage, options: Options) -> Outcome:
@@ -131,8 +176,7 @@ def _guest_in_test_host(stage: Stage, options: Options) -> Outcome:
             python.chmod(0o755)
             words.append(f"--tx=popen//python={python}")
         words += options.guest_arguments(IN_TEST_HOST)
-        empty = bool(options.keyword)
-        return testrun.run_here(stage.title, guesttests.TESTS, words, limit=stage.limit, may_be_empty=empty)
+        return _run_here(stage, options, guesttests.TESTS, words)
 
 
 def _base_images() -> str:
@@ -168,15 +212,14 @@ def _run_in_machine(
         machine.destroy()
     else:
         machine.reset()  # The end-to-end tests begin on a fresh one.
-    return testrun.outcome(stage.title, status, report, may_be_empty=bool(options.keyword))
+    return testreport.of_pytest(stage.title, status, report, may_be_empty=bool(options.keyword))
 
 
 def _e2e(stage: Stage, options: Options) -> Outcome:
     if options.machine_is_down:
         return _without_machine(stage, options)
     options.take_machine()
-    words, empty = options.arguments(), bool(options.keyword)
-    return testrun.run_here(stage.title, "tests/e2e", words, limit=stage.limit, may_be_empty=empty)
+    return _run_here(stage, options, "tests/e2e", options.arguments())
 
 
 def _matrix(stage: Stage, options: Options) -> Outcome:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from labkit.errors import ConflictError, InfrastructureError, MissingToolError, UsageError
 from labkit.host.lab import config, paths
 from labkit.host.matrix.verdict import Junit, Result, infrastructure, read_junit
-from labkit.host.proof import testhost, testing, testreport, testrun, teststages
+from labkit.host.proof import testhost, testing, testreport, teststages
 from labkit.host.proof.testreport import Outcome
 from labkit.host.proof.teststages import Options, Stage
 
@@ -54,8 +53,25 @@ def test_the_exit_status_of_a_run(outcomes: list[Outcome], status: int) -> None:
 
 
 def test_a_stage_whose_tests_were_all_skipped_has_not_passed() -> None:
-    outcome = testreport.counted("guest", "passed", Junit(skipped=Counter({"no root": 3})))
-    assert (outcome.verdict, outcome.why) == ("not run", "every test was skipped")
+    skipped = b'<testsuite><testcase name="a"><skipped message="no root"/></testcase></testsuite>'
+    outcome = testreport.of_pytest("guest", 0, skipped)
+    assert (outcome.verdict, outcome.why, outcome.skipped) == ("not run", "every test was skipped", {"no root": 1})
+
+
+@pytest.mark.parametrize(
+    ("status", "report", "verdict", "why"),
+    [
+        (0, b'<testsuite><testcase name="good"/></testsuite>', "passed", ""),
+        (1, REPORT, "failed", ""),
+        (3, b"", "failed", "pytest ended with status 3"),
+        (7, REPORT, "unreachable", "the machine was lost"),
+        (0, b"", "failed", "pytest was content, and its report holds no test"),
+    ],
+)
+def test_pytests_status_and_its_report_count_together(status: int, report: bytes, verdict: str, why: str) -> None:
+    outcome = testreport.of_pytest("guest", status, report)
+    assert (outcome.verdict, outcome.why) == (verdict, why)
+    assert outcome.failed == report.count(b'name="bad"') + report.count(b'name="lost"')
 
 
 def test_the_table_names_what_could_not_run_and_why(capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,7 +171,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "tests/unit").mkdir(parents=True)
     (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n", encoding="utf-8")
     monkeypatch.setattr(paths, "checkout", lambda: tmp_path)
-    monkeypatch.setattr(testrun, "spread", list)  # one test needs one process
+    monkeypatch.setattr(teststages, "spread", list)  # one test needs one process
     return tmp_path
 
 
@@ -185,7 +201,7 @@ def test_no_test_at_all_is_a_failure_but_not_with_a_keyword(checkout: Path) -> N
 
 
 def test_a_run_that_does_not_end_is_ended(checkout: Path) -> None:
-    assert testrun.run_to_its_end([sys.executable, "-c", "import time; time.sleep(60)"], 0.3) == -1
+    assert teststages.run_to_its_end([sys.executable, "-c", "import time; time.sleep(60)"], 0.3) == -1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process at once")
