@@ -16,9 +16,8 @@ from labkit.host.image import guestimage, kernels
 from labkit.host.lab import config, paths
 
 MIB = 2**20
-GIB = 2**30
 
-MACHINE_BYTES = GIB // 2
+MACHINE_BYTES = 512 * MIB
 """One machine: its snapshot with memory (about 220 MB), and what a participant writes to its disk."""
 
 BESIDE_THE_MACHINE_BYTES = 512 * MIB

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from labkit import log
 from labkit.errors import LabkitError, MissingToolError
-from labkit.host.checks import computer, files, imagebuild, network, vagrant, virtualisation
+from labkit.host.checks import computer, files, imagebuild, network, virtualisation
 from labkit.host.checks.finding import Finding, Verdict, warning
 from labkit.host.terminal import tables
 
@@ -41,8 +41,8 @@ EXAMINATIONS: dict[str, Examination] = {
     "directory names": files.directory_names,
     "socket path": files.socket_path,
     "terminal": computer.terminal,
-    "vagrant": vagrant.vagrant,
-    "vagrant providers": vagrant.vagrant_providers,
+    "vagrant": virtualisation.vagrant,
+    "vagrant providers": virtualisation.vagrant_providers,
 }
 """In the order in which they are shown."""
 

@@ -34,8 +34,8 @@ def image() -> Finding:
     if not places:
         return ok(f"built already, and the kernel is there: {paths.cache_dir()}")
     if sys.platform != "linux" or platform.machine() != "x86_64":
-        here = f"{platform.system()} on {platform.machine()}"
-        return problem(f"not there: {_listed(places)}; it cannot be built on {here}", BRING_IT)
+        where, here = ", ".join(map(str, places)), f"{platform.system()} on {platform.machine()}"
+        return problem(f"not there: {where}; it cannot be built on {here}", BRING_IT)
     absent = [name for name in mmdebstrap.TOOLS if programs.find(name) is None]
     if absent:
         what = f"not built yet, and not installed: {', '.join(absent)}"
@@ -47,10 +47,6 @@ def image() -> Finding:
             "Make room in /var/tmp, or name a directory on another disk in TMPDIR.",
         )
     return ok(f"not built yet; {', '.join(mmdebstrap.TOOLS)} are there, {gib(scratch)} to work in")
-
-
-def _listed(places: list[Path]) -> str:
-    return ", ".join(str(place) for place in places)
 
 
 def rights() -> Finding:
@@ -93,11 +89,8 @@ def _what_lacks(user: str, uid: int) -> tuple[str, str] | None:
 def has_range(table: Path, user: str, uid: int) -> bool:
     """Whether a line ``name-or-number:first:count`` of subuid(5) gives the user a whole range of 65536 ids."""
     try:
-        lines = table.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = [line.split(":") for line in table.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
         return False
-    for line in lines:
-        parts = line.split(":")
-        if len(parts) == 3 and parts[0] in (user, str(uid)) and parts[2].strip().isdigit() and int(parts[2]) >= 65536:
-            return True
-    return False
+    counts = [line[2].strip() for line in lines if len(line) == 3 and line[0] in (user, str(uid))]
+    return any(count.isdigit() and int(count) >= 65536 for count in counts)

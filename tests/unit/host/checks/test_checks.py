@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from standins import POSIX_ONLY, make_program
 
-from labkit.host.checks import computer, files, imagebuild, network, vagrant, virtualisation
+from labkit.host.checks import computer, files, imagebuild, network, virtualisation
 from labkit.host.image import guestimage, kernels
 from labkit.host.image.building import mmdebstrap
 from labkit.host.lab import config, paths, programs
@@ -225,18 +225,18 @@ def test_a_bad_lab_file_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @POSIX_ONLY
 def test_vagrant_and_its_providers(only_bin: Path) -> None:
-    assert vagrant.vagrant().verdict == "info"
-    assert vagrant.vagrant_providers() is None
+    assert virtualisation.vagrant().verdict == "info"
+    assert virtualisation.vagrant_providers() is None
     make_program(only_bin, "vagrant", "echo Vagrant 2.3.4")
-    assert vagrant.vagrant().verdict == "ok"
-    found = vagrant.vagrant_providers()
+    assert virtualisation.vagrant().verdict == "ok"
+    found = virtualisation.vagrant_providers()
     assert found
     assert found.verdict == "warning"
     make_program(only_bin, "VBoxManage", "")
-    assert vagrant._providers().what == "virtualbox"
+    assert virtualisation._providers().what == "virtualbox"
     make_program(only_bin, "vagrant", "exit 1")
-    assert vagrant.vagrant().verdict == "warning"
-    assert vagrant.vagrant_providers() is None
+    assert virtualisation.vagrant().verdict == "warning"
+    assert virtualisation.vagrant_providers() is None
 
 
 @POSIX_ONLY

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from labkit.host.checks import computer, doctor, imagebuild, vagrant, virtualisation
+from labkit.host.checks import computer, doctor, imagebuild, virtualisation
 from labkit.host.checks.finding import Finding
 from labkit.host.lab import programs
 from labkit.host.machines import accelerator as proofs
@@ -201,10 +201,20 @@ def test_accelerator(
     monkeypatch.setattr(qemucommand, "find", lambda: found_qemu("9.1.0"))
     monkeypatch.setattr(proofs, "candidates", lambda: candidates)
     monkeypatch.setattr(proofs, "remembered", lambda name, _qemu: verdicts.get(name))
-    monkeypatch.setattr(virtualisation, "what_is_missing", lambda: "it is not there")
+    monkeypatch.setattr(virtualisation, "what_is_missing", lambda: ("it is not there", "Get it."))
     found = virtualisation.accelerator()
     assert found.verdict == verdict
     assert said in found.what
+
+
+def test_on_another_processor_nothing_is_to_be_done_about_kvm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LABKIT_ACCEL", raising=False)
+    monkeypatch.setattr(proofs, "candidates", lambda: ["tcg"])
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(virtualisation.platform, "machine", lambda: "aarch64")
+    found = virtualisation.accelerator()
+    assert "on another processor" in found.what
+    assert found.remedy == "Nothing needs to be done: everything works, slower."
 
 
 def test_an_accelerator_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,5 +226,11 @@ def test_an_accelerator_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_other_systems_are_examined_without_an_accident(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the real thing, but what can be had of it here: no branch for another system raises."""
     monkeypatch.setattr(sys, "platform", system)
-    for look in (virtualisation.accelerator, imagebuild.image, imagebuild.rights, vagrant._providers, computer.memory):
+    for look in (
+        virtualisation.accelerator,
+        imagebuild.image,
+        imagebuild.rights,
+        virtualisation._providers,
+        computer.memory,
+    ):
         assert look().what

@@ -18,7 +18,7 @@ from standins import POSIX_ONLY, make_program
 
 from labkit import log
 from labkit.errors import ConfigError, ConflictError, InfrastructureError, MissingToolError, NotFoundError, UsageError
-from labkit.host.checks.vagrant import PLUGINS
+from labkit.host.checks.virtualisation import PLUGINS
 from labkit.host.lab import config, paths, programs
 from labkit.host.lab.config import MachineConfig
 from labkit.host.machines import BACKENDS, open_machine, provider_of, vagrantaccess, vagrantcommand, vagrantproviders
