@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import LabkitError
-from labkit.host.image.building import inputs, mmdebstrap, sources
+from labkit.host.image.building import inputs, mmdebstrap
 from labkit.host.lab import paths
 
 pytestmark = pytest.mark.thorough
@@ -43,17 +43,15 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     ]
     copied = " ".join(shlex.quote(str(path)) for path in taken)
     certificates = "/etc/ssl/certs"  # pip's way to the index may need this computer's own
-    command = [
-        *mmdebstrap.command("apt"),
+    command = mmdebstrap.command(
+        "apt",
+        inputs.SUITE,
         f"--include={OF_A_STOCK_BOX}",
         f"--customize-hook=copy-in {copied} /root",
         *([f"--customize-hook=copy-in {certificates} /etc/ssl"] if Path(certificates).is_dir() else []),
         f'--customize-hook=chroot "$1" sh /root/provision_twice.sh legacy {shlex.quote(PARAMETERS)}',
         *[mmdebstrap.download(f"/out/{name}", place / name) for name in RESULTS],
-        inputs.SUITE,
-        "-",
-        *sources.sources(inputs.SUITE),
-    ]
+    )
     log_file = place / "log"
     try:
         mmdebstrap.run(command, {}, log_file, "Provisioning a root filesystem", ())

@@ -36,8 +36,6 @@ DISK_GIB = 8
 SPACE_NEEDED = 500_000_000
 """Bytes for a box, generously."""
 
-_CHUNK = 1 << 20
-
 # The box works with any Vagrantfile; the lab's own says more (cgroup version, iptables back end).
 _VAGRANTFILE = """\
 Vagrant.configure("2") do |config|

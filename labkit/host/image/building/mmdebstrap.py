@@ -1,4 +1,6 @@
-"""Running mmdebstrap: the tools it needs, a directory to work in, its progress, an interruption, its failures.
+"""Running mmdebstrap: what it needs, a directory to work in, its progress, an interruption, its failures.
+
+It takes packages from what a setting names, from the host's own apt sources, or from its default. None is named here.
 
 Nothing that is built needs root's rights or loop devices: mmdebstrap makes a root filesystem in a directory, as root or
 in a user namespace of an ordinary user, ``mke2fs -d`` makes a disk of a directory, and special hooks bring the results
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -19,9 +22,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from labkit import log
-from labkit.errors import BuildError, MissingToolError
+from labkit.errors import BuildError, MissingToolError, UsageError
 from labkit.host.image.building import inputs
-from labkit.host.image.building.sources import apt_settings, keyring, sources
 from labkit.host.lab import programs
 
 TOOLS = {
@@ -31,6 +33,14 @@ TOOLS = {
     "depmod": "kmod",
 }
 """Program -> Debian's package."""
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+"""From the package debian-archive-keyring, which other distributions have, too, and under the same path."""
+
+# Proxies, and what a snapshot or a cache of the archive needs. Everything else of a host's apt is its own business.
+_APT_SETTINGS = re.compile(
+    r"Acquire::(https?::(Proxy|Timeout|CAInfo|Verify-Peer)\S*|Check-(Valid-Until|Date)|Retries|ForceIPv[46]) "
+)
 
 SPACE_NEEDED = 2_500_000_000
 """Bytes in the temporary directory at the height of a build: root filesystem, disk, compressed disk."""
@@ -54,7 +64,7 @@ def command(variant: str, suite: str, *options: str) -> list[str]:
         f"--variant={variant}",
         "--format=null",
         "--skip=cleanup",  # all of it is deleted, and the guest's own clean-up comes before its disk is made
-        f"--keyring={keyring()}",
+        f"--keyring={KEYRING}",
         *[f"--aptopt={setting}" for setting in apt_settings()],
         '--aptopt=Acquire::Languages "none"',
         *options,
@@ -62,6 +72,47 @@ def command(variant: str, suite: str, *options: str) -> list[str]:
         "-",
         *sources(suite),
     ]
+
+
+def sources(suite: str) -> list[str]:
+    """mmdebstrap's MIRROR arguments for ``suite``: lines of a sources.list, or nothing for its default.
+
+    ``LABKIT_MIRROR`` (the address of a mirror of Debian's archive, e.g. ``http://mirror.example/debian``) comes first.
+    A host with the same suite lends its own sources, which are known to work here, and a Debian host with another one
+    the addresses of them. UsageError for a setting that is no address.
+    """
+    mirror = os.environ.get("LABKIT_MIRROR")
+    if mirror:
+        if not re.fullmatch(r"[a-z]+:/\S+", mirror):
+            raise UsageError(f"LABKIT_MIRROR is no address: {mirror}", "It looks like http://mirror.example/debian")
+        return [_line(mirror, suite)]
+    lent = _host_sources()
+    own = [_line(*source) for source in lent if re.fullmatch(rf"{suite}(-updates|-security)?", source[1])]
+    # (address, "") of the archive itself and (address, "-security") of the security archive.
+    addresses = {(address, known.removeprefix(known.split("-")[0])) for address, known in lent}
+    kinds = ("",) if "-" in suite else ("", "-security")  # trixie-backports has no security archive
+    return own or [_line(address, suite + kind) for address, kind in sorted(addresses) if kind in kinds]
+
+
+def _line(address: str, suite: str) -> str:
+    return f"deb {address} {suite} main"
+
+
+def _host_sources() -> list[tuple[str, str]]:
+    """(address, suite) of each source of Debian's main component that apt of this host uses, whatever file names it."""
+    try:
+        if platform.freedesktop_os_release()["ID"] != "debian":
+            return []
+    except OSError:
+        return []
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]
+    entries = [line.split() for line in programs.said(command).splitlines()]
+    return sorted({(entry[0], entry[1]) for entry in entries if len(entry) == 3 and entry[2] == "main"})
+
+
+def apt_settings() -> list[str]:
+    """The host's apt settings that concern how it reaches its archive, as mmdebstrap's ``--aptopt`` values."""
+    return [line for line in programs.said(["apt-config", "dump"]).splitlines() if _APT_SETTINGS.match(line)]
 
 
 def download(source: str, target: Path) -> str:
@@ -100,6 +151,11 @@ def check_tools() -> None:
         raise MissingToolError(
             f"The guest image cannot be built without {', '.join(missing)}.",
             f"Run `python3 bootstrap.py`, or install them: `sudo apt-get install {' '.join(missing)}`.",
+        )
+    if not KEYRING.exists():
+        raise MissingToolError(
+            "The keys that sign Debian's packages are not on this computer.",
+            "Install the package debian-archive-keyring (or run `python3 bootstrap.py`, which does).",
         )
     machine = os.uname().machine
     if machine != "x86_64":

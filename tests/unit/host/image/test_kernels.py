@@ -13,7 +13,7 @@ import pytest
 
 from labkit.errors import BuildError
 from labkit.host.image import guestimage, kernels
-from labkit.host.image.building import initrd, inputs, sources
+from labkit.host.image.building import initrd, inputs
 from labkit.host.image.building.inputs import Inputs, KernelInputs
 from labkit.host.lab.config import KernelConfig
 
@@ -65,7 +65,6 @@ def test_the_key_is_that_of_the_inputs() -> None:
 
 
 def test_the_command_is_quoted_and_of_the_kernels_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "KEYRING", tmp_path)
     monkeypatch.setenv("LABKIT_MIRROR", "http://mirror.example/debian")
     wanted = inputs.gather_kernel(replace(KERNEL, suite="trixie-backports"))
     command = kernels.build_command(tmp_path / "a user's cache", wanted)
