@@ -59,27 +59,28 @@ def copied(bench: Bench) -> Iterator[Row]:
     with open(here / "in", "wb") as file:
         for _ in range(_FILE // 1_000_000):
             file.write(b"labkit\n".ljust(1000) * 1000)
-    ways = {"out of": ["cp", "giver:/big", f"{here}/out"], "into": ["cp", f"{here}/in", "taker:/in"]}
     for other in ("podman", "dockerd"):
-        for (what, words), name in zip(ways.items(), ("giver", "taker"), strict=True):
-            made: set[str] = set()
+        yield _copied(bench, other, "out of", "giver", "giver:/big", f"{here}/out")
+        yield _copied(bench, other, "into", "taker", f"{here}/in", "taker:/in")
 
-            def command(
-                engine: Engine, _: int, words: Sequence[str] = words, made: set[str] = made, name: str = name
-            ) -> Sequence[str]:
-                if engine.base[0] not in made:  # by the round that does not count
-                    made.add(engine.base[0])
-                    script = f"head -c {_FILE} /dev/zero > /big"
-                    run = engine.run("--network", "none", "--name", name, words=("sh", "-c", script))
-                    subprocess.run(run, check=True, capture_output=True)
-                return [*engine.base, *words]
 
-            try:
-                yield _against(bench, other, f"`cp` of 300 MB {what} a container", command)
-            finally:
-                for engine in (bench, engines.Podman(bench.place / "podman")):
-                    if engine.base[0] in made:
-                        subprocess.run([*engine.base, "rm", "-f", name], check=False, capture_output=True)
+def _copied(bench: Bench, other: str, what: str, name: str, *places: str) -> Row:
+    made: set[str] = set()
+
+    def command(engine: Engine, _: int) -> Sequence[str]:
+        if engine.base[0] not in made:  # by the round that does not count
+            made.add(engine.base[0])
+            script = f"head -c {_FILE} /dev/zero > /big"
+            run = engine.run("--network", "none", "--name", name, words=("sh", "-c", script))
+            subprocess.run(run, check=True, capture_output=True)
+        return [*engine.base, "cp", *places]
+
+    try:
+        return _against(bench, other, f"`cp` of 300 MB {what} a container", command)
+    finally:
+        for engine in (bench, engines.Podman(bench.place / "podman")):
+            if engine.base[0] in made:
+                subprocess.run([*engine.base, "rm", "-f", name], check=False, capture_output=True)
 
 
 def redis_rate(bench: Bench) -> Iterator[Row]:

@@ -173,9 +173,21 @@ class Bench(Engine):
         document: dict[str, Any] = found[0] if isinstance(found, list) else found
         return document
 
-    def pairs(self, commands: dict[str, Callable[[int], Sequence[str]]], runs: int | None = None) -> Times:
-        """``in_turns`` with this bench's number of runs."""
-        return in_turns(commands, runs or self.runs, say, self.errors)
+    def in_turns(self, commands: dict[str, Callable[[int], Sequence[str]]], runs: int | None = None) -> Times:
+        """Each command ``runs`` times, one after the other, after one run of each that does not count.
+
+        Whatever else this computer does meets all of them alike. A command is made from the number of its run, since
+        names of containers must differ. CommandFailedError if one fails; what it said is in the file ``errors``.
+        """
+        runs = runs or self.runs
+        seconds: dict[str, list[float]] = {name: [] for name in commands}
+        for number in range(runs + 1):
+            say(f"{number} of {runs}")
+            for name, command in commands.items():
+                took = timed(command(number), self.errors)
+                if number:
+                    seconds[name].append(took)
+        return seconds
 
     def podman(self) -> Podman:
         """podman with the image, made at its first use."""
@@ -216,7 +228,7 @@ class Bench(Engine):
                 if beside:
                     stack.enter_context(theirs.sleeping(*beside(theirs)))
                     stack.enter_context(self.sleeping(*beside(self)))
-                return self.pairs({"ours": lambda n: command(self, n), other: lambda n: command(theirs, n)}, runs)
+                return self.in_turns({"ours": lambda n: command(self, n), other: lambda n: command(theirs, n)}, runs)
 
         return compared(what, to_reach, reach_for, other, times)
 
@@ -251,32 +263,8 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-# Whole processes by the clock, in turns: whatever else this computer does meets all of them alike.
-
-
-def in_turns(
-    commands: Mapping[str, Callable[[int], Sequence[str]]],
-    runs: int,
-    note: Callable[[str], None] = lambda _: None,
-    errors: str = os.devnull,
-) -> Times:
-    """Each command ``runs`` times, one after the other, after one run of each that does not count.
-
-    A command is made from the number of its run, since names of containers must differ. CommandFailedError if one
-    fails; ``errors`` is the file that holds what it said.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
-    for number in range(runs + 1):
-        note(f"{number} of {runs}")
-        for name, command in commands.items():
-            took = timed(command(number), errors)
-            if number:
-                seconds[name].append(took)
-    return seconds
-
-
-def timed(command: Sequence[str], errors: str = os.devnull) -> float:
-    """One run: seconds from before its start to after its end."""
+def timed(command: Sequence[str], errors: str) -> float:
+    """One run of a whole process, by the clock: seconds from before its start to after its end."""
     if sys.platform == "win32":  # a test host is Linux's, and Windows has none of the calls below
         raise CommandFailedError("nothing is measured on Windows")
     null = os.open(os.devnull, os.O_RDWR)

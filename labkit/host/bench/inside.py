@@ -45,7 +45,7 @@ def oci_run(bench: Bench) -> Iterator[Row]:
         config = json.loads((bundle / "config.json").read_text())
         config["process"].update(terminal=False, args=["/bin/true"])
         (bundle / "config.json").write_text(json.dumps(config))
-        return bench.pairs(
+        return bench.in_turns(
             {
                 "ours": lambda number: [bench.oci, "run", "--bundle", str(bundle), f"ours{number}"],
                 "runc": lambda number: ["runc", "run", "--bundle", str(bundle), f"runc{number}"],
@@ -87,16 +87,16 @@ def crowd(bench: Bench) -> Iterator[Row]:
     Runs with and without them cannot take turns: those without are made before and after.
     """
     command = bench.run("--rm", "--network", "none")
-    alone = bench.pairs({"ours": lambda _: command})["ours"]
+    alone = bench.in_turns({"ours": lambda _: command})["ours"]
     names = [f"crowd{number}" for number in range(CROWD)]
     try:
         for name in names:
             say(f"{name} of {CROWD}")
             bench.call("run", "-d", "--network", "none", "--name", name, "busybox", "sleep", "3600")
-        among = bench.pairs({"ours": lambda _: command, "ps": lambda _: [bench.labkit, "ps"]})
+        among = bench.in_turns({"ours": lambda _: command, "ps": lambda _: [bench.labkit, "ps"]})
     finally:
         bench.call("rm", "-f", *names)
-    alone += bench.pairs({"ours": lambda _: command})["ours"]
+    alone += bench.in_turns({"ours": lambda _: command})["ours"]
     ours, quiet, listed = statistics.median(among["ours"]), statistics.median(alone), statistics.median(among["ps"])
     yield Row(f"start with {CROWD} running containers against none", ms(ours), ms(quiet), ours / quiet, 1.2, 1.0)
     yield Row(f"`labkit ps` with {CROWD}", ms(listed), "", listed * 1000, 100, 50, unit="ms")

@@ -55,7 +55,8 @@ def test_commands_are_run_in_turns_and_the_first_turn_does_not_count(tmp_path: P
     def command(name: str) -> list[str]:
         return ["sh", "-c", f"echo {name} >> {trace}"]
 
-    times = engines.in_turns({"a": lambda number: command(f"a{number}"), "b": lambda number: command(f"b{number}")}, 2)
+    bench = engines.Bench(tmp_path, tmp_path, 2)
+    times = bench.in_turns({"a": lambda number: command(f"a{number}"), "b": lambda number: command(f"b{number}")})
     assert trace.read_text().split() == ["a0", "b0", "a1", "b1", "a2", "b2"]
     assert [len(times[name]) for name in "ab"] == [2, 2]
     assert min(times["a"]) > 0
