@@ -88,21 +88,15 @@ def call(work: Callable[[], int | None]) -> int:
 _start_event_log = functools.cache(log.listen_as_environment_says)
 
 
-def show(error: LabkitError) -> None:
-    """One sentence, and one hint below it."""
-    to = console.stderr_console()
-    to.print(f"[bold red]error:[/bold red] {escape(error.message)}")
-    if error.hint:
-        to.print(f"  [cyan]hint:[/cyan] {escape(error.hint)}")
-
-
 def _explain(error: Exception) -> int:
-    """Show ``error`` as the user's or as ours; the exit status."""
+    """Show ``error`` as the user's or as ours, in one sentence and one hint below it; the exit status."""
+    to = console.stderr_console()
     users = error if isinstance(error, LabkitError) else _of_the_disk(error)
     if users is not None:
-        show(users)
+        to.print(f"[bold red]error:[/bold red] {escape(users.message)}")
+        if users.hint:
+            to.print(f"  [cyan]hint:[/cyan] {escape(users.hint)}")
         return users.exit_status
-    to = console.stderr_console()
     to.print(
         f"[bold red]error:[/bold red] this is a mistake in labkit itself: {type(error).__name__}: {escape(str(error))}"
     )

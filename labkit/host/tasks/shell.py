@@ -38,9 +38,9 @@ def run(connection: fabric.Connection, command: str | None) -> int:
     """Log in, interactively or for ``command``; the exit status is the shell's or the command's."""
     if command is not None:
         return run_command(connection, command)
-    client, key = shutil.which("ssh"), _key_file(connection)
-    if client and key:
-        return _with_client(client, key, connection)
+    client = shutil.which("ssh")
+    if client:
+        return _with_client(client, connection)
     try:
         return int(connection.shell().exited)
     except UnexpectedExit as error:  # fabric documents that there would be none, and fabric 3.2 raises it.
@@ -109,7 +109,7 @@ def _pass_errors_on(channel: paramiko.Channel, gone: threading.Event) -> None:
         channel.close()
 
 
-def client_command(client: str, key: str, known_hosts: Path, connection: fabric.Connection) -> list[str]:
+def client_command(client: str, known_hosts: Path, connection: fabric.Connection) -> list[str]:
     """The ssh command line, from the connection's own data."""
     options = {
         "UserKnownHostsFile": f'"{known_hosts}"',  # Quoted: the value is a list, and a home may have a space in it.
@@ -121,18 +121,13 @@ def client_command(client: str, key: str, known_hosts: Path, connection: fabric.
     }
     settings = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
     where = ["-p", str(connection.port), f"{connection.user}@{connection.host}"]
+    key = connection.connect_kwargs["key_filename"][0]  # fabric makes a list of it
     return [client, "-F", "none", *settings, "-i", key, *where]
 
 
-def _with_client(client: str, key: str, connection: fabric.Connection) -> int:
+def _with_client(client: str, connection: fabric.Connection) -> int:
     """The system's ssh, with this process's standard streams."""
     with tempfile.TemporaryDirectory(prefix="labkit-ssh-") as scratch:
         known_hosts = Path(scratch) / "known_hosts"
         connection.client.get_host_keys().save(str(known_hosts))
-        return subprocess.call(client_command(client, key, known_hosts, connection))
-
-
-def _key_file(connection: fabric.Connection) -> str | None:
-    """The private key's file, where the connection uses one."""
-    name = connection.connect_kwargs.get("key_filename")
-    return str(name[0]) if isinstance(name, list) else str(name) if name else None
+        return subprocess.call(client_command(client, known_hosts, connection))

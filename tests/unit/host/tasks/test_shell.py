@@ -101,7 +101,8 @@ def test_the_systems_client_accepts_the_command_line_and_the_key(server: ShellSe
     home.mkdir()
     paramiko.RSAKey.generate(2048).write_private_key_file(str(home / "key"))
     connection.client.get_host_keys().save(str(home / "known_hosts"))
-    command = shell.client_command("ssh", str(home / "key"), home / "known_hosts", connection)
+    connection.connect_kwargs["key_filename"] = [str(home / "key")]
+    command = shell.client_command("ssh", home / "known_hosts", connection)
     run = subprocess.run([*command, "exit 42"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     assert (run.returncode, run.stderr) == (42, "")
     (home / "known_hosts").write_text("")
