@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from labkit.errors import InfrastructureError
 from labkit.host.lab import paths, programs, records
 from labkit.host.matrix.verdict import Result, read_junit, short, worst
+from labkit.host.terminal import tables
 
 Verdict = Literal["passed", "failed", "not run", "unreachable"]
 """``unreachable``: the machine could not be brought up or was lost, which says nothing about what was to be tested."""
@@ -103,34 +102,23 @@ def closing_line(outcome: Outcome) -> None:
 
 def show_other_tier(left_out: Sequence[tuple[str, str]], record: Mapping[str, Mapping[str, Any]]) -> None:
     """What ``--all`` would add to each stage (its title, and what), and what is known of its last run here."""
-    console = Console(soft_wrap=True)
-    console.print("What `invoke test --all` adds, and when it last ran here:", markup=False)
+    print("What `invoke test --all` adds, and when it last ran here:")
     for title, more in left_out:
         known = record.get(title)
         last = f"{known.get('verdict')} {known.get('when')} at {known.get('commit')}" if known else "never"
-        console.print(f"{title}: {more} ({last})", markup=False, highlight=False)
+        print(f"{title}: {more} ({last})")
 
 
 def show(outcomes: Sequence[Outcome]) -> None:
     """The table, then what could not run and why."""
-    console = Console(soft_wrap=False)
-    table = Table(box=box.SIMPLE, title="What ran", title_justify="left")
-    table.add_column("stage")
-    table.add_column("verdict")
-    for heading in ("passed", "failed", "skipped", "seconds"):
-        table.add_column(heading, justify="right")
-    for outcome in outcomes:
-        table.add_row(
-            outcome.title,
-            f"[{_COLOURS[outcome.verdict]}]{outcome.verdict}[/]",
-            str(outcome.passed),
-            str(outcome.failed),
-            str(sum(outcome.skipped.values())),
-            f"{outcome.seconds:.1f}",
-        )
-    console.print(table)
-    for line in explanations(outcomes):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    heads = ("stage", "verdict", "passed", "failed", "skipped", "seconds")
+    rows = []
+    for each in outcomes:
+        counts = (each.passed, each.failed, sum(each.skipped.values()), f"{each.seconds:.1f}")
+        rows.append((each.title, f"[{_COLOURS[each.verdict]}]{each.verdict}[/]", *map(str, counts)))
+    print("\nWhat ran:")
+    tables.print_table(heads, rows)
+    print(*explanations(outcomes), sep="\n", flush=True)
 
 
 def explanations(outcomes: Iterable[Outcome]) -> list[str]:
