@@ -151,7 +151,6 @@ class Bench(Engine):
     def __init__(self, place: Path, images: Path, runs: int) -> None:
         super().__init__([f"{place}/labkit/bin/labkit"], "busybox")
         self.place, self.images, self.runs = place, images, runs
-        self.labkit = self.base[0]
         self.oci = f"{place}/labkit/bin/labkit-oci"
         self.rootfs_archive = place / "rootfs.tar"
         self.errors = str(place / "errors")

@@ -93,7 +93,7 @@ def crowd(bench: Bench) -> Iterator[Row]:
         for name in names:
             say(f"{name} of {CROWD}")
             bench.call("run", "-d", "--network", "none", "--name", name, "busybox", "sleep", "3600")
-        among = bench.in_turns({"ours": lambda _: command, "ps": lambda _: [bench.labkit, "ps"]})
+        among = bench.in_turns({"ours": lambda _: command, "ps": lambda _: [*bench.base, "ps"]})
     finally:
         bench.call("rm", "-f", *names)
     alone += bench.in_turns({"ours": lambda _: command})["ours"]

@@ -100,14 +100,11 @@ def terminal() -> Finding:
     what = f"{encoding}, {'a terminal' if sys.stdout.isatty() else 'not a terminal'}"
     if sys.stdout.isatty():
         what += f" of {shutil.get_terminal_size().columns} columns"
-    what += ", no colour" if _no_colour() else ", colour"
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    what += ", colour" if colour else ", no colour"
     try:
         "✓│…—".encode(encoding)
     except (UnicodeEncodeError, LookupError):
         remedy = "Set PYTHONUTF8=1 (and on Linux a UTF-8 locale, such as LANG=C.UTF-8)."
         return warning(f"{what}: not every character of the lessons can be shown", remedy)
     return ok(what)
-
-
-def _no_colour() -> bool:
-    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()

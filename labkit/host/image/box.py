@@ -58,11 +58,7 @@ class Box:
     """The day and the second of the day on which it was made: ``20261124.29730``."""
     path: Path
     catalogue: Path
-
-    @property
-    def url(self) -> str:
-        """The catalogue, for Vagrant's ``box_url``."""
-        return self.catalogue.as_uri()
+    """As a URI it is Vagrant's ``box_url``."""
 
     @property
     def checksum_file(self) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def build_command(directory: Path, wanted: KernelInputs) -> list[str]:
         wanted.config.suite,
         f"--customize-hook={wanted.scripts['make_kernel.sh']}",
         *[mmdebstrap.download(f"/out/{name}", directory / name) for name in ("vmlinuz", "modules.qcow2", "release")],
-        mmdebstrap.bring_tree("/modules", directory / "modules.tar"),
+        f"--customize-hook=tar-out /modules {shlex.quote(str(directory / 'modules.tar'))}",
     )
 
 

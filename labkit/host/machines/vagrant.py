@@ -221,7 +221,7 @@ class VagrantMachine(Machine):
             told["console"] = str(self._console)
             told |= self._driver()
         if box:
-            told["box"] = {"name": box.name, "version": box.version, "url": box.url}
+            told["box"] = {"name": box.name, "version": box.version, "url": box.catalogue.as_uri()}
         return told
 
     def _driver(self) -> dict[str, str]:

@@ -13,9 +13,8 @@ import hashlib
 import json
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from labkit.errors import InfrastructureError
 from labkit.host.lab import paths
@@ -107,8 +106,7 @@ class Record:
 
     def add(self, run: CellRun, result: Result) -> None:
         """One more result, and on which boot of the cell it came about."""
-        value: dict[str, Any] = {"cell": str(run.cell), "facts": run.facts, "boot_seconds": run.boot_seconds}
-        value["result"] = result.as_dict()
+        value = {"cell": str(run.cell), "facts": run.facts, "boot_seconds": run.boot_seconds, "result": asdict(result)}
         with self._lock, open(self.directory / RESULTS, "a", encoding="utf-8") as file:
             file.write(json.dumps(value, ensure_ascii=False) + "\n")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def as_dict(summary: Summary) -> dict[str, Any]:
                 "verdict": each.verdict,
                 "facts": each.facts,
                 "boot_seconds": round(each.boot_seconds, 1),
-                "lessons": [{**result.as_dict(), "seconds": round(result.seconds, 1)} for result in each.played],
+                "lessons": [{**asdict(result), "seconds": round(result.seconds, 1)} for result in each.played],
             }
             for each in summary.cells
         ],

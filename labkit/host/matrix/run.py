@@ -79,7 +79,8 @@ def play(
     lab = config.load()
     where = place or library.directory()
     directory = paths.state_dir() / DIRECTORY
-    versions = _versions()
+    host = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
+    versions = {"labkit": labkit.__version__, "QEMU": qemucommand.find().version, "host": host}
     with ownstate.ended_properly(), ownstate.machines_in(directory, "the matrix"):
         ownstate.destroy_all(directory / "machines")  # of a run that was killed
         record = Record.begin(directory / "records", digest(where, lab.path, versions["QEMU"]), fresh=fresh)
@@ -115,12 +116,3 @@ def _play_all(runs: Sequence[CellRun], record: Record, place: Path, jobs: int) -
         shown.close()
     for future in futures:
         future.result()  # raises what is a mistake of ours
-
-
-def _versions() -> dict[str, str]:
-    """With what it is tested."""
-    return {
-        "labkit": labkit.__version__,
-        "QEMU": qemucommand.find().version,
-        "host": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
-    }

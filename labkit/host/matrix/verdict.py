@@ -13,7 +13,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from labkit.errors import InfrastructureError
@@ -41,13 +41,9 @@ class Result:
     lacks: dict[str, str] = field(default_factory=dict)
     """Need -> the probed reason, for all that is lacking, expected or not."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), "why": list(self.why)}
-
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Result:
-        """What ``as_dict`` made. TypeError where it is something else."""
+        """What was written of ``asdict``. TypeError where it is something else."""
         return cls(**{**value, "why": tuple(value["why"])})
 
 
@@ -107,11 +103,8 @@ def contradictions(has: Iterable[str], lacks: Mapping[str, str], expected: Mappi
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
     """The verdict on all of them together."""
-    found = set(verdicts)
-    for verdict in ("failed", "infrastructure", "passed"):
-        if verdict in found:
-            return verdict
-    return "lacking"
+    order: tuple[Verdict, ...] = ("failed", "infrastructure", "passed", "lacking")
+    return min(verdicts, key=order.index, default="lacking")
 
 
 def exit_status(verdicts: Iterable[Verdict]) -> int:
@@ -148,18 +141,14 @@ def read_junit(junit: bytes) -> Junit:
         skipped = case.find("skipped")
         if problem is not None:
             report.failed += 1
-            report.problems.append(f"{case.get('name')}: {short(_words(problem))}")
+            words = problem.get("message") or (problem.text or "").strip() or "no reason was given"
+            report.problems.append(f"{case.get('name')}: {short(words)}")
         elif skipped is None:
             report.passed += 1
         else:
             report.skipped[skipped.get("message") or "without a reason"] += 1
             report.lacking += skipped.get("type") == "lacking"  # what was not run follows a failure, which counts
     return report
-
-
-def _words(problem: ElementTree.Element) -> str:
-    """What a failed case says of itself."""
-    return problem.get("message") or (problem.text or "").strip() or "no reason was given"
 
 
 def _file_name(place: str) -> str:

@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from labkit import log
@@ -120,11 +120,6 @@ def download(source: str, target: Path) -> str:
     return f"--customize-hook=download {source} {shlex.quote(str(target))}"
 
 
-def bring_tree(source: str, target: Path) -> str:
-    """A hook that brings what is below a directory out, as a tar archive."""
-    return f"--customize-hook=tar-out {source} {shlex.quote(str(target))}"
-
-
 def run(command_line: Sequence[str], settings: dict[str, str], log_file: Path, title: str, phases: Phases) -> None:
     """Run mmdebstrap with ``settings`` in its environment, its output in ``log_file`` and its phases as notes.
 
@@ -133,7 +128,7 @@ def run(command_line: Sequence[str], settings: dict[str, str], log_file: Path, t
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with scratch_directory() as scratch, log.step(title) as step, open(log_file, "wb") as logged:
         environment = {**os.environ, **settings, "TMPDIR": str(scratch), "PATH": programs.search_path()}
-        status = programs.follow(command_line, logged, step, Progress(phases).note, group=True, env=environment)
+        status = programs.follow(command_line, logged, step, noting(phases), group=True, env=environment)
         if status != 0:
             raise _failure(log_file, title)
 
@@ -219,20 +214,18 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-class Progress:
-    """The lines of mmdebstrap, apt and dpkg -> notes, of which there shall be few: one per phase, never back."""
+def noting(phases: Phases) -> Callable[[str], str | None]:
+    """A line of mmdebstrap, apt or dpkg -> a note, of which there shall be few: one per phase, never back."""
+    left = list(phases)
 
-    def __init__(self, phases: Phases) -> None:
-        self._phases = phases
-        self._next = 0
-
-    def note(self, line: str) -> str | None:
-        """The phase that begins with this line, or None."""
-        for number, (pattern, text) in enumerate(self._phases[self._next :], self._next):
+    def note(line: str) -> str | None:
+        for number, (pattern, text) in enumerate(left):
             if re.match(pattern, line):
-                self._next = number + 1
+                del left[: number + 1]
                 return text
         return None
+
+    return note
 
 
 def _failure(log_file: Path, title: str) -> BuildError:

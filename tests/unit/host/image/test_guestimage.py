@@ -150,8 +150,8 @@ def test_progress_has_one_note_per_phase() -> None:
         "I: running --customize-hook in shell: sh -c '# Make the disk of the guest from the finished root",
         "I: removing tempdir /var/tmp/x...",
     ]
-    progress = mmdebstrap.Progress(guestimage.PHASES)
-    notes = [note for line in lines if (note := progress.note(line))]
+    note_of = mmdebstrap.noting(guestimage.PHASES)
+    notes = [note for line in lines if (note := note_of(line))]
     assert notes == [text for _, text in guestimage.PHASES]
 
 
