@@ -9,9 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from labkit import log
 from labkit.errors import LabkitError, MissingToolError
@@ -86,24 +84,19 @@ def show(findings: Sequence[Finding], as_json: bool = False) -> int:
     """
     if as_json:
         tables.write_json([asdict(finding) for finding in findings])
-    elif sys.stdout.isatty():
-        _show_table(findings)
     else:
-        _show_lines(findings)
+        show_them = _show_table if sys.stdout.isatty() else _show_lines
+        show_them(findings)
+        print(_summary(findings))
     return MissingToolError.exit_status if any(finding.verdict == "problem" for finding in findings) else 0
 
 
 def _show_table(findings: Sequence[Finding]) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column()
-    table.add_column("examined", no_wrap=True)
-    table.add_column("what was found")
+    rows = []
     for finding in findings:
         what = escape(finding.what) + (f"\n[bold]→[/] {escape(finding.remedy)}" if finding.remedy else "")
-        table.add_row(_MARKS[finding.verdict], finding.name, what)
-    console = Console()
-    console.print(table)
-    console.print(f"\n{_summary(findings)}", highlight=False)
+        rows.append((_MARKS[finding.verdict], finding.name, what))
+    tables.print_table(("", "examined", "what was found"), rows)
 
 
 def _show_lines(findings: Sequence[Finding]) -> None:
@@ -111,7 +104,6 @@ def _show_lines(findings: Sequence[Finding]) -> None:
         print(f"{finding.verdict:8} {finding.name}: {finding.what}")
         if finding.remedy:
             print(f"{'':8} -> {finding.remedy}")
-    print(_summary(findings))
 
 
 def _summary(findings: Sequence[Finding]) -> str:
