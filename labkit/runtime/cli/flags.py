@@ -7,6 +7,7 @@ Options may follow the arguments, except where these are another program's comma
 from __future__ import annotations
 
 from labkit.errors import UsageError
+from labkit.runtime.std import importlib
 from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.typing import TYPE_CHECKING, Any, TypeVar
@@ -41,7 +42,8 @@ class Option:
             raise UsageError(f'invalid value "{text}" for flag -{self.names[0]}: it must be {wanted}') from None
 
 
-#: What many commands have.
+#: What many commands have; HELP has each.
+HELP = Option(("help", "h"), "show this")
 EXPLAIN = Option(("explain",), "print each operation as it is done")
 DRY_RUN = Option(("dry-run",), "print what would be done as a shell script, and do nothing")
 JSON = Option(("json",), "as JSON")
@@ -97,6 +99,17 @@ def verb(usage: str, *options: Option, **more: Any) -> Callable[[Verb], Verb]:
         return function
 
     return mark
+
+
+def find(package: str, together: dict[str, tuple[str, ...]], name: str) -> Any:
+    """The function of a command, from the module of ``together`` that has it, or the one of its own name.
+
+    It ends in ``_`` where its name alone means something else there.
+    """
+    module = next((module for module, names in together.items() if name in names), name)
+    loaded = importlib.import_module(f"labkit.runtime.cli.{package}{module.replace('-', '_')}")
+    word = name.replace("-", "_")
+    return getattr(loaded, f"{word}_", None) or getattr(loaded, word)
 
 
 def parse(known: tuple[Option, ...], words: list[str], stop_at_first: bool) -> tuple[Flags, list[str]]:

@@ -1,7 +1,7 @@
 """Parse, call the verb, answer for its errors.
 
-A verb is a function of a VerbCall with ``COMMAND``, which describes its command line, and its help as a docstring; or a
-module with these and ``main``. Only the module of the verb that was called is imported.
+A verb is a function of a VerbCall with ``COMMAND``, which describes its command line, and its help as a docstring. Only
+its module is imported.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import time
 
 from labkit import __version__, log
 from labkit.errors import LabkitError, MissingToolError, UsageError, one_line
-from labkit.runtime.cli import descriptors
-from labkit.runtime.cli.flags import Command, Option, VerbCall, check_count, help_of, parse
-from labkit.runtime.std import importlib
+from labkit.runtime.cli import descriptors, flags
+from labkit.runtime.cli.flags import HELP, Command, VerbCall, check_count, help_of, parse
 from labkit.runtime.std.collections.abc import Sequence
 from labkit.runtime.std.dataclasses import replace
 from labkit.runtime.std.typing import Any
@@ -57,16 +56,16 @@ VERBS = {
     "gc": "take back what killed commands and containers left behind",
 }
 
-#: Where the short ones are, together; any other verb is a module, ``verb_…``.
-_MODULES = {
-    "run": ("run", "create", "spec"),
-    "life": tuple("start stop restart kill wait attach pause unpause rm rename prune".split()),
-    "show": ("logs", "top", "diff", "info", "version", "load"),
+#: Modules, ``verb_…``, that have several; any other verb has its own.
+_TOGETHER = {
+    "run": ("run", "create", "spec", "update"),
+    "life": tuple("start stop restart kill wait attach pause unpause rm rename prune gc".split()),
+    "show": ("logs", "top", "diff", "port", "info", "version", "load"),
+    "explain": ("explain", "packet-walk"),
 }
 
 #: docker's status for "labkit itself failed", where the status is otherwise the container's own.
 FAILED = 125
-_HELP = Option(("help", "h"), "show this")
 _PASSES_STATUS_ON = ("run", "create", "start", "attach", "exec", "spec")
 
 
@@ -87,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 from labkit.runtime.cli import explain  # local: few ask
 
                 explain.listen()
-            status: int = getattr(found, "main", found)(call)
+            status: int = found(call)
             sys.stdout.flush()
             return status
         return _without_verb(verb)
@@ -106,17 +105,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def find(verb: str) -> Any:
-    """The function or the module of a verb."""
-    together = next((module for module, verbs in _MODULES.items() if verb in verbs), "")
-    module = importlib.import_module(f"labkit.runtime.cli.verb_{(together or verb).replace('-', '_')}")
-    return getattr(module, verb) if together else module
+    """The function of a verb."""
+    return flags.find("verb_", _TOGETHER, verb)
 
 
 def read_call(verb: str, found: Any, words: list[str]) -> VerbCall | None:
     """What was typed, read as the verb's command line; None when that was a question for help, which is answered."""
     command: Command = found.COMMAND
     taken = any("h" in option.names for option in command.options)  # run's -h is a host name, as docker's
-    known = (*command.options, replace(_HELP, names=("help",)) if taken else _HELP)
+    known = (*command.options, replace(HELP, names=("help",)) if taken else HELP)
     hint = f"see 'labkit {verb} --help'"
     try:
         options, arguments = parse(known, words[1:], command.takes_program)

@@ -1,19 +1,4 @@
-"""Copy files out of a container or into one, whether it runs or not.
-
-Examples:
-  labkit cp redis:/etc/hosts .
-  labkit cp ./site web:/var/www            a directory that is there takes it in
-  labkit cp ./site/. web:/var/www          what is in it, without it
-  labkit cp -L web:/etc/localtime now      what the link leads to
-  labkit cp web:/var/log - | tar -t        a tar to standard output
-  tar -c site | labkit cp - web:/var/www   a tar from standard input
-  labkit cp --explain ./x web:/x
-
-Paths mean what they mean to docker: a link at the end of the target is written through, also where it leads to a file
-that is not there yet, and none inside the container can lead out of it. What is copied in keeps the numbers of its
-users and groups, what is copied out is yours; with -a it keeps them, too. Of a container that does not run, its volumes
-are seen, and a tmpfs is not. Nothing is copied to a read-only root file system.
-"""
+"""Copies between a container and out here."""
 
 from __future__ import annotations
 
@@ -22,25 +7,37 @@ import sys
 
 from labkit.errors import UsageError
 from labkit.runtime.cli import table
-from labkit.runtime.cli.flags import EXPLAIN, Command, Option, VerbCall
+from labkit.runtime.cli.flags import EXPLAIN, Option, VerbCall, verb
 from labkit.runtime.engine.files import copying
 from labkit.runtime.engine.record import record
 
-COMMAND = Command(
+
+@verb(
     "CONTAINER:PATH PATH|-  or  PATH|- CONTAINER:PATH",
-    (
-        Option(("archive", "a"), "keep users and groups of what is copied out"),
-        Option(("follow-link", "L"), "follow a link at the end of the source"),
-        Option(("quiet", "q"), "do not say how much it was"),
-        EXPLAIN,
-    ),
+    Option(("archive", "a"), "keep users and groups of what is copied out"),
+    Option(("follow-link", "L"), "follow a link at the end of the source"),
+    Option(("quiet", "q"), "do not say how much it was"),
+    EXPLAIN,
     least=2,
     most=2,
 )
+def cp(call: VerbCall) -> int:
+    """Copy files out of a container or into one, whether it runs or not.
 
+    Examples:
+      labkit cp redis:/etc/hosts .
+      labkit cp ./site web:/var/www            a directory that is there takes it in
+      labkit cp ./site/. web:/var/www          what is in it, without it
+      labkit cp -L web:/etc/localtime now      what the link leads to
+      labkit cp web:/var/log - | tar -t        a tar to standard output
+      tar -c site | labkit cp - web:/var/www   a tar from standard input
+      labkit cp --explain ./x web:/x
 
-def main(call: VerbCall) -> int:
-    """Copy."""
+    Paths mean what they mean to docker: a link at the end of the target is written through, also where it leads to a
+    file that is not there yet, and none inside the container can lead out of it. What is copied in keeps the numbers of
+    its users and groups, what is copied out is yours; with -a it keeps them, too. Of a container that does not run, its
+    volumes are seen, and a tmpfs is not. Nothing is copied to a read-only root file system.
+    """
     options = call.options
     source, target = call.arguments
     from_name, from_path = _split(source)

@@ -1,17 +1,4 @@
-"""Show what happens to containers, as it happens.
-
-Examples:
-  labkit events
-  labkit events --since 10m --until 0s              what happened in the last ten minutes
-  labkit events --filter event=die --filter container=web
-  labkit events --format '{{.action}} {{.name}}'
-  labkit events --format '{{.Actor.Attributes.name}}: {{.Action}}'       docker's names, and those of --json
-  labkit events --json | while read -r line; do …; done
-
-The events are create, start, oom (something was killed for want of memory), die (with its exit status), stop, kill,
-pause, unpause, update, rename, destroy, and for other programs exec_start and exec_die. --filter takes event, container
-(name, or the beginning of its id), image and label.
-"""
+"""Events, as labkit and as docker have them."""
 
 from __future__ import annotations
 
@@ -19,7 +6,7 @@ import sys
 import time
 
 from labkit.runtime.cli import gotypes
-from labkit.runtime.cli.flags import Command, Option, VerbCall
+from labkit.runtime.cli.flags import Option, VerbCall, verb
 from labkit.runtime.engine.record import eventlog
 from labkit.runtime.engine.show import filters
 from labkit.runtime.std import json
@@ -29,22 +16,32 @@ from labkit.runtime.text import timestamps
 _MOMENT = "2024-05-01T12:00:00Z, seconds since 1970, or 10m (ago)"
 _KNOWN = ("time", "type", "action", "id", "labels")
 
-COMMAND = Command(
+
+@verb(
     "",
-    (
-        Option(("since",), f"those from then on, too: {_MOMENT}", "MOMENT", ""),
-        Option(("until",), "end then", "MOMENT", ""),
-        Option(("filter", "f"), "only those that fit, may be repeated", "KEY=VALUE", many=True),
-        Option(("json",), "a JSON object a line"),
-        Option(("format",), "a template, or json", "TEMPLATE", ""),
-    ),
+    Option(("since",), f"those from then on, too: {_MOMENT}", "MOMENT", ""),
+    Option(("until",), "end then", "MOMENT", ""),
+    Option(("filter", "f"), "only those that fit, may be repeated", "KEY=VALUE", many=True),
+    Option(("json",), "a JSON object a line"),
+    Option(("format",), "a template, or json", "TEMPLATE", ""),
     least=0,
     most=0,
 )
+def events(call: VerbCall) -> int:
+    """Show what happens to containers, as it happens.
 
+    Examples:
+      labkit events
+      labkit events --since 10m --until 0s              what happened in the last ten minutes
+      labkit events --filter event=die --filter container=web
+      labkit events --format '{{.action}} {{.name}}'
+      labkit events --format '{{.Actor.Attributes.name}}: {{.Action}}'       docker's names, and those of --json
+      labkit events --json | while read -r line; do …; done
 
-def main(call: VerbCall) -> int:
-    """Print a line for each."""
+    The events are create, start, oom (something was killed for want of memory), die (with its exit status), stop, kill,
+    pause, unpause, update, rename, destroy, and for other programs exec_start and exec_die. --filter takes event,
+    container (name, or the beginning of its id), image and label.
+    """
     options, now = call.options, time.time()
     wanted = filters.pairs(options.filter, ("event", "container", "image", "label"))
     since = timestamps.parse(options.since, now) if options.since else None

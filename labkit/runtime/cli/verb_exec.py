@@ -1,49 +1,46 @@
-"""Run a program in a running container, beside its first process.
-
-Examples:
-  labkit exec redis redis-cli ping
-  labkit exec -it redis sh
-  labkit exec -i redis sh < script.sh
-  labkit exec --dry-run redis redis-cli ping    the same as a script, nothing done
-  labkit exec -e LANG=C -w /data redis ls
-  labkit exec -u nobody redis id             a name from the container's own /etc/passwd
-  labkit exec --privileged redis mount -t tmpfs none /mnt
-
-The exit status is the program's own; 125 when labkit failed, 126 when it cannot be executed, 127
-when it is not there. The program does not depend on this command: whatever ends that, or whoever
-reads its output no more, the program goes on. Keys reach it where it has a terminal (-it), Ctrl-C
-among them; Ctrl-P Ctrl-Q leaves it.
-"""
+"""What joins a running container."""
 
 from __future__ import annotations
 
-from labkit.runtime.cli.flags import DRY_RUN, Command, Option, VerbCall
+from labkit.runtime.cli.flags import DRY_RUN, Option, VerbCall, verb
 from labkit.runtime.engine.config import environment
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.execrequest import ExecRequest
 from labkit.runtime.engine.shim.execshim import execute
 
-COMMAND = Command(
+
+@verb(
     "CONTAINER PROGRAM [ARGUMENT …]",
-    (
-        Option(("detach", "d"), "return when it runs"),
-        Option(("interactive", "i"), "pass our standard input on to it"),
-        Option(("tty", "t"), "give it a terminal"),
-        Option(("env", "e"), "an environment variable, may be repeated", "NAME=VALUE", many=True),
-        Option(("env-file",), "variables from a file, one NAME=VALUE a line", "FILE", many=True),
-        Option(("user", "u"), "NAME|UID[:GROUP|GID], as the container knows them", "USER", ""),
-        Option(("privileged",), "all capabilities, no filter of system calls"),
-        Option(("workdir", "w"), "its working directory", "DIRECTORY", ""),
-        DRY_RUN,
-    ),
+    Option(("detach", "d"), "return when it runs"),
+    Option(("interactive", "i"), "pass our standard input on to it"),
+    Option(("tty", "t"), "give it a terminal"),
+    Option(("env", "e"), "an environment variable, may be repeated", "NAME=VALUE", many=True),
+    Option(("env-file",), "variables from a file, one NAME=VALUE a line", "FILE", many=True),
+    Option(("user", "u"), "NAME|UID[:GROUP|GID], as the container knows them", "USER", ""),
+    Option(("privileged",), "all capabilities, no filter of system calls"),
+    Option(("workdir", "w"), "its working directory", "DIRECTORY", ""),
+    DRY_RUN,
     least=2,
     most=-1,
     takes_program=True,
 )
+def exec_(call: VerbCall) -> int:
+    """Run a program in a running container, beside its first process.
 
+    Examples:
+      labkit exec redis redis-cli ping
+      labkit exec -it redis sh
+      labkit exec -i redis sh < script.sh
+      labkit exec --dry-run redis redis-cli ping    the same as a script, nothing done
+      labkit exec -e LANG=C -w /data redis ls
+      labkit exec -u nobody redis id             a name from the container's own /etc/passwd
+      labkit exec --privileged redis mount -t tmpfs none /mnt
 
-def main(call: VerbCall) -> int:
-    """Run it."""
+    The exit status is the program's own; 125 when labkit failed, 126 when it cannot be executed, 127
+    when it is not there. The program does not depend on this command: whatever ends that, or whoever
+    reads its output no more, the program goes on. Keys reach it where it has a terminal (-it), Ctrl-C
+    among them; Ctrl-P Ctrl-Q leaves it.
+    """
     options = call.options
     container = record.find(call.arguments[0])
     variables = []

@@ -1,18 +1,9 @@
-"""List images.
-
-Examples:
-  labkit images
-  labkit images --json
-  labkit images --format '{{.Repository}}:{{.Tag}} {{.Size}}'
-
-The fields of --format are docker's: ID, Repository, Tag, Digest, CreatedSince, CreatedAt, Size and VirtualSize; and
-Layers.
-"""
+"""The list of images."""
 
 from __future__ import annotations
 
 from labkit.runtime.cli import table
-from labkit.runtime.cli.flags import Command, Option, VerbCall
+from labkit.runtime.cli.flags import Option, VerbCall, verb
 from labkit.runtime.images import imagestore
 from labkit.runtime.images.imagestore import Image
 from labkit.runtime.std import json
@@ -22,21 +13,27 @@ from labkit.runtime.text import timestamps
 
 _FIELDS = tuple("ID Repository Tag Digest CreatedSince CreatedAt Size VirtualSize Layers".split())
 
-COMMAND = Command(
+
+@verb(
     "",
-    (
-        Option(("quiet", "q"), "names only"),
-        Option(("no-trunc",), "whole ids"),
-        Option(("format",), "a template, or json", "TEMPLATE", ""),
-        Option(("json",), "a JSON list of objects"),
-    ),
+    Option(("quiet", "q"), "names only"),
+    Option(("no-trunc",), "whole ids"),
+    Option(("format",), "a template, or json", "TEMPLATE", ""),
+    Option(("json",), "a JSON list of objects"),
     least=0,
     most=0,
 )
+def images(call: VerbCall) -> int:
+    """List images.
 
+    Examples:
+      labkit images
+      labkit images --json
+      labkit images --format '{{.Repository}}:{{.Tag}} {{.Size}}'
 
-def main(call: VerbCall) -> int:
-    """Print them."""
+    The fields of --format are docker's: ID, Repository, Tag, Digest, CreatedSince, CreatedAt, Size and VirtualSize; and
+    Layers.
+    """
     images = imagestore.everything()
     if call.options.json:
         print(json.dumps([asdict(image) for image in images], indent=1))

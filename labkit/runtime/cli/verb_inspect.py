@@ -1,15 +1,4 @@
-"""Show all that is known of containers or images, as a JSON list.
-
-Examples:
-  labkit inspect redis
-  labkit inspect busybox:latest
-  labkit inspect -f '{{.State.Status}} {{.NetworkSettings.IPAddress}}' redis
-
-docker's names come first, all in capitals at their beginning, with docker's values; labkit's own follow, in small
-letters. Templates are Go's, as docker's: {{.Name}}, {{json .Mounts}}, {{len .Mounts}}, {{join .Config.Cmd " "}},
-{{index .Config.Labels "key"}}, {{range $port, $places := .NetworkSettings.Ports}}{{$port}} {{end}},
-{{if .State.Running}}yes{{else}}no{{end}}.
-"""
+"""Containers and images, under docker's names and labkit's own."""
 
 from __future__ import annotations
 
@@ -19,7 +8,7 @@ from labkit.errors import NotFoundError, UsageError
 from labkit.runtime.cli import gotypes
 from labkit.runtime.cli.dockernames import container as docker_container
 from labkit.runtime.cli.dockernames import image as docker_image
-from labkit.runtime.cli.flags import Command, Option, VerbCall
+from labkit.runtime.cli.flags import Option, VerbCall, verb
 from labkit.runtime.engine.life import stopping
 from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import record
@@ -31,19 +20,27 @@ from labkit.runtime.std.dataclasses import asdict
 from labkit.runtime.std.typing import Any
 from labkit.runtime.text.document import Reader
 
-COMMAND = Command(
+
+@verb(
     "NAME …",
-    (
-        Option(("format", "f"), "a template, as {{.State.Status}}, or json", "TEMPLATE", ""),
-        Option(("size", "s"), "how much containers have written, too"),
-        Option(("type",), "container or image, where both have that name", "TYPE", ""),
-    ),
+    Option(("format", "f"), "a template, as {{.State.Status}}, or json", "TEMPLATE", ""),
+    Option(("size", "s"), "how much containers have written, too"),
+    Option(("type",), "container or image, where both have that name", "TYPE", ""),
     most=-1,
 )
+def inspect(call: VerbCall) -> int:
+    """Show all that is known of containers or images, as a JSON list.
 
+    Examples:
+      labkit inspect redis
+      labkit inspect busybox:latest
+      labkit inspect -f '{{.State.Status}} {{.NetworkSettings.IPAddress}}' redis
 
-def main(call: VerbCall) -> int:
-    """Print them."""
+    docker's names come first, all in capitals at their beginning, with docker's values; labkit's own follow, in small
+    letters. Templates are Go's, as docker's: {{.Name}}, {{json .Mounts}}, {{len .Mounts}}, {{join .Config.Cmd " "}},
+    {{index .Config.Labels "key"}}, {{range $port, $places := .NetworkSettings.Ports}}{{$port}} {{end}},
+    {{if .State.Running}}yes{{else}}no{{end}}.
+    """
     options = call.options
     if options.type not in ("", "container", "image"):
         raise UsageError(f"--type {options.type} is not possible", "it is container or image")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from labkit import log
-from labkit.errors import UsageError
+from labkit.errors import MissingToolError, UsageError
 from labkit.runtime.cli.flags import DRY_RUN, EXPLAIN, Option, VerbCall, verb
 from labkit.runtime.engine.life import stopping
 from labkit.runtime.engine.record import record
@@ -259,4 +259,37 @@ def prune(call: VerbCall) -> int:
     for container in removed:
         print(container.id)
     print(f"{len(removed)} containers removed, {table.size(freed)} freed", file=sys.stderr)
+    return 0
+
+
+@verb("", Option(("quiet", "q"), "print nothing"), least=0, most=0)
+def gc(call: VerbCall) -> int:
+    """Take back what killed commands and containers left behind: mounts, links, rules, cgroups, namespaces, processes.
+
+    Nothing is done to containers that are in good order. run, ps, stop and rm do the same by themselves, without a
+    word; this command also asks the kernel, before and after, and names the links, network namespaces and rules that
+    are gone by it, and those of labkit's that nobody is responsible for.
+
+    Example:
+      labkit gc
+    """
+    from labkit.runtime.engine.life import gc
+
+    if call.options.quiet:
+        gc.collect()
+        return 0
+    from labkit.runtime.engine.show import leftovers  # who wants no words waits for none
+
+    try:
+        before = leftovers.found()
+    except MissingToolError:
+        gc.collect()  # which needs nobody's eyes
+        raise
+    cleaned = gc.collect()
+    after = leftovers.found()
+    said = [f"cleaned up after {container_id[:12]}" for container_id in cleaned]
+    said += [f"  {thing}" for thing, is_alive in before.items() if not is_alive and thing not in after]
+    left = [f"  {thing}" for thing, is_alive in after.items() if not is_alive]
+    said += ["nobody is responsible for, and no journal of labkit's tells of:", *left] if left else []
+    print("\n".join(said or ["nothing to clean up"]))
     return 0

@@ -1,22 +1,4 @@
-"""Make networks, look at them, and join containers to them.
-
-Commands (``labkit network COMMAND --help`` tells more of each):
-  create       make a network
-  ls           list networks
-  inspect      show all that is known of networks, as JSON
-  watch        show links, addresses, routes and neighbours as they come and go
-  connect      join a container to a network
-  disconnect   take a container out of a network
-  rm           remove networks
-  prune        remove the networks that no container uses
-  repair       put back the rules that a reload of the firewall took away
-
-Examples:
-  labkit network create shop
-  labkit run -d --network shop --name database redis
-  labkit run --rm --network shop busybox ping -c 1 database
-  labkit network rm shop
-"""
+"""The commands of networks."""
 
 from __future__ import annotations
 
@@ -25,7 +7,7 @@ import sys
 import time
 
 from labkit.errors import UsageError
-from labkit.runtime.cli.flags import EXPLAIN, Command, Option, VerbCall, verb
+from labkit.runtime.cli.flags import EXPLAIN, Option, VerbCall, verb
 from labkit.runtime.cli.main import read_call
 from labkit.runtime.network import definitions
 from labkit.runtime.std import json
@@ -35,15 +17,33 @@ from labkit.runtime.std.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from labkit.runtime.network.watching import Event
 
-COMMAND = Command("COMMAND …", (), least=0, most=-1, takes_program=True)
 _SIGNS = {"new": ("+", "\033[32m"), "changed": ("~", "\033[33m"), "gone": ("-", "\033[31m")}
 
 # Each function below is a command, and its docstring the command's help. Imports in functions are of what the other
 # commands need not load.
 
 
-def main(call: VerbCall) -> int:
-    """Call the command."""
+@verb("COMMAND …", least=0, most=-1, takes_program=True)
+def network(call: VerbCall) -> int:
+    """Make networks, look at them, and join containers to them.
+
+    Commands (``labkit network COMMAND --help`` tells more of each):
+      create       make a network
+      ls           list networks
+      inspect      show all that is known of networks, as JSON
+      watch        show links, addresses, routes and neighbours as they come and go
+      connect      join a container to a network
+      disconnect   take a container out of a network
+      rm           remove networks
+      prune        remove the networks that no container uses
+      repair       put back the rules that a reload of the firewall took away
+
+    Examples:
+      labkit network create shop
+      labkit run -d --network shop --name database redis
+      labkit run --rm --network shop busybox ping -c 1 database
+      labkit network rm shop
+    """
     word = call.arguments[0] if call.arguments else ""
     if word not in COMMANDS:
         said = f"labkit network has no command '{word}'" if word else "labkit network needs a command"

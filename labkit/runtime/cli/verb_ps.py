@@ -1,16 +1,4 @@
-r"""List containers: those that run (or are paused), or all with -a.
-
-Examples:
-  labkit ps
-  labkit ps -a --json
-  labkit ps -a --filter status=exited --filter name=redis
-  labkit ps --format 'table {{.Names}}\t{{.Status}}'
-  labkit rm $(labkit ps -aq)
-
---filter takes id, name, label, ancestor, network, volume, publish, status, exited, and before and since with another
-container. The fields of --format are docker's: ID, Names, Image, Command, CreatedAt, RunningFor, State, Status, Ports,
-Networks, Labels, Label "NAME", Mounts, LocalVolumes and Size; and Address. Templates are as with 'labkit inspect'.
-"""
+"""The list of containers."""
 
 from __future__ import annotations
 
@@ -19,7 +7,7 @@ import time
 from labkit.errors import LabkitError
 from labkit.runtime.cli import table
 from labkit.runtime.cli.dockernames import settings
-from labkit.runtime.cli.flags import Command, Option, VerbCall
+from labkit.runtime.cli.flags import Option, VerbCall, verb
 from labkit.runtime.engine.life import gc
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container, State
@@ -39,26 +27,36 @@ FIELDS = (
 #: Those that were looked up, by their names.
 _images: dict[str, Image | None] = {}
 
-COMMAND = Command(
+
+@verb(
     "",
-    (
-        Option(("all", "a"), "those that have ended, too"),
-        Option(("quiet", "q"), "ids only"),
-        Option(("last", "n"), "the last N that were made, running or not", "N", -1),
-        Option(("latest", "l"), "the last one that was made, running or not"),
-        Option(("filter", "f"), "only those that fit, may be repeated", "KEY=VALUE", many=True),
-        Option(("size", "s"), "how much each has written"),
-        Option(("no-trunc",), "whole ids and commands"),
-        Option(("format",), "a template, or json", "TEMPLATE", ""),
-        Option(("json",), "a JSON list of objects"),
-    ),
+    Option(("all", "a"), "those that have ended, too"),
+    Option(("quiet", "q"), "ids only"),
+    Option(("last", "n"), "the last N that were made, running or not", "N", -1),
+    Option(("latest", "l"), "the last one that was made, running or not"),
+    Option(("filter", "f"), "only those that fit, may be repeated", "KEY=VALUE", many=True),
+    Option(("size", "s"), "how much each has written"),
+    Option(("no-trunc",), "whole ids and commands"),
+    Option(("format",), "a template, or json", "TEMPLATE", ""),
+    Option(("json",), "a JSON list of objects"),
     least=0,
     most=0,
 )
+def ps(call: VerbCall) -> int:
+    r"""List containers: those that run (or are paused), or all with -a.
 
+    Examples:
+      labkit ps
+      labkit ps -a --json
+      labkit ps -a --filter status=exited --filter name=redis
+      labkit ps --format 'table {{.Names}}\t{{.Status}}'
+      labkit rm $(labkit ps -aq)
 
-def main(call: VerbCall) -> int:
-    """Print them."""
+    --filter takes id, name, label, ancestor, network, volume, publish, status, exited, and before and since with
+    another container. The fields of --format are docker's: ID, Names, Image, Command, CreatedAt, RunningFor, State,
+    Status, Ports, Networks, Labels, Label "NAME", Mounts, LocalVolumes and Size; and Address. Templates are as with
+    'labkit inspect'.
+    """
     options = call.options
     gc.collect_quietly()
     shown = _chosen(call)

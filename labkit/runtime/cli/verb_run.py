@@ -1,9 +1,12 @@
-"""What makes a container, or says how it would be made. Each function is a verb, and its docstring the verb's help."""
+"""What makes a container, or says how it would be made, and what changes its limits. Each function is a verb, and its
+docstring the verb's help.
+"""
 
 from __future__ import annotations
 
-from labkit.runtime.cli import runflags
-from labkit.runtime.cli.flags import DRY_RUN, Option, VerbCall, verb
+from labkit.errors import UsageError
+from labkit.runtime.cli import limitflags, runflags
+from labkit.runtime.cli.flags import DRY_RUN, EXPLAIN, Option, VerbCall, verb
 from labkit.runtime.engine.life import gc
 
 _USAGE = "IMAGE [PROGRAM [ARGUMENT …]]"
@@ -85,4 +88,28 @@ def spec(call: VerbCall) -> int:
     from labkit.runtime.engine import scripts
 
     print(scripts.specification(options, call.options.rootfs))
+    return 0
+
+
+@verb("CONTAINER …", *limitflags.OPTIONS, EXPLAIN, most=-1)
+def update(call: VerbCall) -> int:
+    """Change the limits of running containers, at once and without a restart.
+
+    Examples:
+      labkit update --cpus 0.25 redis
+      labkit update --memory 128m --memory-swap 256m redis
+      labkit update --explain --pids-limit -1 redis      shows the line that does it
+
+    If one of a container's limits cannot be set, none of them is changed.
+    """
+    wanted = limitflags.resources(call.options)
+    if not wanted:
+        raise UsageError("no limit is given", "one or more of them, as labkit update --cpus 0.5 redis")
+    gc.collect_quietly()
+    from labkit.runtime.engine.life import update
+    from labkit.runtime.engine.record import record
+
+    for word, container in [(word, record.find(word)) for word in call.arguments]:
+        update.update(container, wanted)
+        print(word)
     return 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from labkit.errors import ConflictError, UsageError
+from labkit.errors import ConflictError, NotFoundError, UsageError
 from labkit.runtime.cli.flags import JSON, Option, VerbCall, verb
+from labkit.runtime.engine.record import record
 from labkit.runtime.std import json
 from labkit.runtime.std.typing import Any
 
@@ -28,7 +29,6 @@ def logs(call: VerbCall) -> int:
       labkit logs -f --tail 10 redis
       labkit logs -t --since 10m redis
     """
-    from labkit.runtime.engine.record import record
     from labkit.runtime.engine.show import logs
     from labkit.runtime.text import timestamps
 
@@ -57,7 +57,6 @@ def diff(call: VerbCall) -> int:
     """
     from labkit.runtime import storage
     from labkit.runtime.engine.files.changes import changes
-    from labkit.runtime.engine.record import record
     from labkit.runtime.images import imagestore
 
     container = record.find(call.arguments[0])
@@ -149,6 +148,32 @@ def version(call: VerbCall) -> int:
     return 0
 
 
+@verb("CONTAINER [PORT[/PROTOCOL]]", most=2)
+def port(call: VerbCall) -> int:
+    """Show where a container's published ports lead from.
+
+    Examples:
+      labkit port redis
+      labkit port redis 6379
+      labkit port redis 6379/tcp
+    """
+    container = record.find(call.arguments[0])
+    running = container.state().status in ("running", "paused")
+    ports = container.ports if running else []
+    if len(call.arguments) == 1:
+        for mapping in ports:
+            print(f"{mapping.inside} -> {mapping.outside}")
+        return 0
+    wanted = call.arguments[1] if "/" in call.arguments[1] else f"{call.arguments[1]}/tcp"
+    found = [mapping.outside for mapping in ports if mapping.inside == wanted]
+    if not found:
+        raise NotFoundError(
+            f"the container {container.name} publishes no port {wanted}", f"see 'labkit port {container.name}'"
+        )
+    print("\n".join(found))
+    return 0
+
+
 @verb("CONTAINER [PS_OPTION …]", JSON, most=-1, takes_program=True)
 def top(call: VerbCall) -> int:
     """Show a container's processes, as the host sees them.
@@ -162,7 +187,6 @@ def top(call: VerbCall) -> int:
     """
     from labkit.runtime.cli import table
     from labkit.runtime.engine.life import stopping
-    from labkit.runtime.engine.record import record
     from labkit.runtime.engine.show import processes
 
     container = record.find(call.arguments[0])

@@ -1,16 +1,4 @@
-"""Show what running containers use: processor time over a second, memory, network, disks, processes.
-
-Examples:
-  labkit stats
-  labkit stats --json redis
-  labkit stats --no-stream --format '{{.Name}} {{.CPUPerc}} {{.MemUsage}}'
-
-On a terminal it goes on, second by second, until Ctrl-C or until no container that was named runs any more; otherwise,
-with --no-stream and with --json one sample is taken. CPU % is of one processor: 200 % are two. THROTTLED is how long
-the quota (--cpus) has kept it waiting since it was started. NET and BLOCK I/O are what came in and what went out, what
-was read and what was written, since then. '--' stands where this machine does not count. The fields of --format are
-docker's: ID, Container, Name, CPUPerc, MemUsage, MemPerc, NetIO, BlockIO and PIDs; and Throttled.
-"""
+"""What containers use, as docker shows it."""
 
 from __future__ import annotations
 
@@ -19,11 +7,11 @@ import time
 
 from labkit.errors import ConflictError
 from labkit.runtime.cli import table
-from labkit.runtime.cli.flags import Command, Option, VerbCall
+from labkit.runtime.cli.flags import Option, VerbCall, verb
 from labkit.runtime.engine.life import gc
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container
-from labkit.runtime.engine.show import stats
+from labkit.runtime.engine.show.stats import memory_of_machine, sample
 from labkit.runtime.std import json
 from labkit.runtime.std.typing import Any
 
@@ -44,21 +32,30 @@ _HEADINGS = {
     "PIDs": "PIDS",
 }
 
-COMMAND = Command(
+
+@verb(
     "[CONTAINER …]",
-    (
-        Option(("no-stream",), "one sample only"),
-        Option(("no-trunc",), "whole ids"),
-        Option(("format",), "a template, or json", "TEMPLATE", ""),
-        Option(("json",), "a JSON list of objects, in bytes and nanoseconds"),
-    ),
+    Option(("no-stream",), "one sample only"),
+    Option(("no-trunc",), "whole ids"),
+    Option(("format",), "a template, or json", "TEMPLATE", ""),
+    Option(("json",), "a JSON list of objects, in bytes and nanoseconds"),
     least=0,
     most=-1,
 )
+def stats(call: VerbCall) -> int:
+    """Show what running containers use: processor time over a second, memory, network, disks, processes.
 
+    Examples:
+      labkit stats
+      labkit stats --json redis
+      labkit stats --no-stream --format '{{.Name}} {{.CPUPerc}} {{.MemUsage}}'
 
-def main(call: VerbCall) -> int:
-    """Print them."""
+    On a terminal it goes on, second by second, until Ctrl-C or until no container that was named runs any more;
+    otherwise, with --no-stream and with --json one sample is taken. CPU % is of one processor: 200 % are two. THROTTLED
+    is how long the quota (--cpus) has kept it waiting since it was started. NET and BLOCK I/O are what came in and what
+    went out, what was read and what was written, since then. '--' stands where this machine does not count. The fields
+    of --format are docker's: ID, Container, Name, CPUPerc, MemUsage, MemPerc, NetIO, BlockIO and PIDs; and Throttled.
+    """
     gc.collect_quietly()
     named = [record.find(word) for word in call.arguments]
     words = {container.id: word for container, word in zip(named, call.arguments)}
@@ -67,7 +64,7 @@ def main(call: VerbCall) -> int:
             raise ConflictError(f"the container {container.name} is not running", "see 'labkit ps -a'")
     running = _running(named or record.everything())
     if call.options.json:
-        print(json.dumps(stats.sample(running, 1.0), indent=1))
+        print(json.dumps(sample(running, 1.0), indent=1))
     elif call.options.no_stream or not sys.stdout.isatty():
         print(_shown(call, running, words))
     else:
@@ -85,7 +82,7 @@ def _running(containers: list[Container]) -> list[Container]:
 
 def _shown(call: VerbCall, running: list[Container], words: dict[str, str]) -> str:
     """A sample, in lines; ``words`` are those that containers were named by, by their ids."""
-    entries = [_fields(entry, words, call.options.no_trunc) for entry in stats.sample(running, 1.0)]
+    entries = [_fields(entry, words, call.options.no_trunc) for entry in sample(running, 1.0)]
     if call.options.format:
         from labkit.runtime.cli import template  # local: most calls do without
 
@@ -97,7 +94,7 @@ def _shown(call: VerbCall, running: list[Container], words: dict[str, str]) -> s
 def _fields(entry: dict[str, Any], words: dict[str, str], whole: bool) -> dict[str, str]:
     """docker's names for them."""
     percent, throttled, used = entry["cpu_percent"], entry["throttled_nanoseconds"], entry["memory_bytes"]
-    limit = entry["memory_limit"] or stats.memory_of_machine()
+    limit = entry["memory_limit"] or memory_of_machine()
     id_ = entry["id"] if whole else entry["id"][:12]
     return {
         "ID": id_,

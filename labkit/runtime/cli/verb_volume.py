@@ -1,42 +1,39 @@
-"""Volumes: directories that outlive the containers that use them.
-
-Examples:
-  labkit volume create --label of=redis data
-  labkit run -d -v data:/data redis     makes it, too, and fills it with what the image has there
-  labkit volume ls
-  labkit volume inspect data            where its files are, and who uses it
-  labkit volume inspect -f '{{.Mountpoint}}' data
-  labkit volume rm data
-  labkit volume prune                   those without a name that nobody uses; -a: all that nobody uses
-"""
+"""The commands of volumes."""
 
 from __future__ import annotations
 
 from labkit.errors import UsageError
 from labkit.runtime.cli import gotypes, table, wordlists
 from labkit.runtime.cli.dockernames import volume as docker_volume
-from labkit.runtime.cli.flags import Command, Option, VerbCall
+from labkit.runtime.cli.flags import Option, VerbCall, verb
 from labkit.runtime.engine import volumes
 from labkit.runtime.std import json
 
 _VERBS = ("create", "ls", "inspect", "rm", "prune")
 
-COMMAND = Command(
+
+@verb(
     f"{'|'.join(_VERBS)} [NAME …]",
-    (
-        Option(("label", "l"), "create: a word about it, may be repeated", "NAME=VALUE", many=True),
-        Option(("quiet", "q"), "ls: only the names"),
-        Option(("json",), "ls: for programs"),
-        Option(("format",), "ls, inspect: a template with docker's fields, or json", "TEMPLATE", ""),
-        Option(("all", "a"), "prune: also those with a name"),
-        Option(("force", "f"), "rm: no error for one that is not there; prune: nothing more, as docker writes it"),
-    ),
+    Option(("label", "l"), "create: a word about it, may be repeated", "NAME=VALUE", many=True),
+    Option(("quiet", "q"), "ls: only the names"),
+    Option(("json",), "ls: for programs"),
+    Option(("format",), "ls, inspect: a template with docker's fields, or json", "TEMPLATE", ""),
+    Option(("all", "a"), "prune: also those with a name"),
+    Option(("force", "f"), "rm: no error for one that is not there; prune: nothing more, as docker writes it"),
     most=-1,
 )
+def volume(call: VerbCall) -> int:
+    """Volumes: directories that outlive the containers that use them.
 
-
-def main(call: VerbCall) -> int:
-    """Do what the first argument says."""
+    Examples:
+      labkit volume create --label of=redis data
+      labkit run -d -v data:/data redis     makes it, too, and fills it with what the image has there
+      labkit volume ls
+      labkit volume inspect data            where its files are, and who uses it
+      labkit volume inspect -f '{{.Mountpoint}}' data
+      labkit volume rm data
+      labkit volume prune                   those without a name that nobody uses; -a: all that nobody uses
+    """
     verb, *names = call.arguments
     actions = {"create": _create, "ls": _list, "inspect": _inspect, "rm": _remove, "prune": _prune}
     if verb not in actions:

@@ -18,7 +18,7 @@ from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.shlex import quote
 from labkit.runtime.std.typing import Any
-from labkit.runtime.text import gojson
+from labkit.runtime.text.document import go_json
 
 State = dict[str, Any]
 
@@ -88,7 +88,7 @@ def _run_one(kind: str, number: int, hook: Hook, state: State, setting: Setting)
             raise HookError(f"error running {name}: {hook.path}: {error.strerror}", "see its path") from None
         finally:
             os.close(writer)
-        said = _wait(program, name, hook, gojson.dumps(state).encode())
+        said = _wait(program, name, hook, go_json(state).encode())
         words = " ".join(quote(word) for word in hook.args or [hook.path])
         log.emit("operation", where="host", command=f"{words}  # the {name}", seconds=time.monotonic() - began)
         line = report.readline()

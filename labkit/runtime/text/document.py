@@ -1,5 +1,6 @@
 """JSON that a file held, which may hold anything: read property by property (Reader), where what is missing or of
-another kind is named in one sentence; or as the object that it was written from (from_json).
+another kind is named in one sentence; or as the object that it was written from (from_json). And JSON for others, as
+Go writes it (go_json).
 """
 
 from __future__ import annotations
@@ -156,3 +157,19 @@ def _is_of_one(kind: str, value: Any) -> bool:
 
 def _name(value: object) -> str:
     return {dict: "an object", list: "a list", str: "a string", type(None): "null"}.get(type(value), repr(value)[:40])
+
+
+#: What Go's encoder escapes for those who put JSON into a web page.
+_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
+
+
+def go_json(value: Any, indent: str = "") -> str:
+    """As Go's encoding/json spells it, letter for letter: what readers of runc's, scripts with grep among them, know.
+
+    On one line without a blank, or with ``indent`` for each level. A byte that is no UTF-8 becomes U+FFFD, and so does
+    half of a surrogate pair.
+    """
+    separators = (",", ": ") if indent else (",", ":")
+    text = json.dumps(value, ensure_ascii=False, indent=indent or None, separators=separators).translate(_ESCAPES)
+    # Letter by letter where it must be: as UTF-8 each half would be three bytes, and three U+FFFD.
+    return text if _is_text(text) else "".join(letter if _is_text(letter) else "\ufffd" for letter in text)

@@ -1,4 +1,6 @@
-"""Moments as texts: ``2024-05-01T12:00:00.123456789Z`` of RFC 3339, and what docker's --since and --until take."""
+"""Moments as texts: ``2024-05-01T12:00:00.123456789Z`` of RFC 3339, and what docker's --since and --until take; and
+durations, as Go writes them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ import time
 
 from labkit.errors import UsageError
 
-_UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+#: In this order the first that fits is the one that is meant.
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def of_nanoseconds(moment: int) -> str:
@@ -24,16 +27,14 @@ def seconds_of(text: str) -> float:
     import datetime  # local: few read one, and many write one
 
     whole, dot, fraction = text.partition(".")
-    zone = ""
+    readable = text
     if dot:  # nanoseconds are more than Python reads
-        digits = fraction[: len(fraction) - len(fraction.lstrip("0123456789"))]
-        zone = fraction[len(digits) :]
-        whole = f"{whole}.{digits[:6]:0<6}"
-    text_of_it = f"{whole}{zone}"
-    if text_of_it.endswith("Z"):
-        text_of_it = f"{text_of_it[:-1]}+00:00"
+        zone = fraction.lstrip("0123456789")
+        readable = f"{whole}.{fraction[: len(fraction) - len(zone)][:6]:0<6}{zone}"
+    if readable.endswith("Z"):
+        readable = f"{readable[:-1]}+00:00"
     try:
-        return datetime.datetime.fromisoformat(text_of_it).timestamp()
+        return datetime.datetime.fromisoformat(readable).timestamp()
     except (OverflowError, OSError) as error:
         raise ValueError(f"'{text}' is out of range") from error
 
@@ -45,36 +46,30 @@ def parse(text: str, now: float) -> float:
     try:
         number = float(text)
     except ValueError:
-        seconds = _duration(text)
-        number = _date(text) if seconds is None else now - seconds
+        seconds = duration(text)
+        try:
+            number = seconds_of(text) if seconds is None else now - seconds
+        except ValueError:
+            number = math.nan
     if not math.isfinite(number):
-        raise _refusal(text)
+        hint = "as 2024-05-01T12:00:00Z, 1714564800 (seconds since 1970) or 10m (ago)"
+        raise UsageError(f"'{text}' is no moment", hint)
     return number
 
 
-def _duration(text: str) -> float | None:
+def duration(text: str) -> float | None:
+    """``1m30s``, ``500ms`` or ``2h`` in seconds; None where it is none."""
     total = 0.0
     rest = text
     while rest:
         digits = len(rest) - len(rest.lstrip("0123456789."))
-        unit = next((unit for unit in sorted(_UNITS, key=len, reverse=True) if rest[digits:].startswith(unit)), "")
+        unit = next((unit for unit in _UNITS if rest[digits:].startswith(unit)), "")
         try:
             total += float(rest[:digits]) * _UNITS[unit]
         except (ValueError, KeyError):
             return None
         rest = rest[digits + len(unit) :]
     return total if text else None
-
-
-def _date(text: str) -> float:
-    try:
-        return seconds_of(text)
-    except ValueError:
-        raise _refusal(text) from None
-
-
-def _refusal(text: str) -> UsageError:
-    return UsageError(f"'{text}' is no moment", "as 2024-05-01T12:00:00Z, 1714564800 (seconds since 1970) or 10m (ago)")
 
 
 def rfc3339(moment: float) -> str:

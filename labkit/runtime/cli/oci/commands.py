@@ -4,36 +4,15 @@ from __future__ import annotations
 
 import os
 
-from labkit.errors import UsageError
+from labkit.errors import LabkitError, NotFoundError, UsageError
 from labkit.runtime.cli.flags import Option, verb
-from labkit.runtime.cli.oci import answer, making
-from labkit.runtime.cli.oci.report import Invocation
+from labkit.runtime.cli.oci import making
+from labkit.runtime.cli.oci.report import Invocation, show
 from labkit.runtime.kernel import signals
 from labkit.runtime.kernel.blocks import kernel_error
 from labkit.runtime.oci import lifecycle, state
 from labkit.runtime.oci.state import BundleContainer
-from labkit.runtime.std.dataclasses import replace
-
-
-@verb("CONTAINER", *making.OPTIONS, examples=("create --bundle /srv/redis --pid-file redis.pid redis",))
-def create(call: Invocation) -> int:
-    """Create a container: everything is made, and its first process waits for ``start``."""
-    options = call.options
-    making.check_descriptors(options.preserve_fds)
-    pid_file, console_socket = making.absolute(options.pid_file), making.absolute(options.console_socket)
-    wanted = making.request(call, True)
-    making.check_terminal(wanted.specification.process.terminal, console_socket, True)
-    if console_socket:
-        from labkit.runtime.oci.console import connect  # local: most containers have no terminal
-
-        wanted = replace(wanted, console=connect(console_socket))
-    container, created = lifecycle.create(wanted)
-    try:
-        making.write_pid_file(pid_file, created.pid)
-    except BaseException:
-        lifecycle.delete(container.root, container.id, True, call.report.warning)
-        raise
-    return 0
+from labkit.runtime.std.typing import Any
 
 
 @verb("CONTAINER", examples=("start redis",))
@@ -65,6 +44,52 @@ def kill(call: Invocation) -> int:
     return 0
 
 
+@verb(
+    "CONTAINER",
+    Option(("force", "f"), "kill it first, if it runs; no error if there is none"),
+    Option(("regex",), "CONTAINER is a regular expression: delete all in whose ids it is found, as crun does"),
+    examples=("delete redis", "delete --force redis", "delete --force --regex '^test-'"),
+)
+def delete(call: Invocation) -> int:
+    """Delete a container that has stopped, and all that it holds.
+
+    With --regex the exit status is 1 where one of them could not be deleted; the others are.
+    """
+    if call.options.regex:
+        return _delete_all(call)
+    container_id = state.check_id(call.arguments[0])
+    if call.options.force and not os.path.isdir(os.path.join(call.root, container_id)):
+        return 0
+    try:
+        lifecycle.delete(call.root, container_id, call.options.force, call.report.warning)
+    except NotFoundError:
+        if not call.options.force:
+            raise
+    return 0
+
+
+def _delete_all(call: Invocation) -> int:
+    import re  # local: few ask for it
+
+    try:
+        wanted = re.compile(call.arguments[0])
+    except re.error as error:
+        raise UsageError(f"invalid regular expression: {call.arguments[0]}", str(error)) from None
+    # With --force those whose state cannot be read, too.
+    ids = state.ids(call.root) if call.options.force else [container.id for container in state.every(call.root)]
+    status = 0
+    for container_id in ids:
+        if wanted.search(container_id):
+            try:
+                lifecycle.delete(call.root, container_id, call.options.force, call.report.warning)
+            except NotFoundError:  # somebody else did
+                continue
+            except LabkitError as error:
+                call.report.warning(error.message)
+                status = 1
+    return status
+
+
 @verb("CONTAINER", examples=("pause redis",))
 def pause(call: Invocation) -> int:
     """Stop all of a container's processes where they are; they notice nothing."""
@@ -82,8 +107,19 @@ def resume(call: Invocation) -> int:
 @verb("CONTAINER", examples=("state redis",))
 def state_(call: Invocation) -> int:
     """Print a container's state as JSON."""
-    answer.show(answer.described(state.load(call.root, call.arguments[0]), ""), "  ", end="")
+    show(_described(state.load(call.root, call.arguments[0]), ""), "  ", end="")
     return 0
+
+
+def _described(container: BundleContainer, owner: str) -> dict[str, Any]:
+    """A container as ``state`` and ``list`` show it: more than a hook gets, and the pid first."""
+    state = container.oci_state()
+    found = {name: state[name] for name in ("ociVersion", "id")}
+    found |= {"pid": state.get("pid", 0), "status": state["status"], "bundle": container.bundle}
+    found |= {"rootfs": container.rootfs, "created": container.created}
+    if container.annotations:
+        found["annotations"] = container.annotations
+    return {**found, "owner": owner}
 
 
 @verb(
@@ -102,9 +138,9 @@ def list_(call: Invocation) -> int:
         for container in containers:
             print(container.id)
         return 0
-    entries = [answer.described(container, _owner(container)) for container in containers]
+    entries = [_described(container, _owner(container)) for container in containers]
     if call.options.format == "json":
-        answer.show(entries or None)  # Go's word for a list that nothing was ever put into
+        show(entries or None)  # Go's word for a list that nothing was ever put into
         return 0
     columns = ("id", "pid", "status", "bundle", "created", "owner")
     rows = [[name.upper() for name in columns], *([str(entry[name]) for name in columns] for entry in entries)]
@@ -140,7 +176,7 @@ def ps(call: Invocation) -> int:
     _check_format(call)
     pids = state.load(call.root, call.arguments[0]).pids()
     if call.options.format == "json":
-        answer.show(pids or None)  # as in a list of no containers
+        show(pids or None)  # as in a list of no containers
         return 0
     for line in rows_of(set(pids), listed(call.arguments[1:] or ["-ef"])):
         print(line)
@@ -166,3 +202,39 @@ def listed(options: list[str]) -> list[str]:
     if done.returncode:
         raise UsageError(f"ps: {(done.stderr or done.stdout).strip().splitlines()[0]}", "see ps(1)")
     return done.stdout.splitlines()
+
+
+@verb("", least=0, most=0, examples=("features",))
+def features(call: Invocation) -> int:
+    """Print what labkit-oci can do, whatever the kernel can, as the specification's features document (features.md)."""
+    from labkit import __version__
+    from labkit.runtime.kernel import capabilities, mountoptions, namespaces
+    from labkit.runtime.oci.spec import hooks, seccomp
+
+    document = {
+        "ociVersionMin": "1.0.0",
+        "ociVersionMax": state.OCI_VERSION,
+        "hooks": list(hooks.KINDS),
+        "mountOptions": sorted(mountoptions.WORDS),
+        "linux": {
+            "namespaces": sorted(namespaces.OCI_NAMES),
+            "capabilities": [f"CAP_{name}" for name in capabilities.NAMES],
+            "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": True},
+            "seccomp": {
+                "enabled": True,
+                "actions": sorted(seccomp.ACTIONS),
+                "operators": sorted(seccomp.OPERATORS),
+                "archs": sorted(seccomp.ARCHITECTURES),
+                "knownFlags": list(seccomp.FLAGS),
+                "supportedFlags": list(seccomp.FLAGS),
+            },
+            "apparmor": {"enabled": False},
+            "selinux": {"enabled": False},
+            "intelRdt": {"enabled": False},
+            "mountExtensions": {"idmap": {"enabled": True}},
+        },
+        "annotations": {"labkit.version": __version__},
+        "potentiallyUnsafeConfigAnnotations": [],
+    }
+    show(document, "    ")
+    return 0

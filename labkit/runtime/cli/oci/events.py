@@ -1,4 +1,4 @@
-"""Show what a container uses, as JSON: at intervals until it stops, or once with --stats. An object a line."""
+"""What a container uses, and what happens to it, in runc's words."""
 
 from __future__ import annotations
 
@@ -7,30 +7,29 @@ import time
 from labkit.errors import ConflictError, NotFoundError, UsageError
 from labkit.runtime.cgroups import oom, statistics
 from labkit.runtime.cgroups.detect import here
-from labkit.runtime.cli.flags import Command, Option
-from labkit.runtime.cli.oci import answer
-from labkit.runtime.cli.oci.report import Invocation
+from labkit.runtime.cli.flags import Option, verb
+from labkit.runtime.cli.oci.report import Invocation, show
 from labkit.runtime.oci import state
 from labkit.runtime.oci.state import BundleContainer
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.typing import Any
+from labkit.runtime.text import timestamps
 
 #: Seconds between two looks at whether the container has stopped.
 _LOOK = 0.2
 
-COMMAND = Command(
+
+@verb(
     "CONTAINER",
-    (
-        Option(("stats",), "once"),
-        Option(("interval",), "how often, as 5s, 500ms or 1m (default: 5s)", "TIME", "5s"),
-    ),
+    Option(("stats",), "once"),
+    Option(("interval",), "how often, as 5s, 500ms or 1m (default: 5s)", "TIME", "5s"),
     examples=("events --stats redis", "events --interval 1s redis"),
 )
-
-
-def main(call: Invocation) -> int:
-    """Show it."""
-    interval = seconds(call.options.interval)
+def events(call: Invocation) -> int:
+    """Show what a container uses, as JSON: at intervals until it stops, or once with --stats. An object a line."""
+    interval = timestamps.duration(call.options.interval)
+    if not interval:
+        raise UsageError(f"invalid duration interval: {call.options.interval}", "more than nothing, as 5s or 1m30s")
     container = state.load(call.root, call.arguments[0])
     if container.status() == "stopped":
         raise ConflictError(f"container with id {container.id} is not running", "see 'labkit-oci state'")
@@ -62,7 +61,7 @@ def _killed_for_memory(container: BundleContainer) -> Iterator[int]:
 
 def _print(container: BundleContainer, kind: str, data: dict[str, Any] | None = None) -> None:
     event: dict[str, Any] = {"type": kind, "id": container.id}
-    answer.show(event if data is None else {**event, "data": spelt(data)})
+    show(event if data is None else {**event, "data": spelt(data)})
 
 
 #: What runc writes even where it is 0; everything else that is 0 or empty it leaves out (its types/events.go).
@@ -93,15 +92,3 @@ def _without_zeros(found: Any) -> Any:
         return found
     kept = {name: value for name, value in found.items() if name in _ALWAYS or value not in (0, "", [])}
     return {name: _without_zeros(value) for name, value in kept.items()}
-
-
-def seconds(text: str) -> float:
-    """``1m30s``, ``500ms`` or ``2h`` in seconds, as Go reads a duration. UsageError where it is none, or nothing."""
-    import re  # local: only here
-
-    parts = re.findall(r"(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)", text)
-    units = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
-    total = sum(float(number) * units[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != text or total <= 0:
-        raise UsageError(f"invalid duration interval: {text}", "as 5s, 500ms or 1m30s, and more than nothing")
-    return total

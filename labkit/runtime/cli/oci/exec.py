@@ -1,14 +1,11 @@
-"""Run a program in a running container, beside its first process. The exit status is the program's own.
-
-It is 255 where the program cannot be executed.
-"""
+"""What joins a running container, beside its first process."""
 
 from __future__ import annotations
 
 import os
 
 from labkit.errors import ConflictError, LabkitError, UsageError
-from labkit.runtime.cli.flags import Command, Option
+from labkit.runtime.cli.flags import Option, verb
 from labkit.runtime.cli.oci import making
 from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.kernel.blocks import kernel_error
@@ -28,34 +25,34 @@ if TYPE_CHECKING:
 #: runc's status for "the program was never reached".
 _FAILED = 255
 
-COMMAND = Command(
+
+@verb(
     "CONTAINER [PROGRAM [ARGUMENT …]]",
-    (
-        Option(("process", "p"), "take everything from this file, a process object as in config.json", "FILE", ""),
-        Option(("tty", "t"), "give it a terminal"),
-        Option(("cwd",), "its working directory", "DIRECTORY", ""),
-        Option(("env", "e"), "an environment variable", "NAME=VALUE", many=True),
-        Option(("user", "u"), "its user", "UID[:GID]", ""),
-        Option(("additional-gids", "g"), "another group", "GID", 0, many=True),
-        Option(("cap", "c"), "a capability beside the container's", "CAP", many=True),
-        Option(("no-new-privs",), "it can gain no privileges"),
-        Option(("detach", "d"), "return when it runs"),
-        Option(("pid-file",), "write its pid there", "FILE", ""),
-        Option(("console-socket",), "listening socket that takes the terminal's master", "SOCKET", ""),
-        Option(("preserve-fds",), "pass N more descriptors, from 3 on", "N", 0),
-        Option(("ignore-paused",), "also in a paused container: it runs when that is resumed"),
-        Option(("process-label",), "refused: labkit knows no SELinux", "LABEL", ""),
-        Option(("apparmor",), "refused: labkit knows no AppArmor", "PROFILE", ""),
-        Option(("cgroup",), "run it in this group below the container's own", "[CONTROLLER:]PATH", many=True),
-    ),
+    Option(("process", "p"), "take everything from this file, a process object as in config.json", "FILE", ""),
+    Option(("tty", "t"), "give it a terminal"),
+    Option(("cwd",), "its working directory", "DIRECTORY", ""),
+    Option(("env", "e"), "an environment variable", "NAME=VALUE", many=True),
+    Option(("user", "u"), "its user", "UID[:GID]", ""),
+    Option(("additional-gids", "g"), "another group", "GID", 0, many=True),
+    Option(("cap", "c"), "a capability beside the container's", "CAP", many=True),
+    Option(("no-new-privs",), "it can gain no privileges"),
+    Option(("detach", "d"), "return when it runs"),
+    Option(("pid-file",), "write its pid there", "FILE", ""),
+    Option(("console-socket",), "listening socket that takes the terminal's master", "SOCKET", ""),
+    Option(("preserve-fds",), "pass N more descriptors, from 3 on", "N", 0),
+    Option(("ignore-paused",), "also in a paused container: it runs when that is resumed"),
+    Option(("process-label",), "refused: labkit knows no SELinux", "LABEL", ""),
+    Option(("apparmor",), "refused: labkit knows no AppArmor", "PROFILE", ""),
+    Option(("cgroup",), "run it in this group below the container's own", "[CONTROLLER:]PATH", many=True),
     most=-1,
     examples=("exec redis redis-cli ping", "exec --tty redis sh", "exec --detach --process process.json redis"),
     takes_program=True,
 )
+def exec_(call: Invocation) -> int:
+    """Run a program in a running container, beside its first process. The exit status is the program's own.
 
-
-def main(call: Invocation) -> int:
-    """Run it."""
+    It is 255 where the program cannot be executed.
+    """
     try:
         making.check_descriptors(call.options.preserve_fds)
         return _exec(call)

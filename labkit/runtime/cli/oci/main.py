@@ -1,7 +1,7 @@
 """labkit-oci: read the global options, call the command, answer for its errors.
 
-A command is a function with ``COMMAND``, which describes its command line, and its help as a docstring; or a module
-with these and ``main``. Only the module of the command that was called is imported.
+A command is a function with ``COMMAND``, which describes its command line, and its help as a docstring. Only its module
+is imported.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import sys
 from labkit import log
 from labkit.errors import LabkitError, UsageError
 from labkit.runtime.cli import descriptors
-from labkit.runtime.cli.flags import Command, Flags, Option, check_count, help_of, parse
+from labkit.runtime.cli.flags import HELP, Command, Flags, Option, check_count, find, help_of, parse
 from labkit.runtime.cli.oci.report import Invocation, Report
 from labkit.runtime.kernel import process
-from labkit.runtime.std import importlib
 from labkit.runtime.std.typing import Any
 
 PROGRAM = "labkit-oci"
@@ -39,8 +38,11 @@ COMMANDS = {
     "features": "print what this runtime can do, as JSON",
 }
 
-#: The short ones are functions of ``commands``; any other is a module.
-_SHORT = {**{name: name for name in "create start kill ps pause resume".split()}, "state": "state_", "list": "list_"}
+#: Modules that have several; any other command has its own.
+_TOGETHER = {
+    "making": ("create", "run"),
+    "commands": tuple("start state kill delete list ps pause resume features".split()),
+}
 
 #: runc's commands that are refused by their names, and why.
 REFUSED = {
@@ -58,9 +60,8 @@ GLOBAL = (
     Option(("rootless",), "accepted as runc's; rights are found out by trying", "WHEN", "auto"),
     Option(("criu",), "accepted and not used", "PATH", ""),
     Option(("version", "v"), "print the version"),
-    Option(("help", "h"), "show this"),
+    HELP,
 )
-_HELP = Option(("help", "h"), "show this")
 
 
 class NoCommandError(UsageError):
@@ -112,7 +113,7 @@ def _run(name: str, words: list[str], above: Flags, report: Report) -> int:
         raise UsageError(f"labkit-oci does not support {name}: {REFUSED[name][1]}", f"see '{PROGRAM} {name} --help'")
     found = _load(name)
     command: Command = found.COMMAND
-    options, arguments = parse((*command.options, _HELP), words, command.takes_program)
+    options, arguments = parse((*command.options, HELP), words, command.takes_program)
     if options.help:
         return _print_help([name])
     _check_cgroup_manager(above)
@@ -120,7 +121,7 @@ def _run(name: str, words: list[str], above: Flags, report: Report) -> int:
     root = os.path.abspath(above.root or _usual_root())
     report.debug(" ".join((PROGRAM, name, *arguments)))
     log.listen(lambda event: _listen(report, event))
-    status: int = getattr(found, "main", found)(Invocation(options, arguments, root, report))
+    status: int = found(Invocation(options, arguments, root, report))
     return status
 
 
@@ -134,9 +135,8 @@ def _listen(report: Report, event: log.Event) -> None:
 
 
 def _load(name: str) -> Any:
-    """The function or the module of a command."""
-    module = importlib.import_module(f"labkit.runtime.cli.oci.{'commands' if name in _SHORT else name}")
-    return getattr(module, _SHORT[name]) if name in _SHORT else module
+    """The function of a command."""
+    return find("oci.", _TOGETHER, name)
 
 
 def _check_cgroup_manager(options: Flags) -> None:
@@ -181,7 +181,7 @@ def _print_help(names: list[str]) -> int:
     print(f"DESCRIPTION:\n{_indented(str(found.__doc__).strip())}\n")
     if command.examples:
         print("\n".join(["EXAMPLES:", *[f"   {PROGRAM} {example}" for example in command.examples], ""]))
-    print(f"OPTIONS:\n{_indented(help_of((*command.options, _HELP)))}")
+    print(f"OPTIONS:\n{_indented(help_of((*command.options, HELP)))}")
     return 0
 
 

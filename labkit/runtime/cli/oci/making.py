@@ -1,15 +1,20 @@
-"""What ``create`` and ``run`` have in common: their options, and the request that these become."""
+"""``create`` and ``run``: their options, and the request that these become; with what ``exec`` checks as they do. Each
+command is a function, and its docstring the command's help.
+"""
 
 from __future__ import annotations
 
 import os
 
 from labkit.errors import ConflictError, KernelError, UsageError
-from labkit.runtime.cli.flags import Option
+from labkit.runtime.cli.flags import Option, verb
 from labkit.runtime.cli.oci.report import Invocation
-from labkit.runtime.oci import spec
+from labkit.runtime.oci import lifecycle, spec
+from labkit.runtime.oci.launch import Created
 from labkit.runtime.oci.lifecycle import Creation
 from labkit.runtime.oci.state import BundleContainer
+from labkit.runtime.std import socket
+from labkit.runtime.std.dataclasses import replace
 from labkit.runtime.std.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -98,3 +103,84 @@ def check_terminal(terminal: bool, console_socket: str, detached: bool) -> None:
         raise ConflictError(
             "cannot use console socket if runc will not detach or allocate tty", "process.terminal must be true"
         )
+
+
+@verb("CONTAINER", *OPTIONS, examples=("create --bundle /srv/redis --pid-file redis.pid redis",))
+def create(call: Invocation) -> int:
+    """Create a container: everything is made, and its first process waits for ``start``."""
+    options = call.options
+    check_descriptors(options.preserve_fds)
+    pid_file, console_socket = absolute(options.pid_file), absolute(options.console_socket)
+    wanted = request(call, True)
+    check_terminal(wanted.specification.process.terminal, console_socket, True)
+    if console_socket:
+        from labkit.runtime.oci.console import connect  # local: most containers have no terminal
+
+        wanted = replace(wanted, console=connect(console_socket))
+    container, created = lifecycle.create(wanted)
+    try:
+        write_pid_file(pid_file, created.pid)
+    except BaseException:
+        lifecycle.delete(container.root, container.id, True, call.report.warning)
+        raise
+    return 0
+
+
+@verb(
+    "CONTAINER",
+    *OPTIONS,
+    Option(("detach", "d"), "return when it runs"),
+    Option(("keep",), "do not delete the container after its end"),
+    Option(("no-subreaper",), "accepted: labkit-oci is no subreaper"),
+    examples=("run --bundle /srv/redis redis", "run --detach --pid-file redis.pid redis"),
+)
+def run(call: Invocation) -> int:
+    """Create a container, start it, wait for its end, delete it. The exit status is the program's own."""
+    options = call.options
+    check_descriptors(options.preserve_fds)
+    options.pid_file = absolute(options.pid_file)
+    options.console_socket = absolute(options.console_socket)
+    wanted = request(call, waits_at_gate=False)
+    check_terminal(wanted.specification.process.terminal, options.console_socket, options.detach)
+    made: list[BundleContainer] = []
+    listeners: list[Listener] = []
+
+    def create(console: socket.socket | None) -> Created:
+        container, created = lifecycle.create(replace(wanted, console=console))
+        made.append(container)
+        try:
+            heard_by = listener(container)
+        except BaseException:
+            created.abandon()
+            raise
+        listeners.extend([heard_by] if heard_by else [])
+        return created
+
+    def started(pid: int) -> None:
+        write_pid_file(options.pid_file, pid)
+        lifecycle.run_poststart(made[0], call.report.warning)
+        for heard_by in listeners:
+            _listen(heard_by, made[0], options.detach)
+
+    from labkit.runtime.oci.foreground import start_and_wait  # local: ``create`` does not wait
+
+    stays = options.detach or options.keep
+    try:
+        terminal = wanted.specification.process.terminal
+        return start_and_wait(create, terminal, options.detach, options.console_socket, started)
+    except BaseException:
+        stays = False
+        raise
+    finally:
+        if made and not stays:
+            lifecycle.delete(call.root, made[0].id, True, call.report.warning)
+
+
+def _listen(listener: Listener, container: BundleContainer, detached: bool) -> None:
+    """Detached, until it is ready; in the foreground it is us whom the manager watches, and who pass its signals on."""
+    if detached:
+        listener.pass_on(container.pid, container.is_alive, leaving=True)
+        return
+    from threading import Thread  # local: as notify.py
+
+    Thread(target=listener.pass_on, args=(os.getpid(), container.is_alive, False), daemon=True).start()

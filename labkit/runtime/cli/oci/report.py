@@ -1,6 +1,5 @@
-"""Errors and warnings in the form of runc's log, which podman and containerd read.
-
-A line of text on standard error, or in ``--log FILE``; with ``--log-format json`` an object a line.
+"""What commands say: JSON on standard output, and errors and warnings in the form of runc's log, which podman and
+containerd read: a line of text on standard error, or in ``--log FILE``; with ``--log-format json`` an object a line.
 """
 
 from __future__ import annotations
@@ -14,6 +13,15 @@ from labkit.runtime.cli.flags import Flags
 from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass
+from labkit.runtime.std.typing import Any
+from labkit.runtime.text.document import go_json
+
+
+def show(value: Any, indent: str = "", end: str = "\n") -> None:
+    """Print it as JSON, in UTF-8 whatever the locale: that is what JSON is (RFC 8259, 8.1)."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(go_json(value, indent).encode() + end.encode())
+    sys.stdout.buffer.flush()
 
 
 class Report:
@@ -53,9 +61,7 @@ class Report:
     def _write(self, level: str, message: str) -> None:
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         if self.form == "json":
-            from labkit.runtime.text import gojson  # local: most callers read text, and nothing is written as a rule
-
-            line = gojson.dumps({"level": level, "msg": message, "time": when})
+            line = go_json({"level": level, "msg": message, "time": when})
         else:
             line = f'time="{when}" level={level} msg={_quoted(message)}'
         if not self.path:

@@ -1,4 +1,4 @@
-"""Write a config.json to begin with: a shell in a container with the usual limits of its rights."""
+"""The config.json to begin with, as runc writes it."""
 
 from __future__ import annotations
 
@@ -6,34 +6,31 @@ import os
 
 from labkit.errors import ConflictError, KernelError
 from labkit.runtime.cgroups.detect import here
-from labkit.runtime.cli.flags import Command, Option
+from labkit.runtime.cli.flags import Option, verb
 from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.oci.state import OCI_VERSION
 from labkit.runtime.std.typing import Any
-from labkit.runtime.text import gojson
-
-COMMAND = Command(
-    "",
-    (
-        Option(("bundle", "b"), "write it there (default: here)", "DIRECTORY", ""),
-        Option(("rootless",), "for a user who is not root: with a user namespace, without what such a one cannot do"),
-    ),
-    least=0,
-    most=0,
-    examples=("spec", "spec --rootless --bundle /srv/redis"),
-)
+from labkit.runtime.text.document import go_json
 
 _CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
 #: What runc masks; it is a part of labkit's own list (oci/defaults.py).
 _MASKED = ["acpi", "asound", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi"]
 
 
-def main(call: Invocation) -> int:
-    """Write it."""
+@verb(
+    "",
+    Option(("bundle", "b"), "write it there (default: here)", "DIRECTORY", ""),
+    Option(("rootless",), "for a user who is not root: with a user namespace, without what such a one cannot do"),
+    least=0,
+    most=0,
+    examples=("spec", "spec --rootless --bundle /srv/redis"),
+)
+def spec(call: Invocation) -> int:
+    """Write a config.json to begin with: a shell in a container with the usual limits of its rights."""
     path = os.path.join(call.options.bundle or ".", "config.json")
     try:
         with open(path, "x", encoding="utf-8") as file:
-            file.write(gojson.dumps(document(call.options.rootless), "\t"))
+            file.write(go_json(document(call.options.rootless), "\t"))
     except FileExistsError:
         raise ConflictError("File config.json exists. Remove it first", f"{path} is not overwritten") from None
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Change the limits of a container that runs. What is not named stays as it is."""
+"""Limits of a container that runs, as the command line or a file has them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import sys
 
 from labkit.errors import KernelError, UsageError
-from labkit.runtime.cli.flags import Command, Option
+from labkit.runtime.cli.flags import Option, verb
 from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.oci import limits, state
 from labkit.runtime.std import json
@@ -35,24 +35,21 @@ _UNSIGNED = ("cpu-period", "cpu-share", "cpu-rt-period")
 #: runc ignores them, too, and says so: the kernel counts this memory with all other.
 _IGNORED = ("kernel-memory", "kernel-memory-tcp")
 
-COMMAND = Command(
+
+@verb(
     "CONTAINER",
-    (
-        Option(("resources", "r"), "take them from this file (- for standard input) as in config.json", "FILE", ""),
-        *(
-            Option((name,), f"{section}.{what} of linux.resources", "NUMBER" if number else "LIST", "")
-            for name, (section, what, number) in _PROPERTIES.items()
-        ),
-        *(Option((name,), "", "NUMBER", "", hidden=True) for name in _IGNORED),
-        Option(("l3-cache-schema",), "refused: labkit knows no Intel RDT", "SCHEMA", ""),
-        Option(("mem-bw-schema",), "refused: labkit knows no Intel RDT", "SCHEMA", ""),
+    Option(("resources", "r"), "take them from this file (- for standard input) as in config.json", "FILE", ""),
+    *(
+        Option((name,), f"{section}.{what} of linux.resources", "NUMBER" if number else "LIST", "")
+        for name, (section, what, number) in _PROPERTIES.items()
     ),
+    *(Option((name,), "", "NUMBER", "", hidden=True) for name in _IGNORED),
+    Option(("l3-cache-schema",), "refused: labkit knows no Intel RDT", "SCHEMA", ""),
+    Option(("mem-bw-schema",), "refused: labkit knows no Intel RDT", "SCHEMA", ""),
     examples=("update --memory 64m --pids-limit 100 redis", "update --resources limits.json redis"),
 )
-
-
-def main(call: Invocation) -> int:
-    """Change them."""
+def update(call: Invocation) -> int:
+    """Change the limits of a container that runs. What is not named stays as it is."""
     container = state.load(call.root, call.arguments[0])
     if call.options.l3_cache_schema or call.options.mem_bw_schema:
         raise UsageError("labkit-oci does not support Intel RDT", "leave --l3-cache-schema and --mem-bw-schema out")

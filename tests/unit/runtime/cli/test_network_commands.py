@@ -15,7 +15,7 @@ from labkit.runtime.network.watching import Event
 @pytest.mark.parametrize("name", [command.__name__ for command in verb_network._ALL])
 def test_each_has_examples_and_stands_in_the_help(name: str) -> None:
     assert f"  labkit network {name}" in (verb_network.COMMANDS[name].__doc__ or "")
-    assert f"  {name} " in (verb_network.__doc__ or "")
+    assert f"  {name} " in (verb_network.network.__doc__ or "")
 
 
 def test_help_needs_no_rights(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from labkit.runtime.std import json as ours
 from labkit.runtime.std import shlex as our_shlex
-from labkit.runtime.text import gojson
+from labkit.runtime.text.document import go_json
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 DOCUMENTS = st.recursive(SCALARS, lambda parts: st.lists(parts) | st.dictionaries(st.text(), parts), max_leaves=20)
@@ -96,7 +96,7 @@ def test_what_is_cut_short_is_a_value_error_where_json_was_never_imported() -> N
 def test_gos_spelling_is_the_same_document(document: object) -> None:
     wanted = json.loads(json.dumps(document).encode())  # with the names as strings
     for indent in ("", "\t"):
-        text = gojson.dumps(document, indent)
+        text = go_json(document, indent)
         assert not set("<>&\u2028\u2029") & set(text)
         if "\\ud" not in json.dumps(document):  # half of a pair has no bytes
             assert json.loads(text) == wanted
@@ -105,8 +105,8 @@ def test_gos_spelling_is_the_same_document(document: object) -> None:
 def test_gos_spelling_letter_by_letter() -> None:
     # One for the byte, as Go has it, where UTF-8 would take three for what Python holds in its place.
     document = {"name": 'ä<b>&"\udcff', "list": [1, -2, True, None], "none": {}, "empty": []}
-    assert gojson.dumps(document) == (
+    assert go_json(document) == (
         '{"name":"ä\\u003cb\\u003e\\u0026\\"\ufffd","list":[1,-2,true,null],"none":{},"empty":[]}'
     )
-    assert gojson.dumps({"a": [1]}, "  ") == '{\n  "a": [\n    1\n  ]\n}'
-    assert gojson.dumps(None) == "null"
+    assert go_json({"a": [1]}, "  ") == '{\n  "a": [\n    1\n  ]\n}'
+    assert go_json(None) == "null"

@@ -46,3 +46,13 @@ def test_what_is_no_moment(text: str) -> None:
 def test_written_as_docker_writes_it_and_read_again() -> None:
     assert timestamps.rfc3339(1714564800.25) == "2024-05-01T12:00:00.250000000Z"
     assert timestamps.parse(timestamps.rfc3339(1714564800.25), 0) == 1714564800.25
+
+
+@pytest.mark.parametrize(("text", "found"), [("5s", 5), ("500ms", 0.5), ("1m30s", 90), ("1.5s", 1.5), ("2µs", 2e-6)])
+def test_durations_are_gos(text: str, found: float) -> None:
+    assert timestamps.duration(text) == pytest.approx(found)
+
+
+@pytest.mark.parametrize("text", ["", "5", "s", "-1s", "5 s", "1x", "1.2.3s"])
+def test_what_is_no_duration(text: str) -> None:
+    assert timestamps.duration(text) is None
