@@ -18,7 +18,7 @@ if sys.platform == "win32":
 
 from labkit.errors import LabkitError, one_line
 from labkit.runtime.cgroups.detect import Hierarchies
-from labkit.runtime.cli import runflags, verb_ps
+from labkit.runtime.cli import listing, runflags, verb_ps
 from labkit.runtime.cli.flags import VerbCall, parse
 from labkit.runtime.cli.main import main
 from labkit.runtime.cli.oci import spec as oci_spec
@@ -162,7 +162,8 @@ def test_any_record_of_the_engine(tmp_path_factory: pytest.TempPathFactory, cont
     try:
         read = record.read(str(place / "container.json"), record.from_record)
         now = record.read(str(place / "state.json"), record.state_from_record)
-        verb_ps._row(verb_ps._fields(read, now, whole=False, size=False))
+        fields = verb_ps._fields(read, now, whole=False, size=False)
+        listing.text("", [fields], verb_ps._HEADINGS, verb_ps._COLUMNS)
     except LabkitError as error:
         _a_sentence(error)
 

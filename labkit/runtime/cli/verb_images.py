@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from labkit.runtime.cli import table
+from labkit.runtime.cli import listing, table
 from labkit.runtime.cli.flags import Option, VerbCall, verb
 from labkit.runtime.images import imagestore
 from labkit.runtime.images.imagestore import Image
-from labkit.runtime.std import json
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import asdict
 from labkit.runtime.text import timestamps
 
-_FIELDS = tuple("ID Repository Tag Digest CreatedSince CreatedAt Size VirtualSize Layers".split())
-
-
-@verb(
-    "",
-    Option(("quiet", "q"), "names only"),
-    Option(("no-trunc",), "whole ids"),
-    Option(("format",), "a template, or json", "TEMPLATE", ""),
-    Option(("json",), "a JSON list of objects"),
-    least=0,
-    most=0,
+_HEADINGS = listing.headings(
+    "ID Repository Tag Digest CreatedSince CreatedAt Size VirtualSize Layers", ID="IMAGE ID", CreatedSince="CREATED"
 )
+
+
+@verb("", Option(("no-trunc",), "whole ids"), *listing.OPTIONS, least=0, most=0)
 def images(call: VerbCall) -> int:
     """List images.
 
@@ -34,23 +27,15 @@ def images(call: VerbCall) -> int:
     The fields of --format are docker's: ID, Repository, Tag, Digest, CreatedSince, CreatedAt, Size and VirtualSize; and
     Layers.
     """
-    images = imagestore.everything()
-    if call.options.json:
-        print(json.dumps([asdict(image) for image in images], indent=1))
-    elif call.options.quiet:
-        for image in images:
-            print(image.reference)
-    elif call.options.format:
-        from labkit.runtime.cli import template  # local: most calls do without
-
-        entries = [_fields(image, call.options.no_trunc) for image in images]
-        print("\n".join(template.listing(call.options.format, entries, _FIELDS, ID="IMAGE ID")))
-    else:
-        shown = ("Repository", "Tag", "ID", "Layers", "Size")
-        entries = [_fields(image, call.options.no_trunc) for image in images]
-        rows = [[str(entry[name]) for name in shown] for entry in entries]
-        print(table.render(["REPOSITORY", "TAG", "IMAGE ID", "LAYERS", "SIZE"], rows))
-    return 0
+    return listing.show(
+        call.options,
+        imagestore.everything(),
+        _HEADINGS,
+        ("Repository", "Tag", "ID", "Layers", "Size"),
+        plain=asdict,
+        name=lambda image: image.reference,
+        entry=lambda image: _fields(image, call.options.no_trunc),
+    )
 
 
 def _fields(image: Image, whole: bool) -> dict[str, str]:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from labkit.errors import NotFoundError, UsageError
-from labkit.runtime.cli import gotypes
+from labkit.runtime.cli import listing
 from labkit.runtime.cli.dockernames import container as docker_container
-from labkit.runtime.cli.dockernames import image as docker_image
 from labkit.runtime.cli.flags import Option, VerbCall, verb
+from labkit.runtime.cli.gotypes import Mapping, only_in_templates, or_nothing
 from labkit.runtime.engine.life import stopping
 from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.images import imagestore
 from labkit.runtime.images.imagestore import Image
-from labkit.runtime.std import json
 from labkit.runtime.std.dataclasses import asdict
 from labkit.runtime.std.typing import Any
 from labkit.runtime.text.document import Reader
@@ -45,13 +44,7 @@ def inspect(call: VerbCall) -> int:
     if options.type not in ("", "container", "image"):
         raise UsageError(f"--type {options.type} is not possible", "it is container or image")
     found = [_inspect(name, options.type, options.size) for name in call.arguments]
-    if options.format:
-        from labkit.runtime.cli import template  # local: most calls do without
-
-        print("\n".join(template.inspection(options.format, found)))
-    else:
-        print(json.dumps(gotypes.plain(found), indent=4))
-    return 0
+    return listing.inspected(options.format, found)
 
 
 def _inspect(name: str, kind: str, size: bool) -> dict[str, Any]:
@@ -69,7 +62,7 @@ def _inspect(name: str, kind: str, size: bool) -> dict[str, Any]:
         raise NotFoundError(
             f"there is no container and no image '{name}'", "see 'labkit ps -a' and 'labkit images'"
         ) from None
-    return {**docker_image.of(image), **asdict(image), "layer_directories": image.lowers()}
+    return {**_dockers(image), **asdict(image), "layer_directories": image.lowers()}
 
 
 def _container(container: Container, size: bool) -> dict[str, Any]:
@@ -98,3 +91,32 @@ def _sizes(container: Container, image: Image) -> dict[str, int]:
 
     written = size_of(f"{container.directory}/upper")
     return {"SizeRw": written, "SizeRootFs": written + image.size}
+
+
+def _dockers(image: Image) -> dict[str, Any]:
+    """docker's names; the Config has what its maker wrote there, in docker's order."""
+    known = image.config
+    names = ("User", "ExposedPorts", "Env", "Cmd", "Volumes", "WorkingDir", "Entrypoint", "Labels", "StopSignal")
+    config = {name: _or_empty(name, known.get(name)) for name in names}
+    return {
+        "Id": f"sha256:{image.id}",
+        "RepoTags": [image.reference],
+        "Created": image.created,
+        "Config": config,
+        "Os": "linux",
+        "Size": image.size,
+        "VirtualSize": image.size,
+        "RootFS": {"Type": "layers", "Layers": [f"sha256:{layer}" for layer in image.layers]},
+    }
+
+
+def _or_empty(name: str, found: Any) -> Any:
+    if name in ("User", "WorkingDir"):
+        return found or ""
+    if name == "StopSignal":
+        return found or only_in_templates("")
+    if name in ("Env", "Cmd", "Entrypoint"):
+        return or_nothing(found or [])
+    if name == "ExposedPorts" and not found:
+        return only_in_templates(or_nothing({}))
+    return or_nothing(Mapping(found or {}))

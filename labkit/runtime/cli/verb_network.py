@@ -7,12 +7,19 @@ import sys
 import time
 
 from labkit.errors import UsageError
+from labkit.runtime.cli import listing, table
+from labkit.runtime.cli.dockernames.settings import shown_name
 from labkit.runtime.cli.flags import EXPLAIN, Option, VerbCall, verb
+from labkit.runtime.cli.gotypes import Mapping
 from labkit.runtime.cli.main import read_call
-from labkit.runtime.network import definitions
+from labkit.runtime.engine.net import connecting, networks
+from labkit.runtime.engine.record import record
+from labkit.runtime.network import definitions, ipam
+from labkit.runtime.network.model import Network
 from labkit.runtime.std import json
 from labkit.runtime.std.dataclasses import asdict
-from labkit.runtime.std.typing import TYPE_CHECKING
+from labkit.runtime.std.typing import TYPE_CHECKING, Any
+from labkit.runtime.text import timestamps
 
 if TYPE_CHECKING:
     from labkit.runtime.network.watching import Event
@@ -87,14 +94,7 @@ def create(call: VerbCall) -> int:
     return 0
 
 
-@verb(
-    "",
-    Option(("quiet", "q"), "only the names"),
-    Option(("format",), "a template, or json", "TEMPLATE", ""),
-    Option(("json",), "all that is known of them, as a JSON list"),
-    least=0,
-    most=0,
-)
+@verb("", *listing.OPTIONS, least=0, most=0)
 def ls(call: VerbCall) -> int:
     """List networks, labkit0 first.
 
@@ -106,36 +106,30 @@ def ls(call: VerbCall) -> int:
 
     The fields of --format are docker's: Name, Driver, Scope, Internal and CreatedAt.
     """
-    from labkit.runtime.cli import table
-    from labkit.runtime.engine.net import networks
+    return listing.show(
+        call.options,
+        definitions.everything(),
+        listing.headings("Name Driver Scope Internal CreatedAt name driver subnet gateway bridge containers"),
+        ("name", "driver", "subnet", "gateway", "bridge", "containers"),
+        plain=networks.shown,
+        name=lambda network: network.name,
+        entry=_row,
+    )
 
-    known = definitions.everything()
-    if call.options.quiet:
-        print("\n".join(network.name for network in known))
-        return 0
-    shown = [networks.shown(network) for network in known]
-    if call.options.json:
-        print(json.dumps(shown, indent=2))
-        return 0
-    if call.options.format:
-        from labkit.runtime.cli import template
-        from labkit.runtime.cli.dockernames import network as docker_network
 
-        rows = [docker_network.row(network) for network in shown]
-        print("\n".join(template.listing(call.options.format, rows, docker_network.FIELDS)))
-        return 0
-    head = ["NAME", "DRIVER", "SUBNET", "GATEWAY", "BRIDGE", "CONTAINERS"]
-    cells = [
-        [
-            network["name"],
-            network["driver"] + (" (internal)" if network["internal"] else ""),
-            *(network[field] for field in ("subnet", "gateway", "bridge")),
-            str(len(network["containers"])),
-        ]
-        for network in shown
-    ]
-    print(table.render(head, cells))
-    return 0
+def _row(network: Network) -> dict[str, Any]:
+    """An entry of the list, all of it text: docker's fields, and our own."""
+    shown = networks.shown(network)
+    return {
+        "Name": shown_name(network.name),
+        "Driver": network.driver,
+        "Scope": "local",
+        "Internal": "true" if network.internal else "false",
+        "CreatedAt": table.moment(network.created),
+        **{name: shown[name] for name in ("name", "subnet", "gateway", "bridge")},
+        "driver": network.driver + (" (internal)" if network.internal else ""),
+        "containers": str(len(shown["containers"])),
+    }
 
 
 @verb("NETWORK …", Option(("format", "f"), "a template, as {{.Driver}}, or json", "TEMPLATE", ""), most=-1)
@@ -151,19 +145,31 @@ def inspect(call: VerbCall) -> int:
 
     docker's names come first, with a capital; labkit's own follow. Templates are as with 'labkit inspect'.
     """
-    from labkit.runtime.cli import gotypes
-    from labkit.runtime.cli.dockernames import network as docker_network
-    from labkit.runtime.engine.net import networks
-
     known = [networks.compared(definitions.find(name)) for name in call.arguments]
-    found = [{**docker_network.of(shown), **shown} for shown in known]
-    if call.options.format:
-        from labkit.runtime.cli import template
+    return listing.inspected(call.options.format, [{**_dockers(shown), **shown} for shown in known])
 
-        print("\n".join(template.inspection(call.options.format, found)))
-    else:
-        print(json.dumps(gotypes.plain(found), indent=4))
-    return 0
+
+def _dockers(shown: dict[str, Any]) -> dict[str, Any]:
+    """docker's names for what engine.networks tells of a network; containers that do not run are not among docker's."""
+    prefix = ipam.prefix_of(shown["subnet"])
+    members = {
+        id_: {"Name": member["name"], "IPv4Address": f"{member.get('address', '')}/{prefix}"}
+        for id_, member in shown["containers"].items()
+        if member["status"] in ("running", "paused")
+    }
+    addresses = {"Subnet": shown["subnet"], **({"Gateway": shown["gateway"]} if shown["gateway"] else {})}
+    return {
+        "Name": shown_name(shown["name"]),
+        "Created": timestamps.rfc3339(shown["created"]),
+        "Scope": "local",
+        "Driver": shown["driver"],
+        "EnableIPv6": False,
+        "IPAM": {"Driver": "default", "Options": Mapping(), "Config": [addresses]},
+        "Internal": shown["internal"],
+        "Containers": Mapping(members),
+        "Options": Mapping(),
+        "Labels": Mapping(),
+    }
 
 
 @verb(
@@ -233,9 +239,6 @@ def connect(call: VerbCall) -> int:
       labkit network connect --ip 10.90.0.9 --alias www shop web
       labkit network connect --explain shop web
     """
-    from labkit.runtime.engine.net import connecting
-    from labkit.runtime.engine.record import record
-
     network, name = call.arguments
     connecting.connect(record.find(name).id, network, call.options.ip, call.options.alias)
     return 0
@@ -249,9 +252,6 @@ def disconnect(call: VerbCall) -> int:
       labkit network disconnect shop web
       labkit network disconnect --explain shop web
     """
-    from labkit.runtime.engine.net import connecting
-    from labkit.runtime.engine.record import record
-
     network, name = call.arguments
     connecting.disconnect(record.find(name).id, network)
     return 0
@@ -277,8 +277,6 @@ def prune(call: VerbCall) -> int:
     Examples:
       labkit network prune
     """
-    from labkit.runtime.engine.net import networks
-
     for name in networks.prune():
         print(name)
     return 0
@@ -294,8 +292,6 @@ def repair(call: VerbCall) -> int:
       labkit network repair
       labkit network repair --json
     """
-    from labkit.runtime.engine.net import networks
-
     commands = networks.repair()
     if call.options.json:
         print(json.dumps(commands, indent=2))

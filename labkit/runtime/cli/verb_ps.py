@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from labkit.errors import LabkitError
-from labkit.runtime.cli import table
+from labkit.runtime.cli import listing, table
 from labkit.runtime.cli.dockernames import settings
 from labkit.runtime.cli.flags import Option, VerbCall, verb
 from labkit.runtime.engine.life import gc
@@ -19,10 +19,12 @@ from labkit.runtime.std.dataclasses import asdict
 from labkit.runtime.std.typing import Any
 
 RUNNING = ("running", "paused", "restarting")
-FIELDS = (
-    *("ID", "Names", "Image", "Command", "CreatedAt", "RunningFor", "State", "Status", "Ports", "Address", "Networks"),
-    *("Labels", "Mounts", "LocalVolumes", "Size"),
+_HEADINGS = listing.headings(
+    "ID Names Image Command CreatedAt RunningFor State Status Ports Address Networks Labels Mounts LocalVolumes Size",
+    ID="CONTAINER ID",
+    RunningFor="CREATED",
 )
+_COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Address", "Ports", "Names")
 
 #: Those that were looked up, by their names.
 _images: dict[str, Image | None] = {}
@@ -31,14 +33,12 @@ _images: dict[str, Image | None] = {}
 @verb(
     "",
     Option(("all", "a"), "those that have ended, too"),
-    Option(("quiet", "q"), "ids only"),
     Option(("last", "n"), "the last N that were made, running or not", "N", -1),
     Option(("latest", "l"), "the last one that was made, running or not"),
     Option(("filter", "f"), "only those that fit, may be repeated", "KEY=VALUE", many=True),
     Option(("size", "s"), "how much each has written"),
     Option(("no-trunc",), "whole ids and commands"),
-    Option(("format",), "a template, or json", "TEMPLATE", ""),
-    Option(("json",), "a JSON list of objects"),
+    *listing.OPTIONS,
     least=0,
     most=0,
 )
@@ -59,27 +59,16 @@ def ps(call: VerbCall) -> int:
     """
     options = call.options
     gc.collect_quietly()
-    shown = _chosen(call)
-    if options.json:
-        print(json.dumps([{**container.shown(), "state": asdict(state)} for container, state in shown], indent=1))
-        return 0
-    if options.format:
-        from labkit.runtime.cli import template  # local, as below: most calls do without
-
-        size = options.size or "Size" in options.format or "json" in options.format
-        entries = [_fields(container, state, options.no_trunc, size) for container, state in shown]
-        for line in template.listing(options.format, entries, FIELDS):
-            print(line)
-        return 0
-    if options.quiet:
-        for container, _ in shown:
-            print(container.id if options.no_trunc else container.short_id)
-        return 0
-    head = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "ADDRESS", "PORTS", "NAMES"]
-    head += ["SIZE"] if options.size else []
-    rows = [_row(_fields(container, state, options.no_trunc, options.size)) for container, state in shown]
-    print(table.render(head, rows))
-    return 0
+    size = options.size or "Size" in options.format or "json" in options.format
+    return listing.show(
+        options,
+        _chosen(call),
+        _HEADINGS,
+        (*_COLUMNS, "Size") if options.size else _COLUMNS,
+        plain=lambda one: {**one[0].shown(), "state": asdict(one[1])},
+        name=lambda one: one[0].id if options.no_trunc else one[0].short_id,
+        entry=lambda one: _fields(*one, options.no_trunc, size),
+    )
 
 
 def _chosen(call: VerbCall) -> list[tuple[Container, State]]:
@@ -159,8 +148,3 @@ def _status(state: State) -> str:
         return "Created"
     ago = f" {table.ago(state.finished_at)}" if state.finished_at else ""
     return f"{state.status.capitalize()} ({state.exit_code}){ago}"
-
-
-def _row(fields: dict[str, Any]) -> list[str]:
-    names = ("ID", "Image", "Command", "RunningFor", "Status", "Address", "Ports", "Names")
-    return [fields[name] for name in names] + ([fields["Size"]] if "Size" in fields else [])

@@ -6,7 +6,7 @@ import sys
 import time
 
 from labkit.errors import ConflictError
-from labkit.runtime.cli import table
+from labkit.runtime.cli import listing, table
 from labkit.runtime.cli.flags import Option, VerbCall, verb
 from labkit.runtime.engine.life import gc
 from labkit.runtime.engine.record import record
@@ -18,11 +18,9 @@ from labkit.runtime.std.typing import Any
 #: From the first line on, what is below being erased: console_codes(4).
 _ANEW = "\033[H\033[J"
 
-#: The fields, in the order of the table.
+#: The fields, in the order of the table, which has all of them but Container.
 _HEADINGS = {
-    "ID": "CONTAINER ID",
-    "Container": "CONTAINER",
-    "Name": "NAME",
+    **listing.headings("ID Container Name", ID="CONTAINER ID"),
     "CPUPerc": "CPU %",
     "Throttled": "THROTTLED",
     "MemUsage": "MEM USAGE / LIMIT",
@@ -83,12 +81,7 @@ def _running(containers: list[Container]) -> list[Container]:
 def _shown(call: VerbCall, running: list[Container], words: dict[str, str]) -> str:
     """A sample, in lines; ``words`` are those that containers were named by, by their ids."""
     entries = [_fields(entry, words, call.options.no_trunc) for entry in sample(running, 1.0)]
-    if call.options.format:
-        from labkit.runtime.cli import template  # local: most calls do without
-
-        return "\n".join(template.listing(call.options.format, entries, tuple(_HEADINGS), **_HEADINGS))
-    shown = [name for name in _HEADINGS if name != "Container"]
-    return table.render([_HEADINGS[name] for name in shown], [[entry[name] for name in shown] for entry in entries])
+    return listing.text(call.options.format, entries, _HEADINGS, [name for name in _HEADINGS if name != "Container"])
 
 
 def _fields(entry: dict[str, Any], words: dict[str, str], whole: bool) -> dict[str, str]:

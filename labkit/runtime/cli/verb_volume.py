@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from labkit.errors import UsageError
-from labkit.runtime.cli import gotypes, table, wordlists
-from labkit.runtime.cli.dockernames import volume as docker_volume
-from labkit.runtime.cli.flags import Option, VerbCall, verb
-from labkit.runtime.engine import volumes
-from labkit.runtime.std import json
+import time
 
+from labkit.errors import UsageError
+from labkit.runtime.cli import listing, table, wordlists
+from labkit.runtime.cli.flags import Option, VerbCall, verb
+from labkit.runtime.cli.gotypes import Mapping, or_nothing
+from labkit.runtime.engine import volumes
+from labkit.runtime.engine.volumes import Volume
+from labkit.runtime.std.typing import Any
+
+_HEADINGS = listing.headings("Name Driver Labels Mountpoint Scope created users", Name="VOLUME NAME", users="USED BY")
 _VERBS = ("create", "ls", "inspect", "rm", "prune")
 
 
 @verb(
     f"{'|'.join(_VERBS)} [NAME …]",
     Option(("label", "l"), "create: a word about it, may be repeated", "NAME=VALUE", many=True),
-    Option(("quiet", "q"), "ls: only the names"),
-    Option(("json",), "ls: for programs"),
-    Option(("format",), "ls, inspect: a template with docker's fields, or json", "TEMPLATE", ""),
+    *listing.OPTIONS,
     Option(("all", "a"), "prune: also those with a name"),
     Option(("force", "f"), "rm: no error for one that is not there; prune: nothing more, as docker writes it"),
     most=-1,
@@ -52,34 +54,47 @@ def _create(call: VerbCall, names: list[str]) -> int:
 
 
 def _list(call: VerbCall, names: list[str]) -> int:
-    found = volumes.everything()
-    if call.options.json:
-        print(json.dumps([volume.shown() for volume in found], indent=1))
-    elif call.options.format:
-        entries = [docker_volume.row(volume) for volume in found]
-        from labkit.runtime.cli import template  # local: most calls do without
+    return listing.show(
+        call.options,
+        volumes.everything(),
+        _HEADINGS,
+        ("Name", "created", "Labels", "users"),
+        plain=Volume.shown,
+        name=lambda volume: volume.name,
+        entry=_row,
+    )
 
-        print("\n".join(template.listing(call.options.format, entries, docker_volume.FIELDS, Name="VOLUME NAME")))
-    elif call.options.quiet:
-        print("".join(f"{volume.name}\n" for volume in found), end="")
-    else:
-        rows = [
-            [volume.name, table.ago(volume.created), ", ".join(volume.labels), ", ".join(volume.users)]
-            for volume in found
-        ]
-        print(table.render(["VOLUME NAME", "CREATED", "LABELS", "USED BY"], rows))
-    return 0
+
+def _row(volume: Volume) -> dict[str, Any]:
+    """An entry of the list, all of it text: docker's fields, and our own."""
+    labels = dict(label.partition("=")[::2] for label in volume.labels)
+    return {
+        **{name: _dockers(volume)[name] for name in ("Name", "Driver", "Mountpoint", "Scope")},
+        "Labels": ",".join(volume.labels),
+        "Label": lambda name: labels.get(name, ""),
+        "created": table.ago(volume.created),
+        "users": ", ".join(volume.users),
+    }
 
 
 def _inspect(call: VerbCall, names: list[str]) -> int:
-    found = [{**docker_volume.of(volume), **volume.shown()} for volume in map(volumes.find, names)]
-    if call.options.format:
-        from labkit.runtime.cli import template  # local: most calls do without
+    return listing.inspected(
+        call.options.format, [{**_dockers(volume), **volume.shown()} for volume in map(volumes.find, names)]
+    )
 
-        print("\n".join(template.inspection(call.options.format, found)))
-    else:
-        print(json.dumps(gotypes.plain(found), indent=4))
-    return 0
+
+def _dockers(volume: Volume) -> dict[str, Any]:
+    """docker's names; its moments are whole seconds here."""
+    labels = Mapping((name, value) for name, _, value in (label.partition("=") for label in volume.labels))
+    return {
+        "CreatedAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(volume.created)),
+        "Driver": "local",
+        "Labels": or_nothing(labels),
+        "Mountpoint": volume.shown()["mountpoint"],
+        "Name": volume.name,
+        "Options": or_nothing(Mapping()),
+        "Scope": "local",
+    }
 
 
 def _remove(call: VerbCall, names: list[str]) -> int:

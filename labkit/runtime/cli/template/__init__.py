@@ -12,9 +12,6 @@ from labkit.runtime.cli import gotypes, table
 from labkit.runtime.cli.template import follow, functions, parse
 from labkit.runtime.std.typing import Any
 
-#: How docker spells the headings of fields that are not simply their own words.
-_HEADINGS = {"ID": "CONTAINER ID", "RunningFor": "CREATED", "CreatedSince": "CREATED"}
-
 
 def render(template: str, entries: list[dict[str, Any]]) -> list[str]:
     """A line for each entry. UsageError for a template that cannot be read, or that names what an entry has not."""
@@ -29,25 +26,15 @@ def inspection(template: str, entries: list[dict[str, Any]]) -> list[str]:
     return [gotypes.json_text(entries)] if template == "json" else render(template, entries)
 
 
-def listing(template: str, entries: list[dict[str, Any]], fields: tuple[str, ...], **headings: str) -> list[str]:
-    """The same for a list of things with these ``fields``; a heading of one's own wins over docker's usual one.
+def listing(template: str, entries: list[dict[str, Any]], headings: dict[str, str]) -> list[str]:
+    """The same for a list of things with the fields that have ``headings``.
 
     The heading is made as docker makes it: by the template itself, with the fields' headings in their places.
     """
     if not template.startswith("table "):
         return render(template, entries)
     template = template[len("table ") :]
-    heading = {name: headings.get(name) or _HEADINGS.get(name) or _apart(name) for name in fields}
     tree = parse.parse(template)
-    head = follow.execute(template, tree, {**heading, "Label": lambda name: name}, functions.FOR_HEADINGS).split("\t")
+    head = follow.execute(template, tree, {**headings, "Label": lambda name: name}, functions.FOR_HEADINGS).split("\t")
     rows = [row.split("\t") for row in render(template, entries)]
     return table.render(head, [row + [""] * (len(head) - len(row)) for row in rows]).split("\n")
-
-
-def _apart(name: str) -> str:
-    """``CREATED AT`` for CreatedAt."""
-    spaced = "".join(
-        f" {letter}" if letter.isupper() and place and name[place - 1].islower() else letter
-        for place, letter in enumerate(name)
-    )
-    return spaced.upper()

@@ -95,7 +95,7 @@ def _printf(form: Any, *given: Any) -> str:
         value = rest.pop(0)
         python = f"%{flags}{width}" + (f".{precision}" if precision else "")
         if verb in "svqt":
-            shown = _quoted(_string(value)) if verb == "q" else gotypes.text(value)
+            shown = dumps(_string(value), ensure_ascii=False) if verb == "q" else gotypes.text(value)
             return str(f"{python.replace('#', '').replace('+', '')}s" % shown)
         if verb in "xX" and isinstance(value, str):
             shown = value.encode("utf-8", "surrogateescape").hex()
@@ -110,11 +110,6 @@ def _printf(form: Any, *given: Any) -> str:
     if rest:
         raise Refusal(f"printf has {len(rest)} more than it was told to put anywhere")
     return text
-
-
-def _quoted(text: str) -> str:
-
-    return dumps(text, ensure_ascii=False)
 
 
 def _print(*given: Any) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from labkit.errors import UsageError
-from labkit.runtime.cli import gotypes, template
+from labkit.runtime.cli import gotypes, listing, template
 
 ENTRY: dict[str, Any] = {
     "Id": "0123456789ab",
@@ -75,15 +75,15 @@ def test_what_people_type(written: str, line: str) -> None:
 
 def test_a_table_has_a_heading_made_by_the_template() -> None:
     rows = [{"ID": "1", "Names": "web", "CreatedAt": "now", "Label": lambda _: "x"}]
-    fields = ("ID", "Names", "CreatedAt")
+    headings = listing.headings("ID Names CreatedAt", ID="CONTAINER ID")
     written = r'table {{.ID}}\t{{upper .Names}}\t{{.CreatedAt}}\t{{.Label "of"}}'
-    assert template.listing(written, rows, fields) == [
+    assert template.listing(written, rows, headings) == [
         "CONTAINER ID   NAMES   CREATED AT   of",
         "1              WEB     now          x",
     ]
-    assert template.listing("table {{.ID}}", [], fields, ID="IMAGE ID") == ["IMAGE ID"]
+    assert template.listing("table {{.ID}}", [], headings) == ["CONTAINER ID"]
     with pytest.raises(UsageError):  # also where the list is empty
-        template.listing("table {{.Name}}", [], fields)
+        template.listing("table {{.Name}}", [], headings)
 
 
 def test_json_alone_is_the_whole_without_what_only_templates_see() -> None:
