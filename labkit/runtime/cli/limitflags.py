@@ -14,8 +14,6 @@ from labkit.runtime.text import textfile
 #: docker's own least memory limit.
 _LEAST_MEMORY = 6 << 20
 _PERIOD = 100000
-_SYSTEM = "/sys/devices/system"
-
 
 OPTIONS = (
     Option(("memory", "m"), "memory limit, as 64m", "SIZE", ""),
@@ -47,29 +45,45 @@ DISK_OPTIONS = (
     Option(("oom-kill-disable",), "its processes wait for memory, and are not killed (cgroup v1)"),
 )
 
+#: Flag -> where the specification has its number, the least and the most that the kernel takes, how to say that, and
+#: what may be given besides: -1 is no limit; 0, where it is among them, asks for nothing.
+_NUMBERS = {
+    "cpu-shares": ("cpu", "shares", 2, 262144, "a number", ()),  # kernel/sched: MIN_SHARES, MAX_SHARES
+    "cpu-period": ("cpu", "period", 1000, 1000000, "microseconds,", (0,)),  # min_cfs_quota_period
+    "cpu-quota": ("cpu", "quota", 1000, (1 << 43) - 1, "microseconds, or -1 for no limit,", (0, -1)),
+    "blkio-weight": ("blockIO", "weight", 10, 1000, "a number", (0,)),
+    "pids-limit": ("pids", "limit", 1, 4194304, "-1 for no limit, or a number", (-1,)),  # PID_MAX_LIMIT
+}
+
 
 def resources(options: Flags) -> dict[str, Any]:
     """What was asked for, as the specification says it (config-linux.md, "Control groups"). UsageError if it cannot
     be.
     """
-    cpu: dict[str, Any] = {}
+    found: dict[str, dict[str, Any]] = {"cpu": {}, "memory": _memory(options), "pids": {}, "blockIO": {}}
     if options.cpus is not None:
-        cpu |= _quota(options.cpus)
-    if options.cpu_shares is not None:
-        if not 2 <= options.cpu_shares <= 262144:  # the kernel's own bounds (kernel/sched: MIN_SHARES, MAX_SHARES)
-            raise UsageError(f"--cpu-shares {options.cpu_shares} is not possible", "a number from 2 to 262144")
-        cpu["shares"] = options.cpu_shares
-    cpu |= _period_and_quota(options)
+        if options.cpu_period is not None or options.cpu_quota is not None:
+            raise UsageError("--cpus says the same as --cpu-period and --cpu-quota", "give one or the others")
+        found["cpu"] = _quota(options.cpus)
+    for flag, (section, name, least, most, words, besides) in _NUMBERS.items():
+        number = checked(options, flag, least, most, words, besides)
+        if number:
+            found[section][name] = number
     if options.cpuset_cpus is not None:
-        cpu["cpus"] = _numbers(options.cpuset_cpus, "processors", "--cpuset-cpus 0-1,3")
+        found["cpu"]["cpus"] = _numbers(options.cpuset_cpus, "processors", "--cpuset-cpus 0-1,3")
     if options.cpuset_mems is not None:
-        cpu["mems"] = _numbers(options.cpuset_mems, "memory nodes", "--cpuset-mems 0-1")
-    found = {"cpu": cpu, "memory": _memory(options), "pids": _pids(options.pids_limit)}
-    if options.blkio_weight:
-        if not 10 <= options.blkio_weight <= 1000:
-            raise UsageError(f"--blkio-weight {options.blkio_weight} is not possible", "a number from 10 to 1000")
-        found["blockIO"] = {"weight": options.blkio_weight}
-    return {name: values for name, values in found.items() if values}
+        found["cpu"]["mems"] = _numbers(options.cpuset_mems, "memory nodes", "--cpuset-mems 0-1")
+    return {section: values for section, values in found.items() if values}
+
+
+def checked(
+    options: Flags, flag: str, least: int, most: int, words: str = "a number", besides: tuple[int, ...] = ()
+) -> int | None:
+    """A flag's number, None where it is not given. UsageError where it is out of bounds."""
+    number: int | None = getattr(options, flag.replace("-", "_"))
+    if number is not None and number not in besides and not least <= number <= most:
+        raise UsageError(f"--{flag} {number} is not possible", f"{words} from {least} to {most}")
+    return number
 
 
 def for_new(options: Flags) -> dict[str, Any]:
@@ -77,18 +91,14 @@ def for_new(options: Flags) -> dict[str, Any]:
     found = resources(options)
     for name, what, kind in (("cpus", "processors", "cpu"), ("mems", "memory nodes", "node")):
         if name in found.get("cpu", {}):
-            _check_there(found["cpu"][name], what, f"{_SYSTEM}/{kind}/online")
+            _check_there(found["cpu"][name], what, f"/sys/devices/system/{kind}/online")
     block = found.get("blockIO", {})
     for flag, (name, bytes_) in _THROTTLES.items():
         texts = getattr(options, flag.replace("-", "_"))
         if texts:
             block[name] = [_throttle(flag, text, bytes_) for text in texts]
     memory = found.get("memory", {})
-    if options.memory_swappiness not in (None, -1):
-        if not 0 <= options.memory_swappiness <= 100:
-            raise UsageError(
-                f"--memory-swappiness {options.memory_swappiness} is not possible", "a number from 0 to 100"
-            )
+    if checked(options, "memory-swappiness", 0, 100, besides=(-1,)) not in (None, -1):
         memory["swappiness"] = options.memory_swappiness
     if options.oom_kill_disable:
         memory["disableOOMKiller"] = True
@@ -110,17 +120,6 @@ def _throttle(flag: str, text: str, bytes_: bool) -> dict[str, int]:
         raise UsageError(f"'{rate}' of --{flag} {text[:200]} is no rate", "a number of operations a second")
     number = parse_size(rate) if bytes_ else int(rate)
     return {"major": os.major(about.st_rdev), "minor": os.minor(about.st_rdev), "rate": number}
-
-
-def _period_and_quota(options: Flags) -> dict[str, int]:
-    period, quota = options.cpu_period, options.cpu_quota
-    if options.cpus is not None and (period is not None or quota is not None):
-        raise UsageError("--cpus says the same as --cpu-period and --cpu-quota", "give one or the others")
-    if period and not 1000 <= period <= 1000000:  # the kernel's bounds (kernel/sched: min_cfs_quota_period)
-        raise UsageError(f"--cpu-period {period} is not possible", "microseconds, from 1000 to 1000000")
-    if quota and quota != -1 and not 1000 <= quota < 1 << 43:
-        raise UsageError(f"--cpu-quota {quota} is not possible", "microseconds, from 1000 on, or -1 for no limit")
-    return {name: number for name, number in (("period", period), ("quota", quota)) if number}
 
 
 def _quota(cpus: float) -> dict[str, int]:
@@ -188,14 +187,6 @@ def check_swap(memory: dict[str, int]) -> None:
         raise UsageError("--memory-swap is the limit of memory and swap together", "give --memory, too")
     if 0 <= swap < memory.get("limit", -1):
         raise UsageError("--memory-swap is less than --memory", "it is the limit of memory and swap together")
-
-
-def _pids(limit: int | None) -> dict[str, int]:
-    if limit is None:
-        return {}
-    if limit != -1 and not 1 <= limit <= 4194304:  # PID_MAX_LIMIT of the kernel
-        raise UsageError(f"--pids-limit {limit} is not possible", "a number from 1 to 4194304, or -1 for no limit")
-    return {"limit": limit}
 
 
 def parse_size(text: str) -> int:

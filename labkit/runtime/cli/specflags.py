@@ -12,7 +12,7 @@ import os
 from labkit.errors import UsageError
 from labkit.runtime.cli import wordlists
 from labkit.runtime.cli.flags import Flags, Option
-from labkit.runtime.cli.limitflags import parse_size
+from labkit.runtime.cli.limitflags import checked, parse_size
 from labkit.runtime.engine.config import rights
 from labkit.runtime.std.typing import Any
 
@@ -79,10 +79,7 @@ def _process(flags: Flags, found: dict[str, Any]) -> None:
         found["stop_signal"] = wordlists.signal_name(flags.stop_signal)
     if flags.stop_timeout is not None and flags.stop_timeout < -1:
         raise UsageError(f"--stop-timeout {flags.stop_timeout} is not possible", "seconds, or -1 to wait for ever")
-    if flags.oom_score_adj is not None:
-        if not -1000 <= flags.oom_score_adj <= 1000:
-            raise UsageError(f"--oom-score-adj {flags.oom_score_adj} is not possible", "a number from -1000 to 1000")
-        found["oom_score_adj"] = flags.oom_score_adj
+    found["oom_score_adj"] = checked(flags, "oom-score-adj", -1000, 1000)
     if flags.label or flags.label_file:
         found["labels"] = wordlists.labels(flags.label, flags.label_file)
     found["ulimits"] = [wordlists.ulimit(text) for text in flags.ulimit]
