@@ -42,6 +42,7 @@ def test_a_named_volume_outlives_its_containers() -> None:
     assert found["mountpoint"] == found["Mountpoint"] == f"{ROOT}/data/_data"
     assert (found["Name"], found["Labels"], found["Scope"]) == ("data", None, "local")
     assert labkit("volume", "ls", "--format", "{{.Name}} {{.Driver}}").stdout == "data local\n"
+    assert labkit("volume", "inspect", "-f", "{{.Mountpoint}}", "data").stdout == f"{found['Mountpoint']}\n"
     assert found["users"] == []
 
 

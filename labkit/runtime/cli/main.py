@@ -82,11 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if call is None:
                 return 0
             _prepare()
-            if getattr(call.options, "explain", False):
-                from labkit.runtime.cli import explain  # local: few ask
-
-                explain.listen()
-            status: int = found(call)
+            status = _do(found, call)
             sys.stdout.flush()
             return status
         return _without_verb(verb)
@@ -130,6 +126,27 @@ def read_call(verb: str, found: Any, words: list[str]) -> VerbCall | None:
     except UsageError:
         raise UsageError(f"labkit {verb}: it takes {command.usage or 'no arguments'}", hint) from None
     return VerbCall(options, arguments, words)
+
+
+def subcommand(call: VerbCall, verb: str, commands: Sequence[Any]) -> int:
+    """Call the command that a verb with ``commands`` is given, as ``labkit network ls``."""
+    word = call.arguments[0] if call.arguments else ""
+    known = {command.__name__: command for command in commands}
+    chosen = known.get({"list": "ls", "remove": "rm"}.get(word, word))
+    if chosen is None:
+        said = f"labkit {verb} has no command '{word}'" if word else f"labkit {verb} needs a command"
+        raise UsageError(said, f"one of {', '.join(known)}; see 'labkit {verb} --help'")
+    own = read_call(f"{verb} {chosen.__name__}", chosen, call.arguments)
+    return 0 if own is None else _do(chosen, own)
+
+
+def _do(found: Any, call: VerbCall) -> int:
+    if getattr(call.options, "explain", False):
+        from labkit.runtime.cli import explain  # local: few ask
+
+        explain.listen()
+    status: int = found(call)
+    return status
 
 
 def _prepare() -> None:

@@ -11,7 +11,7 @@ from labkit.runtime.cli import listing, table
 from labkit.runtime.cli.dockernames.settings import shown_name
 from labkit.runtime.cli.flags import EXPLAIN, Option, VerbCall, verb
 from labkit.runtime.cli.gotypes import Mapping
-from labkit.runtime.cli.main import read_call
+from labkit.runtime.cli.main import subcommand
 from labkit.runtime.engine.net import connecting, networks
 from labkit.runtime.engine.record import record
 from labkit.runtime.network import definitions, ipam
@@ -51,19 +51,7 @@ def network(call: VerbCall) -> int:
       labkit run --rm --network shop busybox ping -c 1 database
       labkit network rm shop
     """
-    word = call.arguments[0] if call.arguments else ""
-    if word not in COMMANDS:
-        said = f"labkit network has no command '{word}'" if word else "labkit network needs a command"
-        raise UsageError(said, f"one of {', '.join(command.__name__ for command in _ALL)}; see 'labkit network --help'")
-    chosen = COMMANDS[word]
-    own = read_call(f"network {chosen.__name__}", chosen, call.arguments)
-    if own is None:
-        return 0
-    if getattr(own.options, "explain", False):
-        from labkit.runtime.cli import explain
-
-        explain.listen()
-    return chosen(own)
+    return subcommand(call, "network", COMMANDS)
 
 
 @verb(
@@ -303,5 +291,4 @@ def repair(call: VerbCall) -> int:
     return 0
 
 
-_ALL = (create, ls, inspect, watch, connect, disconnect, rm, prune, repair)
-COMMANDS = {**{command.__name__: command for command in _ALL}, "list": ls, "remove": rm}
+COMMANDS = (create, ls, inspect, watch, connect, disconnect, rm, prune, repair)

@@ -1,21 +1,25 @@
-"""The commands of labkit network are described as the verbs are."""
+"""The commands of labkit network and labkit volume are described as the verbs are."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 
 pytest.importorskip("fcntl", reason="the engine locks files as POSIX systems do")
 
-from labkit.runtime.cli import verb_network
+from labkit.runtime.cli import verb_network, verb_volume
 from labkit.runtime.cli.main import main
 from labkit.runtime.network.reading import Neighbour, Route
 from labkit.runtime.network.watching import Event
 
 
-@pytest.mark.parametrize("name", [command.__name__ for command in verb_network._ALL])
-def test_each_has_examples_and_stands_in_the_help(name: str) -> None:
-    assert f"  labkit network {name}" in (verb_network.COMMANDS[name].__doc__ or "")
-    assert f"  {name} " in (verb_network.network.__doc__ or "")
+@pytest.mark.parametrize("verb", [verb_network.network, verb_volume.volume], ids=lambda verb: str(verb.__name__))
+def test_each_has_examples_and_stands_in_the_help(verb: Callable[..., int]) -> None:
+    commands = {verb_network.network: verb_network.COMMANDS, verb_volume.volume: verb_volume.COMMANDS}[verb]
+    for command in commands:
+        assert f"  labkit {verb.__name__} {command.__name__}" in (command.__doc__ or "")
+        assert f"  {command.__name__} " in (verb.__doc__ or "")
 
 
 def test_help_needs_no_rights(capsys: pytest.CaptureFixture[str]) -> None:
