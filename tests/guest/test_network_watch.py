@@ -28,6 +28,14 @@ def watch(*words: str) -> subprocess.Popen[str]:
     return begun
 
 
+def test_it_ends_when_nobody_reads_it_any_more() -> None:
+    """And not when something happens next, which may be tomorrow."""
+    seen = watch()
+    assert seen.stdout is not None
+    seen.stdout.close()
+    assert seen.wait(20) == 141
+
+
 def run(*words: str) -> tuple[str, str]:
     """A container's network namespace, and the link of ours that leads there."""
     labkit("run", "-d", "--name", "web", *words)

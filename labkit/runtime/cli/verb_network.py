@@ -190,7 +190,7 @@ def watch(call: VerbCall) -> int:
     colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     begun = watching.Watch()
     print("watching; Ctrl-C ends it", file=sys.stderr)
-    for number, event in enumerate(begun.events(options.timeout or 0), 1):
+    for number, event in enumerate(begun.events(sys.stdout.fileno(), options.timeout or 0), 1):
         print(_json(event) if options.json else _line(event, colours))
         sys.stdout.flush()  # whoever reads a pipe wants to know now
         if number == options.count:

@@ -56,13 +56,16 @@ class Watch:
         for number, name in {_OURS: "", **_numbered()}.items():
             self._known.update((_key(number, fact), fact) for fact in self._learn(number, name))
 
-    def events(self, seconds: float = 0) -> Iterator[Event]:
-        """What happens, for that long; 0 is for ever."""
+    def events(self, output: int, seconds: float = 0) -> Iterator[Event]:
+        """What happens, for that long; 0 is for ever. BrokenPipeError where nobody reads ``output`` any more."""
         end = time.monotonic() + seconds if seconds else float("inf")
         waiting = select.poll()
         waiting.register(self._wire, select.POLLIN)
+        waiting.register(output, 0)  # its end is told of unasked (poll(2), POLLERR and POLLHUP)
         while (left := end - time.monotonic()) > 0:
-            if waiting.poll(min(left, 3600.0) * 1000):
+            for descriptor, _ in waiting.poll(min(left, 3600.0) * 1000):
+                if descriptor == output:
+                    raise BrokenPipeError
                 namespace, messages = self._read()
                 for message in messages:
                     yield from self._take(namespace, message)
