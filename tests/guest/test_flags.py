@@ -163,7 +163,7 @@ def test_the_file_with_the_id(tmp_path: Path) -> None:
         (["--security-opt", "seccomp=/no/file"], "--security-opt seccomp=/no/file cannot be read"),
         (["--ulimit", "nofile"], "--ulimit 'nofile' names no limit"),
         (["--ulimit", "nofile=2:1"], "the soft limit is above the hard one"),
-        (["--stop-signal", "SIGNOT"], "'SIGNOT' is no signal"),
+        (["--stop-signal", "SIGNOT"], 'unknown signal "SIGNOT"'),
         (["--pid", "mine"], "--pid mine is not possible"),
         (["--pid", "container:nobody"], "nobody"),
         (["-v", "/a:/b:z"], "labkit does not support the option 'z'"),

@@ -1,1 +1,1 @@
-"""The command line: one module for each verb, one table, one place where errors become words and exit statuses."""
+"""The command line: a function for each verb, one table, one place where errors become words and exit statuses."""

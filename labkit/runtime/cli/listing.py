@@ -5,7 +5,7 @@ from __future__ import annotations
 from labkit.runtime.cli import gotypes, table
 from labkit.runtime.cli.flags import Flags, Option
 from labkit.runtime.std import json
-from labkit.runtime.std.collections.abc import Callable, Sequence
+from labkit.runtime.std.collections.abc import Callable, Iterable, Sequence
 from labkit.runtime.std.typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -66,11 +66,23 @@ def text(template: str, entries: list[dict[str, Any]], heads: dict[str, str], co
 
 
 def inspected(template: str, found: list[dict[str, Any]]) -> int:
-    """All that is known of things: what the template makes of each; without one, JSON."""
-    if template:
+    """All that is known of things: what the template makes of each; without one, JSON. ``json`` alone is one list."""
+    if template == "json":
+        print(gotypes.json_text(found))
+    elif template:
         from labkit.runtime.cli import template as templates
 
-        print("\n".join(templates.inspection(template, found)))
+        print("\n".join(templates.render(template, found)))
     else:
         print(json.dumps(gotypes.plain(found), indent=4))
+    return 0
+
+
+def told(options: Flags, found: Any, lines: Iterable[str]) -> int:
+    """What was found: with --json all of it, otherwise in lines for people."""
+    if options.json:
+        print(json.dumps(found, indent=1))
+    else:
+        for line in lines:
+            print(line)
     return 0

@@ -92,10 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("labkit: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read our output has enough: head(1), less(1). Nothing may be flushed to it any more at exit.
-        for number in (1, 2):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
-        return 141  # 128 + SIGPIPE
+        return descriptors.lead_nowhere()
     except Exception:
         return _own_bug(words)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 from labkit.errors import UsageError
-from labkit.runtime.cli import limitflags, specflags, wordlists
+from labkit.runtime.cli import limitflags, wordlists
 from labkit.runtime.cli.flags import EXPLAIN, Flags, Option, VerbCall
-from labkit.runtime.engine.config import bundle, environment
+from labkit.runtime.engine.config import bundle, environment, rights
 from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import restart
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import check_name
+from labkit.runtime.kernel import signals
 from labkit.runtime.std.typing import Any
 
 OPTIONS = (
@@ -36,7 +39,42 @@ OPTIONS = (
     Option(("restart",), "no, always, unless-stopped or on-failure[:TIMES]", "POLICY", ""),
     *limitflags.OPTIONS,
     *limitflags.DISK_OPTIONS,
-    *specflags.OPTIONS,
+    Option(("entrypoint",), "in place of the image's; '' removes it", "PROGRAM", None, kind="str"),
+    Option(("env-file",), "variables from a file, one NAME=VALUE a line", "FILE", many=True),
+    Option(("user", "u"), "NAME|UID[:GROUP|GID], as the container knows them", "USER", ""),
+    Option(("group-add",), "one more group", "GROUP", many=True),
+    Option(("workdir", "w"), "its working directory, made where it is missing", "DIRECTORY", ""),
+    Option(("init",), "a small first process that reaps and passes signals on"),
+    Option(("stop-signal",), "what 'labkit stop' sends first, as SIGQUIT", "SIGNAL", ""),
+    Option(("stop-timeout",), "seconds between that and SIGKILL", "SECONDS", None, kind="int"),
+    Option(("ulimit",), "a limit of its processes (getrlimit(2)), as nofile=1024:2048", "NAME=SOFT[:HARD]", many=True),
+    Option(("oom-score-adj",), "-1000 to 1000: how soon it is killed for want of memory", "N", None, kind="int"),
+    Option(("label", "l"), "a word about it, for people and filters", "NAME[=VALUE]", many=True),
+    Option(("label-file",), "labels from a file, one a line", "FILE", many=True),
+    Option(("cidfile",), "write its id to this file", "FILE", ""),
+    Option(("pull",), "never or missing: labkit fetches no images", "WHEN", ""),
+    Option(("cap-add",), "a capability more (capabilities(7)), or ALL", "NAME", many=True),
+    Option(("cap-drop",), "one less, or ALL", "NAME", many=True),
+    Option(
+        ("security-opt",),
+        "seccomp=FILE|unconfined|default, no-new-privileges, systempaths=unconfined, mask=PATHS, unmask=PATHS",
+        "OPTION",
+        many=True,
+    ),
+    Option(("privileged",), "all capabilities and devices, no filter, nothing hidden"),
+    Option(("device",), "a device, or all in a directory: HOST[:CONTAINER[:rwm]]", "DEVICE", many=True),
+    Option(("device-cgroup-rule",), "allow devices by number, as 'c 10:229 rwm'", "RULE", many=True),
+    Option(("sysctl",), "a kernel parameter of its namespaces", "NAME=VALUE", many=True),
+    Option(("volume", "v"), "[PATH|VOLUME:]PLACE[:ro], may be repeated", "VOLUME", many=True),
+    Option(("mount",), "type=bind|volume|tmpfs,source=…,target=…[,readonly]", "MOUNT", many=True),
+    Option(("tmpfs",), "a file system in memory, as /tmp:size=16m", "PLACE[:OPTIONS]", many=True),
+    Option(("read-only",), "its root file system cannot be written to"),
+    Option(("shm-size",), "size of /dev/shm, 64m by default", "SIZE", ""),
+    Option(("pid",), "host or container:NAME: whose processes it sees", "MODE", ""),
+    Option(("ipc",), "private, none, shareable, host or container:NAME", "MODE", ""),
+    Option(("uts",), "host: it has the machine's name", "MODE", ""),
+    Option(("userns",), "host (the default), or private: its root has no rights out here", "MODE", ""),
+    Option(("cgroupns",), "private (the default) or host", "MODE", ""),
     Option(("storage-driver",), "overlay or aufs (by default the first that is here)", "NAME", ""),
     Option(("runtime",), "labkit-oci (the default), runc or crun", "NAME", ""),
     EXPLAIN,
@@ -67,7 +105,7 @@ def wanted(call: VerbCall) -> Options:
         storage_driver=bundle.check_storage_driver(flags.storage_driver),
         **{field: getattr(flags, flag) for flag, field in _AS_GIVEN.items()},
         **_log(flags),
-        **specflags.wanted(flags),
+        **_spec(flags),
     )
     _check(options)
     return options
@@ -88,3 +126,107 @@ def _check(options: Options) -> None:
     restart.parse(options.restart)
     if options.restart not in ("", "no") and options.auto_remove:
         raise UsageError("--rm and --restart exclude one another", "leave one of them out")
+
+
+def _spec(flags: Flags) -> dict[str, Any]:
+    """The fields of engine/record/options.py for what it is: its process, rights, files and namespaces.
+
+    What the words of a flag mean is said where they are used (rights, mountflags, deviceoptions, sharednamespaces).
+    """
+    found: dict[str, Any] = {}
+    if flags.pull not in ("", "never", "missing"):
+        raise UsageError(f"--pull {flags.pull} is not possible: labkit fetches no images", "see 'labkit load'")
+    if flags.entrypoint is not None:
+        found["entrypoint"] = [flags.entrypoint] if flags.entrypoint else []
+    for name in ("user", "init", "stop_timeout", "cap_add", "cap_drop", "privileged", "read_only", "cidfile"):
+        found[name] = getattr(flags, name)
+    found["groups"] = flags.group_add
+    found["workdir"] = _absolute("--workdir", flags.workdir)
+    _process(flags, found)
+    _rights(flags, found)
+    _files(flags, found)
+    _namespaces(flags, found)
+    return found
+
+
+def _process(flags: Flags, found: dict[str, Any]) -> None:
+    if flags.stop_signal:
+        signals.number(flags.stop_signal)
+        found["stop_signal"] = flags.stop_signal
+    if flags.stop_timeout is not None and flags.stop_timeout < -1:
+        raise UsageError(f"--stop-timeout {flags.stop_timeout} is not possible", "seconds, or -1 to wait for ever")
+    found["oom_score_adj"] = limitflags.checked(flags, "oom-score-adj", -1000, 1000)
+    if flags.label or flags.label_file:
+        found["labels"] = wordlists.labels(flags.label, flags.label_file)
+    found["ulimits"] = [wordlists.ulimit(text) for text in flags.ulimit]
+    if flags.user and (flags.user.startswith(":") or "\0" in flags.user or flags.user.count(":") > 1):
+        raise UsageError(f"--user '{flags.user}' names no user", "write NAME or UID, and :GROUP or :GID where it must")
+
+
+def _rights(flags: Flags, found: dict[str, Any]) -> None:
+    if flags.cap_add or flags.cap_drop:
+        rights.check_capabilities(flags.cap_add, flags.cap_drop)
+    if flags.security_opt:
+        found["security"], found["seccomp"] = rights.security(flags.security_opt)
+    if flags.device or flags.device_cgroup_rule:
+        from labkit.runtime.engine.config import deviceoptions  # local, as below: few runs have any
+
+        found["devices"] = [deviceoptions.parse(text) for text in flags.device]
+        found["device_rules"] = [deviceoptions.parse_rule(text) for text in flags.device_cgroup_rule]
+    if flags.sysctl:
+        found["sysctls"] = dict(_assignment("--sysctl", text) for text in flags.sysctl)
+
+
+def _files(flags: Flags, found: dict[str, Any]) -> None:
+    if flags.volume or flags.mount or flags.tmpfs:
+        from labkit.runtime.engine.record import mountflags
+
+        found["mounts"] = mountflags.parse_all(flags.volume, flags.mount, flags.tmpfs)
+    if flags.shm_size:
+        found["shm_size"] = limitflags.parse_size(flags.shm_size)
+        if not found["shm_size"]:
+            raise UsageError("--shm-size 0 is not possible", "leave it out, or --ipc none for no /dev/shm")
+    if flags.cidfile:
+        if os.path.exists(flags.cidfile):
+            raise UsageError(
+                f"the file {flags.cidfile} for --cidfile is there already", "another container's id may be in it"
+            )
+        found["cidfile"] = os.path.abspath(flags.cidfile)
+
+
+#: Flag -> what it may say, besides ``container:NAME`` where that is possible.
+_MODES = {
+    "pid": ("", "host", "private"),
+    "ipc": ("", "host", "private", "shareable", "none"),
+    "uts": ("", "host", "private"),
+    "userns": ("", "host", "private"),
+    "cgroupns": ("", "host", "private"),
+}
+_JOINABLE = ("pid", "ipc")
+
+
+def _namespaces(flags: Flags, found: dict[str, Any]) -> None:
+    for name, words in _MODES.items():
+        mode = getattr(flags, name)
+        joins = name in _JOINABLE and mode.startswith("container:") and len(mode) > len("container:")
+        if mode not in words and not joins:
+            more = " or container:NAME" if name in _JOINABLE else ""
+            raise UsageError(f"--{name} {mode} is not possible", f"one of {', '.join(words[1:])}{more}")
+        found[name] = "" if mode == "private" and name != "userns" else mode
+    if flags.userns == "private" and (flags.privileged or flags.pid or flags.ipc not in ("", "private")):
+        raise UsageError(
+            "--userns private goes with neither --privileged nor the namespaces of others", "leave one of them out"
+        )
+
+
+def _assignment(flag: str, text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals or "\0" in text:
+        raise UsageError(f"{flag} '{text}' names no value", "write NAME=VALUE")
+    return name, value
+
+
+def _absolute(flag: str, path: str) -> str:
+    if path and (not path.startswith("/") or "\0" in path):
+        raise UsageError(f"{flag} '{path}' is no absolute path", "it begins with /, and is the container's")
+    return path

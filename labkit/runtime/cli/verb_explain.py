@@ -4,6 +4,7 @@ its docstring the verb's help.
 
 from __future__ import annotations
 
+from labkit.runtime.cli import listing
 from labkit.runtime.cli.flags import JSON, Option, VerbCall, verb
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.show import explanation, packetwalk
@@ -136,13 +137,8 @@ def packet_walk(call: VerbCall) -> int:
     """
     start = getattr(call.options, "from")
     found = packetwalk.walk(record.find(call.arguments[0]), start, call.options.port)
-    if call.options.json:
-        print(
-            json.dumps({**found, **{place: reading.plain(found[place]) for place in ("outside", "inside")}}, indent=2)
-        )
-    else:
-        print("\n".join(lines(found)))
-    return 0
+    plain = {**found, **{place: reading.plain(found[place]) for place in ("outside", "inside")}}
+    return listing.told(call.options, plain, lines(found))
 
 
 def lines(found: dict[str, Any]) -> list[str]:

@@ -281,14 +281,8 @@ def repair(call: VerbCall) -> int:
       labkit network repair --json
     """
     commands = networks.repair()
-    if call.options.json:
-        print(json.dumps(commands, indent=2))
-    elif commands:
-        print("was missing, and is put back:")
-        print("\n".join(f"  {command}" for command in commands))
-    else:
-        print("nothing is missing")
-    return 0
+    lines = ["was missing, and is put back:", *(f"  {command}" for command in commands)]
+    return listing.told(call.options, commands, lines if commands else ["nothing is missing"])
 
 
 COMMANDS = (create, ls, inspect, watch, connect, disconnect, rm, prune, repair)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from labkit.errors import ConflictError, NotFoundError, UsageError
+from labkit.runtime.cli import listing, table
 from labkit.runtime.cli.flags import JSON, Option, VerbCall, verb
 from labkit.runtime.engine.record import record
-from labkit.runtime.std import json
 from labkit.runtime.std.typing import Any
 
 # Imports in functions are of what the other verbs need not load.
@@ -61,13 +61,8 @@ def diff(call: VerbCall) -> int:
 
     container = record.find(call.arguments[0])
     lowers = imagestore.find(container.image).lowers(storage.driver(container.storage_driver).LAYER_FORM)
-    found = changes(f"{container.directory}/upper", lowers)
-    if call.options.json:
-        print(json.dumps([{"kind": kind, "path": path} for kind, path in found], indent=1))
-    else:
-        for kind, path in found:
-            print(kind, path)
-    return 0
+    found = [{"kind": kind, "path": path} for kind, path in changes(f"{container.directory}/upper", lowers)]
+    return listing.told(call.options, found, (f"{one['kind']} {one['path']}" for one in found))
 
 
 @verb(
@@ -103,19 +98,13 @@ def info(call: VerbCall) -> int:
     from labkit.runtime.engine.show import information
 
     found = information.information()
-    if call.options.json:
-        print(json.dumps(found, indent=1))
-        return 0
     rows = [(name.replace("_", " "), _words(name, value)) for name, value in found.items()]
     width = max(len(name) for name, _ in rows)
-    print("\n".join(f"{name:<{width}}  {words}" for name, words in rows))
-    return 0
+    return listing.told(call.options, found, (f"{name:<{width}}  {words}" for name, words in rows))
 
 
 def _words(name: str, value: Any) -> str:
     if name == "memory_bytes":
-        from labkit.runtime.cli import table
-
         return table.size(value)
     if name == "cgroups":
         return f"{value['version']}: {' '.join(value['controllers'])}"
@@ -141,11 +130,7 @@ def version(call: VerbCall) -> int:
     from labkit.runtime.engine.show import information
 
     found = information.version()
-    if call.options.json:
-        print(json.dumps(found, indent=1))
-    else:
-        print("\n".join(f"{name.replace('_', ' '):<18}{words}" for name, words in found.items()))
-    return 0
+    return listing.told(call.options, found, (f"{name.replace('_', ' '):<18}{words}" for name, words in found.items()))
 
 
 @verb("CONTAINER [PORT[/PROTOCOL]]", most=2)
@@ -185,7 +170,6 @@ def top(call: VerbCall) -> int:
 
     The numbers are those of the host; 'labkit exec redis ps' shows those inside.
     """
-    from labkit.runtime.cli import table
     from labkit.runtime.engine.life import stopping
     from labkit.runtime.engine.show import processes
 
@@ -199,9 +183,6 @@ def top(call: VerbCall) -> int:
         print("\n".join(commands.rows_of(set(pids), commands.listed(call.arguments[1:]))))
         return 0
     found = processes.look(pids)
-    if call.options.json:
-        print(json.dumps(found, indent=1))
-        return 0
     rows = [
         [
             *(str(row["uid"]), str(row["pid"]), str(row["ppid"]), f"{row['cpu_percent']:.0f}"),
@@ -209,8 +190,8 @@ def top(call: VerbCall) -> int:
         ]
         for row in found
     ]
-    print(table.render(["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"], rows))
-    return 0
+    head = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
+    return listing.told(call.options, found, [table.render(head, rows)])
 
 
 def _when(moment: float) -> str:

@@ -1,5 +1,5 @@
-"""What is written as a list or by a name on a command line: labels, variables, limits of a process, signals. Pure but
-for the files that it is told to read.
+"""What is written as a list or by a name on a command line: labels, variables, limits of a process. Pure but for the
+files that it is told to read.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ import os
 
 from labkit.errors import UsageError
 from labkit.runtime.kernel import rlimit
-from labkit.runtime.std import signal
 from labkit.runtime.text import textfile
 
 _HINT = "a text file in UTF-8, one NAME=VALUE a line"
@@ -79,15 +78,3 @@ def _limit(text: str, number: str) -> int:
     if not (number.isascii() and number.isdigit() and len(number) < 20):
         raise UsageError(f"'{number[:40]}' in --ulimit {text[:80]} is no limit", "a number, or -1 for none")
     return int(number)
-
-
-def signal_name(text: str) -> str:
-    """``quit``, ``SIGQUIT`` or ``3`` as ``SIGQUIT``."""
-    if text.isascii() and text.isdigit() and len(text) < 4:
-        with_number = [known for known in signal.Signals if known == int(text)]
-        if with_number:
-            return with_number[0].name
-    name = text.upper() if text.upper().startswith("SIG") else f"SIG{text.upper()}"
-    if name not in signal.Signals.__members__:
-        raise UsageError(f"'{text}' is no signal", "a name or number, as SIGTERM (kill -l lists them)")
-    return name

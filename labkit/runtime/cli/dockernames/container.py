@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from labkit.runtime.cli.dockernames import host, places, settings
+from labkit.runtime.cli.dockernames import host, settings
+from labkit.runtime.cli.dockernames.host import propagation
 from labkit.runtime.cli.gotypes import Mapping, only_in_templates, or_nothing
+from labkit.runtime.engine import volumes
 from labkit.runtime.engine.record.record import Container, State
 from labkit.runtime.images.imagestore import Image
 from labkit.runtime.std.typing import Any
@@ -23,15 +25,16 @@ def of(container: Container, state: State, specification: dict[str, Any] | None,
         "Args": container.command[1:],
         "State": _state(state),
         "Image": f"sha256:{container.image_id}",
-        **places.name_files(container, specification is not None),
+        **_name_files(container, specification is not None),
         "LogPath": container.log_path,
         "Name": f"/{container.name}",
         "RestartCount": state.restarts,
         "Driver": container.storage_driver,
         "Platform": "linux",
         "HostConfig": host.config(container, specification),
-        "GraphDriver": places.layers(container, image),
-        "Mounts": places.mounts(container),
+        "GraphDriver": _layers(container, image),
+        # Those in memory are HostConfig.Tmpfs, however they were asked for.
+        "Mounts": [_mount(mount) for mount in container.options.mounts if mount["type"] != "tmpfs"],
         "Config": _config(container, specification, image),
         "NetworkSettings": settings.of(container, runs, image),
     }
@@ -86,3 +89,38 @@ def _environment(given: list[str], default: list[str]) -> list[str]:
     """What was given, the last of a name, then the image's under other names."""
     last = {entry.partition("=")[0]: entry for entry in given}
     return [*last.values(), *(entry for entry in default if entry.partition("=")[0] not in last)]
+
+
+def _name_files(container: Container, was_started: bool) -> dict[str, str]:
+    """docker writes them at the first start, too; with the machine's network it is the machine's that one sees."""
+    own = was_started and container.network != "host"
+    keys = {"ResolvConfPath": "resolv.conf", "HostnamePath": "hostname", "HostsPath": "hosts"}
+    return {key: f"{container.directory}/{name}" if own else "" for key, name in keys.items()}
+
+
+def _layers(container: Container, image: Image) -> dict[str, Any]:
+    """``GraphDriver``: the union mount's directories, the topmost layer first."""
+    return {
+        "Data": Mapping(
+            LowerDir=":".join(image.lowers()),
+            MergedDir=container.rootfs,
+            UpperDir=f"{container.directory}/upper",
+            WorkDir=f"{container.directory}/work",
+        ),
+        "Name": container.storage_driver,
+    }
+
+
+def _mount(mount: dict[str, Any]) -> dict[str, Any]:
+    words = mount["options"]
+    is_volume = mount["type"] == "volume"
+    return {
+        "Type": mount["type"],
+        "Name": mount["source"] if is_volume else only_in_templates(""),
+        "Source": volumes.data(mount["source"]) if is_volume else mount["source"],
+        "Destination": mount["target"],
+        "Driver": "local" if is_volume else only_in_templates(""),
+        "Mode": ",".join(words),
+        "RW": "ro" not in words,
+        "Propagation": "" if is_volume else propagation(words) or "rprivate",
+    }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from labkit.errors import LabkitError
-from labkit.runtime.cli.dockernames import places, settings
+from labkit.runtime.cli.dockernames import settings
 from labkit.runtime.cli.gotypes import Mapping, only_in_templates, or_nothing
 from labkit.runtime.engine.config import rights
 from labkit.runtime.engine.record import record, restart
+from labkit.runtime.engine.record.mountflags import PROPAGATION
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.std.contextlib import suppress
@@ -42,10 +43,10 @@ def config(container: Container, specification: dict[str, Any] | None) -> dict[s
 def _life(container: Container) -> dict[str, Any]:
     options = container.options
     policy = restart.parse(options.restart)
-    mounts = places.asked_by_mount(options.mounts)
-    tmpfs = places.tmpfs(options.mounts)
+    mounts = _asked_by_mount(options.mounts)
+    tmpfs = _tmpfs(options.mounts)
     return {
-        "Binds": or_nothing(places.binds(options.mounts)),
+        "Binds": or_nothing(_binds(options.mounts)),
         "ContainerIDFile": options.cidfile,
         "LogConfig": {"Type": options.log_driver, "Config": Mapping(options.log_options)},
         "NetworkMode": _others_id(options.network) or "none",
@@ -150,3 +151,44 @@ def _ulimit(text: str) -> dict[str, Any]:
     soft, _, hard = numbers.partition(":")
     limits = [-1 if int(number) == _UNLIMITED else int(number) for number in (hard, soft)]
     return {"Name": name[len("RLIMIT_") :].lower(), "Hard": limits[0], "Soft": limits[1]}
+
+
+def _binds(mounts_: list[dict[str, Any]]) -> list[str]:
+    """``HostConfig.Binds``: what ``-v`` asks for. A volume is the same to labkit, whichever flag asked for it."""
+    found = [mount for mount in mounts_ if _is_bind(mount)]
+    return [":".join(filter(None, (mount["source"], mount["target"], ",".join(mount["options"])))) for mount in found]
+
+
+def _is_bind(mount: dict[str, Any]) -> bool:
+    named = mount["type"] == "volume" and not mount.get("anonymous")
+    return named or (mount["type"] == "bind" and bool(mount["make"]))
+
+
+def _asked_by_mount(mounts_: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """``HostConfig.Mounts``: what ``--mount`` asks for and ``-v`` cannot."""
+    return [
+        {
+            "Type": "bind",
+            "Source": mount["source"],
+            "Target": mount["target"],
+            **({"ReadOnly": True} if "ro" in mount["options"] else {}),
+            **({"BindOptions": {"Propagation": spread}} if (spread := propagation(mount["options"])) else {}),
+        }
+        for mount in mounts_
+        if mount["type"] == "bind" and not mount["make"]
+    ]
+
+
+def propagation(words: list[str]) -> str:
+    """Empty where none is said."""
+    return next((word for word in words if word in PROPAGATION), "")
+
+
+def _tmpfs(mounts_: list[dict[str, Any]]) -> dict[str, str]:
+    """``HostConfig.Tmpfs``: place -> options; those that every one has are not told."""
+    usual = ("nosuid", "nodev", "noexec")
+    return Mapping(
+        (mount["target"], ",".join(word for word in mount["options"] if word not in usual))
+        for mount in mounts_
+        if mount["type"] == "tmpfs"
+    )

@@ -92,9 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        for number in (1, 2):  # whoever read our output has enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
-        return 141  # 128 + SIGPIPE
+        return descriptors.lead_nowhere()
     except Exception as bug:
         return _own_bug(report, bug)
 

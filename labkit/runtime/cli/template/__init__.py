@@ -8,7 +8,7 @@ heading.
 
 from __future__ import annotations
 
-from labkit.runtime.cli import gotypes, table
+from labkit.runtime.cli import table
 from labkit.runtime.cli.template import follow, functions, parse
 from labkit.runtime.std.typing import Any
 
@@ -19,11 +19,6 @@ def render(template: str, entries: list[dict[str, Any]]) -> list[str]:
         template = "{{json .}}"
     tree = parse.parse(template)
     return [follow.execute(template, tree, entry, functions.TABLE) for entry in entries]
-
-
-def inspection(template: str, entries: list[dict[str, Any]]) -> list[str]:
-    """The same for what ``inspect`` has found: ``json`` alone is one list, as docker's is."""
-    return [gotypes.json_text(entries)] if template == "json" else render(template, entries)
 
 
 def listing(template: str, entries: list[dict[str, Any]], headings: dict[str, str]) -> list[str]:
