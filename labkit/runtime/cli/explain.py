@@ -6,7 +6,6 @@ import os
 import re
 import sys
 
-from labkit import log
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.typing import TYPE_CHECKING
 
@@ -54,8 +53,3 @@ class Explainer:
         text = f"{_DIM}{dim}{_PLAIN}{_BOLD}{bold}{_PLAIN}" if self.colours else dim + bold
         with suppress(BrokenPipeError):  # who does not want to read on does not stop the container
             print(text, file=sys.stderr, flush=True)
-
-
-def listen() -> None:
-    """Explain from now on."""
-    log.listen(Explainer())

@@ -29,18 +29,15 @@ OPTIONS = (
     Option(("pids-limit",), "limit of processes and threads; -1 for none", "N", None, kind="int"),
 )
 
-#: Only for a new container. Flag -> the specification's name of the throttle, and whether it counts bytes.
+#: Only for a new container. Flag -> the specification's name of the throttle, whether it counts bytes, and the help.
 _THROTTLES = {
-    "device-read-bps": ("throttleReadBpsDevice", True),
-    "device-write-bps": ("throttleWriteBpsDevice", True),
-    "device-read-iops": ("throttleReadIOPSDevice", False),
-    "device-write-iops": ("throttleWriteIOPSDevice", False),
+    "device-read-bps": ("throttleReadBpsDevice", True, "bytes a second that it may read from a disk, as /dev/sda:1m"),
+    "device-write-bps": ("throttleWriteBpsDevice", True, "bytes a second that it may write to a disk"),
+    "device-read-iops": ("throttleReadIOPSDevice", False, "reads a second from a disk, as /dev/sda:100"),
+    "device-write-iops": ("throttleWriteIOPSDevice", False, "writes a second to a disk"),
 }
 DISK_OPTIONS = (
-    Option(("device-read-bps",), "bytes a second that it may read from a disk, as /dev/sda:1m", "DISK:RATE", many=True),
-    Option(("device-write-bps",), "bytes a second that it may write to a disk", "DISK:RATE", many=True),
-    Option(("device-read-iops",), "reads a second from a disk, as /dev/sda:100", "DISK:RATE", many=True),
-    Option(("device-write-iops",), "writes a second to a disk", "DISK:RATE", many=True),
+    *(Option((flag,), words, "DISK:RATE", many=True) for flag, (_, _, words) in _THROTTLES.items()),
     Option(("memory-swappiness",), "0 to 100: how readily it is swapped out (cgroup v1)", "N", None, kind="int"),
     Option(("oom-kill-disable",), "its processes wait for memory, and are not killed (cgroup v1)"),
 )
@@ -93,7 +90,7 @@ def for_new(options: Flags) -> dict[str, Any]:
         if name in found.get("cpu", {}):
             _check_there(found["cpu"][name], what, f"/sys/devices/system/{kind}/online")
     block = found.get("blockIO", {})
-    for flag, (name, bytes_) in _THROTTLES.items():
+    for flag, (name, bytes_, _) in _THROTTLES.items():
         texts = getattr(options, flag.replace("-", "_"))
         if texts:
             block[name] = [_throttle(flag, text, bytes_) for text in texts]

@@ -139,9 +139,9 @@ def subcommand(call: VerbCall, verb: str, commands: Sequence[Any]) -> int:
 
 def _do(found: Any, call: VerbCall) -> int:
     if getattr(call.options, "explain", False):
-        from labkit.runtime.cli import explain  # local: few ask
+        from labkit.runtime.cli.explain import Explainer  # local: few ask
 
-        explain.listen()
+        log.listen(Explainer())
     status: int = found(call)
     return status
 

@@ -141,7 +141,9 @@ def _spec(flags: Flags) -> dict[str, Any]:
     for name in ("user", "init", "stop_timeout", "cap_add", "cap_drop", "privileged", "read_only", "cidfile"):
         found[name] = getattr(flags, name)
     found["groups"] = flags.group_add
-    found["workdir"] = _absolute("--workdir", flags.workdir)
+    found["workdir"] = flags.workdir
+    if flags.workdir and (not flags.workdir.startswith("/") or "\0" in flags.workdir):
+        raise UsageError(f"--workdir '{flags.workdir}' is no absolute path", "it begins with /, and is the container's")
     _process(flags, found)
     _rights(flags, found)
     _files(flags, found)
@@ -174,7 +176,7 @@ def _rights(flags: Flags, found: dict[str, Any]) -> None:
         found["devices"] = [deviceoptions.parse(text) for text in flags.device]
         found["device_rules"] = [deviceoptions.parse_rule(text) for text in flags.device_cgroup_rule]
     if flags.sysctl:
-        found["sysctls"] = dict(_assignment("--sysctl", text) for text in flags.sysctl)
+        found["sysctls"] = dict(map(_assignment, flags.sysctl))
 
 
 def _files(flags: Flags, found: dict[str, Any]) -> None:
@@ -219,14 +221,8 @@ def _namespaces(flags: Flags, found: dict[str, Any]) -> None:
         )
 
 
-def _assignment(flag: str, text: str) -> tuple[str, str]:
+def _assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals or "\0" in text:
-        raise UsageError(f"{flag} '{text}' names no value", "write NAME=VALUE")
+        raise UsageError(f"--sysctl '{text}' names no value", "write NAME=VALUE")
     return name, value
-
-
-def _absolute(flag: str, path: str) -> str:
-    if path and (not path.startswith("/") or "\0" in path):
-        raise UsageError(f"{flag} '{path}' is no absolute path", "it begins with /, and is the container's")
-    return path

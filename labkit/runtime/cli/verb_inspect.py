@@ -13,6 +13,7 @@ from labkit.runtime.engine.life import stopping
 from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container
+from labkit.runtime.engine.volumes import size_of
 from labkit.runtime.images import imagestore
 from labkit.runtime.images.imagestore import Image
 from labkit.runtime.std.dataclasses import asdict
@@ -87,8 +88,6 @@ def _container(container: Container, size: bool) -> dict[str, Any]:
 
 def _sizes(container: Container, image: Image) -> dict[str, int]:
     """Bytes: what it has written, and all that it sees."""
-    from labkit.runtime.engine.volumes import size_of  # local: few ask
-
     written = size_of(f"{container.directory}/upper")
     return {"SizeRw": written, "SizeRootFs": written + image.size}
 

@@ -6,8 +6,9 @@ import sys
 
 from labkit import log
 from labkit.errors import MissingToolError, UsageError
+from labkit.runtime.cli import table
 from labkit.runtime.cli.flags import DRY_RUN, EXPLAIN, Option, VerbCall, verb
-from labkit.runtime.engine.life import stopping
+from labkit.runtime.engine.life import gc, stopping
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.kernel import signals
@@ -43,7 +44,6 @@ def start(call: VerbCall) -> int:
     attached = call.options.attach or call.options.interactive
     if attached and len(call.arguments) > 1:
         raise UsageError("only one container can be attached to", "leave -a and -i out, or name one")
-    from labkit.runtime.engine.life import gc
     from labkit.runtime.engine.life.start import start_again
 
     gc.collect_quietly()
@@ -245,9 +245,6 @@ def prune(call: VerbCall) -> int:
       labkit prune -f               without a question
       labkit prune -f --explain
     """
-    from labkit.runtime.cli import table
-    from labkit.runtime.engine.life import gc
-
     gc.collect_quietly()
     found = stopping.prunable()
     if found and not call.options.force:
@@ -263,7 +260,7 @@ def prune(call: VerbCall) -> int:
 
 
 @verb("", Option(("quiet", "q"), "print nothing"), least=0, most=0)
-def gc(call: VerbCall) -> int:
+def gc_(call: VerbCall) -> int:
     """Take back what killed commands and containers left behind: mounts, links, rules, cgroups, namespaces, processes.
 
     Nothing is done to containers that are in good order. run, ps, stop and rm do the same by themselves, without a
@@ -273,8 +270,6 @@ def gc(call: VerbCall) -> int:
     Example:
       labkit gc
     """
-    from labkit.runtime.engine.life import gc
-
     if call.options.quiet:
         gc.collect()
         return 0

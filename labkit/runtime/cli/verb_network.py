@@ -16,18 +16,15 @@ from labkit.runtime.engine.net import connecting, networks
 from labkit.runtime.engine.record import record
 from labkit.runtime.network import definitions, ipam
 from labkit.runtime.network.model import Network
+from labkit.runtime.network.watching import Event, Watch
 from labkit.runtime.std import json
 from labkit.runtime.std.dataclasses import asdict
-from labkit.runtime.std.typing import TYPE_CHECKING, Any
+from labkit.runtime.std.typing import Any
 from labkit.runtime.text import timestamps
-
-if TYPE_CHECKING:
-    from labkit.runtime.network.watching import Event
 
 _SIGNS = {"new": ("+", "\033[32m"), "changed": ("~", "\033[33m"), "gone": ("-", "\033[31m")}
 
-# Each function below is a command, and its docstring the command's help. Imports in functions are of what the other
-# commands need not load.
+# Each function below is a command, and its docstring the command's help.
 
 
 @verb("COMMAND …", least=0, most=-1, takes_program=True)
@@ -181,14 +178,12 @@ def watch(call: VerbCall) -> int:
 
     The same is told by 'ip -timestamp monitor link address route neighbour', of one namespace at a time.
     """
-    from labkit.runtime.network import watching
-
     options = call.options
     for name, value in (("count", options.count), ("timeout", options.timeout)):
         if value is not None and not value > 0:
             raise UsageError(f"--{name} {value} would never begin", "a number above 0")
     colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    begun = watching.Watch()
+    begun = Watch()
     print("watching; Ctrl-C ends it", file=sys.stderr)
     for number, event in enumerate(begun.events(sys.stdout.fileno(), options.timeout or 0), 1):
         print(_json(event) if options.json else _line(event, colours))

@@ -8,6 +8,7 @@ from labkit.errors import UsageError
 from labkit.runtime.cli import limitflags, runflags
 from labkit.runtime.cli.flags import DRY_RUN, EXPLAIN, Option, VerbCall, verb
 from labkit.runtime.engine.life import gc
+from labkit.runtime.engine.record import record
 
 _USAGE = "IMAGE [PROGRAM [ARGUMENT …]]"
 
@@ -107,7 +108,6 @@ def update(call: VerbCall) -> int:
         raise UsageError("no limit is given", "one or more of them, as labkit update --cpus 0.5 redis")
     gc.collect_quietly()
     from labkit.runtime.engine.life import update
-    from labkit.runtime.engine.record import record
 
     for word, container in [(word, record.find(word)) for word in call.arguments]:
         update.update(container, wanted)

@@ -80,11 +80,8 @@ def _quoted(message: str) -> str:
     if _PLAIN.issuperset(message):
         return message
     escaped = message.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(_escaped(character) for character in escaped) + '"'
-
-
-def _escaped(character: str) -> str:
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
+    shown = (letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in escaped)
+    return f'"{"".join(shown)}"'
 
 
 def _to_standard_error(text: str) -> None:

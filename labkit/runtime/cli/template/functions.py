@@ -122,11 +122,8 @@ def _print(*given: Any) -> str:
 
 
 def _comparable(first: Any, second: Any) -> None:
-    kinds = [
-        bool if isinstance(value, bool) else str if isinstance(value, str) else type(value) for value in (first, second)
-    ]
-    numbers = all(kind in (int, float) for kind in kinds)
-    if not numbers and kinds[0] is not kinds[1] and None not in (first, second):
+    kinds = {type(first), type(second)}
+    if len(kinds) > 1 and kinds != {int, float} and None not in (first, second):
         raise Refusal(f"'{gotypes.text(first)}' and '{gotypes.text(second)}' cannot be compared")
 
 

@@ -103,18 +103,17 @@ class _Parser:
 
     def _text(self, found: list[Any]) -> bool:
         """Take the text up to the next action, which it enters; whether there is one."""
-        start = self.place
-        at = self.template.find("{{", start)
-        text = self.template[start:] if at < 0 else self.template[start:at]
-        comment = _COMMENT.match(self.template, at) if at >= 0 else None
-        trims = re.compile(r"{{-\s").match(self.template, at) if at >= 0 else None
+        text, opened, _ = self.template[self.place :].partition("{{")
+        at = self.place + len(text)
+        comment = _COMMENT.match(self.template, at)
+        trims = re.compile(r"{{-\s").match(self.template, at)
         text = text.lstrip() if self.trims else text
         text = text.rstrip() if trims else text
         self.trims = False
         if text:
             found.append(("text", text.replace("\\t", "\t").replace("\\n", "\n")))
-        if at < 0:
-            self.place = len(self.template)
+        if not opened:
+            self.place = at
             return False
         if comment:
             self.place, self.trims = comment.end(), bool(comment[2])
