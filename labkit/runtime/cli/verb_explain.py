@@ -82,10 +82,7 @@ def _sections(found: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
         ],
     )
     yield f"Its namespaces (ls -l /proc/{pid}/ns)", [_namespace(row) for row in found.get("namespaces", [])]
-    yield (
-        "Its control group (cat FILE)",
-        [f"{row['file']} = {row['value']}" for row in found.get("cgroup", [])],
-    )
+    yield "Its control group (cat FILE)", [f"{row['file']} = {row['value']}" for row in found.get("cgroup", [])]
     root = found.get("root", {})
     yield f"Its root file system (grep {root.get('target', '')} /proc/self/mountinfo)", _root(root)
     network = found.get("network", {})

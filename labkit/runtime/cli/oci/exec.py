@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 
 from labkit.errors import ConflictError, LabkitError, UsageError
+from labkit.runtime.cgroups.detect import here
 from labkit.runtime.cli.flags import Option, verb
 from labkit.runtime.cli.oci import making
 from labkit.runtime.cli.oci.report import Invocation
 from labkit.runtime.kernel.blocks import kernel_error
+from labkit.runtime.oci import exec as oci_exec
 from labkit.runtime.oci import spec, state
+from labkit.runtime.oci.exec import Beside
+from labkit.runtime.oci.foreground import start_and_wait
 from labkit.runtime.oci.launch import Created
 from labkit.runtime.oci.spec import Process
 from labkit.runtime.oci.spec import process as process_section
 from labkit.runtime.oci.state import BundleContainer
 from labkit.runtime.std import socket
 from labkit.runtime.std.dataclasses import replace
-from labkit.runtime.std.typing import TYPE_CHECKING
 from labkit.runtime.text.document import Reader
-
-if TYPE_CHECKING:
-    from labkit.runtime.oci.exec import Beside
 
 #: runc's status for "the program was never reached".
 _FAILED = 255
@@ -67,10 +67,6 @@ def _exec(call: Invocation) -> int:
     _check_status(container, options.ignore_paused)
     beside = _beside(call, container)
     making.check_terminal(beside.process.terminal, options.console_socket, options.detach)
-    from labkit.runtime.cgroups.detect import here
-    from labkit.runtime.oci import exec as oci_exec
-    from labkit.runtime.oci.foreground import start_and_wait
-
     pid_file = making.absolute(options.pid_file)
 
     def create(console: socket.socket | None) -> Created:
@@ -91,8 +87,6 @@ def _check_status(container: BundleContainer, ignore_paused: bool) -> None:
 
 
 def _beside(call: Invocation, container: BundleContainer) -> Beside:
-    from labkit.runtime.oci.exec import Beside
-
     options = call.options
     for name in ("process_label", "apparmor"):
         if getattr(options, name):
