@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 
 from labkit.errors import KernelError, UsageError
 from labkit.runtime.cli.flags import Option, verb
@@ -61,16 +60,12 @@ def update(call: Invocation) -> int:
 
 def _read(path: str) -> dict[str, Any]:
     try:
-        if path == "-":
-            text = sys.stdin.buffer.read()
-        else:
-            with open(path, "rb") as file:
-                text = file.read()
+        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
+            return Reader.parse(file.read(), "resources").object
     except OSError as error:
         raise KernelError(
             f"open {path}: {(error.strerror or '').lower()}", "see --resources", error.errno or 0
         ) from None
-    return Reader.parse(text, "resources").object
 
 
 def _typed(call: Invocation) -> dict[str, Any]:
