@@ -12,7 +12,6 @@ from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import restart
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import check_name
-from labkit.runtime.kernel import signals
 from labkit.runtime.std.typing import Any
 
 OPTIONS = (
@@ -153,6 +152,8 @@ def _spec(flags: Flags) -> dict[str, Any]:
 
 def _process(flags: Flags, found: dict[str, Any]) -> None:
     if flags.stop_signal:
+        from labkit.runtime.kernel import signals  # local, as below: few runs have any
+
         signals.number(flags.stop_signal)
         found["stop_signal"] = flags.stop_signal
     if flags.stop_timeout is not None and flags.stop_timeout < -1:
@@ -171,7 +172,7 @@ def _rights(flags: Flags, found: dict[str, Any]) -> None:
     if flags.security_opt:
         found["security"], found["seccomp"] = rights.security(flags.security_opt)
     if flags.device or flags.device_cgroup_rule:
-        from labkit.runtime.engine.config import deviceoptions  # local, as below: few runs have any
+        from labkit.runtime.engine.config import deviceoptions
 
         found["devices"] = [deviceoptions.parse(text) for text in flags.device]
         found["device_rules"] = [deviceoptions.parse_rule(text) for text in flags.device_cgroup_rule]
