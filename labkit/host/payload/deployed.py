@@ -57,6 +57,8 @@ PROGRAMS = {
 
 RECEIVER = Path(__file__).with_name("receiver.py")
 """The program that puts it there, as root."""
+NOT_COMPILED, NOT_COMPLETE, OVERTAKEN = 65, 66, 75
+"""Its exit statuses, see there: it has no others of its own, and a Python that fails has 1."""
 
 BIN = "/usr/local/bin"
 """Gets a link to each program of ``PREFIX/bin``."""

@@ -36,27 +36,31 @@ def install(prefix: str = deployed.PREFIX) -> int:
     """Put this checkout's labkit below ``prefix``; how many files were new or changed.
 
     With the usual prefix /usr/local/bin gets links to the programs, and mount(8) its helper for aufs; with another one
-    nothing outside of it is touched. BuildError where it failed: then what was there works as before.
+    nothing outside of it is touched. BuildError where it failed, and whether what was there works as before.
     """
-    old = _manifest(prefix)
-    files = deployed.guest_code()
-    # A machine from our own image has pyroute2 already, and maybe no Python environment that could give it.
-    if not any(path.startswith(_PYROUTE2) for path in deployed.read_manifest(old)):
-        files.update(deployed.vendored())
-    difference = deployed.compare(files, old, kept=_PYROUTE2)
-    if difference:
-        _receive(prefix, difference, "installed")
+    done = False
+    while not done:
+        old = _manifest(prefix)
+        files = deployed.guest_code()
+        # A machine from our own image has pyroute2 already, and maybe no Python environment that could give it.
+        if not any(path.startswith(_PYROUTE2) for path in deployed.read_manifest(old)):
+            files.update(deployed.vendored())
+        difference = deployed.compare(files, old, kept=_PYROUTE2)
+        done = not difference or _receive(prefix, difference, "installed")
     return len(difference.send)
 
 
-def _receive(prefix: str, difference: deployed.Difference, what: str) -> None:
-    """As in a machine, by a process of its own."""
+def _receive(prefix: str, difference: deployed.Difference, what: str) -> bool:
+    """As in a machine, by a process of its own. False where something else was there than was compared with."""
     place = deployed.Place() if prefix == deployed.PREFIX else deployed.Place(prefix, "", "")
     command = [_python(), "-IS", str(deployed.RECEIVER)]
     done = subprocess.run(command, input=difference.message(place), stderr=subprocess.PIPE)
-    if done.returncode != 0:
+    if done.returncode not in (0, deployed.OVERTAKEN):
         said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-        raise BuildError(f"labkit could not be {what} below {prefix}: {said[-1]}.", "What was there is unchanged.")
+        unchanged = done.returncode in (deployed.NOT_COMPILED, deployed.NOT_COMPLETE)
+        hint = "What was there is unchanged." if unchanged else "What is there may be half of each: do it once more."
+        raise BuildError(f"labkit could not be {what} below {prefix}: {said[-1]}.", hint)
+    return done.returncode == 0
 
 
 def _python() -> str:
@@ -76,11 +80,12 @@ def remove_from(prefix: str = deployed.PREFIX) -> int:
     old = _manifest(prefix)
     if not old:
         raise NotFoundError(f"labkit is not installed below {prefix}.", "`--prefix` names where it was installed.")
-    running = subprocess.run([f"{prefix}/bin/labkit", "ps", "-q"], capture_output=True, text=True)
-    if running.stdout.strip():
-        raise ConflictError(
-            f"labkit still runs containers ({len(running.stdout.split())}).", "Stop them first: labkit ps, labkit stop."
-        )
+    with contextlib.suppress(FileNotFoundError):  # somebody deleted the program by hand
+        running = subprocess.run([f"{prefix}/bin/labkit", "ps", "-q"], capture_output=True).stdout.split()
+        if running:
+            raise ConflictError(
+                f"labkit still runs containers ({len(running)}).", "Stop them first: labkit ps, labkit stop."
+            )
     difference = deployed.compare({}, old)
     _receive(prefix, difference, "removed")
     for name in _OWN_FILES:

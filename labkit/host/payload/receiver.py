@@ -15,7 +15,8 @@ rename each, and the manifest is written last. An interruption before that leave
 manifest that does not vouch for the files concerned, so that the next deploy sends them again.
 
 Exit statuses: 0 done, 65 a file cannot be compiled (nothing changed), 66 the input is not complete (nothing changed),
-75 somebody else deployed meanwhile (nothing changed). Python 3.9 and newer, standard library only.
+75 what is there is not what the host compared with (nothing changed but the manifest, which is true now): somebody else
+deployed meanwhile, or deleted a file by hand. Python 3.9 and newer, standard library only.
 """
 
 from __future__ import annotations
@@ -72,6 +73,10 @@ def receive(header: dict[str, Any], archive: bytes, prefix: Path, incoming: Path
     except py_compile.PyCompileError as error:
         print(f"{error.file}: {error.exc_value}", file=sys.stderr)
         return NOT_COMPILED
+    missing = [path for path in header["manifest"] if path not in arrived and not (prefix / path).exists()]
+    if missing:
+        write_manifest(manifest, {**vouched(old), **dict.fromkeys(missing, "")})
+        return OVERTAKEN
     # From here until the end the manifest vouches for nothing that is about to change.
     doubtful = dict.fromkeys([*header["delete"], *arrived], "")
     write_manifest(manifest, {**vouched(old), **doubtful})

@@ -27,8 +27,8 @@ LOADED = "images-loaded"
 
 _ATTEMPTS = 3
 
-# Statuses that the one command ends with: receiver.py's, and one that it, Python and the shell do not use.
-NOT_COMPILED, OVERTAKEN, LOADING_FAILED = 65, 75, 100
+LOADING_FAILED = 100
+"""A status that the one command ends with: the receiver, Python and the shell do not use it."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _ask(connection: fabric.Connection, target: Target) -> tuple[bytes, str, lis
 
 
 def _apply(connection: fabric.Connection, target: Target, difference: deployed.Difference, load: list[str]) -> bool:
-    """At most one command. False where another deploy was quicker, so that the comparison is no longer true."""
+    """At most one command. False where something else was there than was compared with: another deploy was quicker."""
     commands, message = [], b""
     if difference:
         commands.append(f"python3 -IS -c {shlex.quote(deployed.RECEIVER.read_text(encoding='utf-8'))}")
@@ -112,7 +112,7 @@ def _apply(connection: fabric.Connection, target: Target, difference: deployed.D
         if message:
             step.note(f"{len(difference.send)} files to send, {len(difference.delete)} to delete")
         status, _, stderr = execute(connection, " && ".join(commands), message)
-        if status not in (0, OVERTAKEN):
+        if status not in (0, deployed.OVERTAKEN):
             raise _failure(status, stderr)
     return status == 0
 
@@ -120,7 +120,7 @@ def _apply(connection: fabric.Connection, target: Target, difference: deployed.D
 def _failure(status: int, stderr: bytes) -> BuildError | InfrastructureError:
     """What a status other than 0 means."""
     last = _last_line(stderr)
-    if status == NOT_COMPILED:
+    if status == deployed.NOT_COMPILED:
         return BuildError(
             f"The machine's Python cannot compile what was to be deployed: {last}",
             "Nothing was changed there. Mend the file, then `invoke deploy`.",

@@ -94,9 +94,30 @@ def test_what_is_not_there_cannot_be_taken_away(tmp_path: Path) -> None:
 def test_code_that_cannot_be_compiled_changes_nothing(tmp_path: Path, files: dict[str, bytes]) -> None:
     installation.install(str(tmp_path / "labkit"))
     files["lib/labkit/__init__.py"] = b"value =\n"
-    with pytest.raises(BuildError, match="invalid syntax"):
+    with pytest.raises(BuildError, match="invalid syntax") as raised:
         installation.install(str(tmp_path / "labkit"))
+    assert "unchanged" in raised.value.hint
     assert (tmp_path / "labkit/lib/labkit/__init__.py").read_text() == "value = 1\n"
+
+
+def test_what_was_deleted_by_hand_comes_back(tmp_path: Path, files: dict[str, bytes]) -> None:
+    installation.install(str(tmp_path))
+    (tmp_path / "bin/labkit").unlink()
+    (tmp_path / "lib/labkit/__init__.py").unlink()
+    files["lib/labkit/new.py"] = b""
+    assert installation.install(str(tmp_path)) == 3
+    assert (tmp_path / "lib/labkit/__init__.py").read_text() == "value = 1\n"
+    (tmp_path / "bin/labkit").unlink()
+    assert installation.remove_from(str(tmp_path)) == 4
+
+
+def test_one_that_dies_half_way_does_not_say_that_nothing_changed(tmp_path: Path, files: dict[str, bytes]) -> None:
+    (tmp_path / "lib/labkit/__init__.py/obstacle").mkdir(parents=True)
+    with pytest.raises(BuildError, match="directory") as raised:
+        installation.install(str(tmp_path))
+    assert (tmp_path / "bin/labkit").exists()
+    assert "unchanged" not in raised.value.hint
+    assert "once more" in raised.value.hint
 
 
 def test_a_prefix_is_a_directory_of_its_own(tmp_path: Path) -> None:

@@ -181,6 +181,15 @@ def test_an_interruption_while_files_are_put_in_place_is_mended_by_the_next(
     assert tree(target) == expected(original)
 
 
+def test_what_was_deleted_by_hand_comes_back(server: ShellServer, target: Target, files: dict[str, bytes]) -> None:
+    deploy(server.connection(), target)
+    for path in ("bin/labkit", "lib/labkit/runtime/oci/init.py"):
+        Path(target.prefix, path).unlink()
+    files["lib/labkit/__init__.py"] = b"value = 2\n"
+    assert deploy(server.connection(), target).sent == 3
+    assert tree(target) == expected(files)
+
+
 def test_two_at_once_do_not_mix(tmp_path: Path) -> None:
     """The receiver notices that the manifest is not the one that was compared with."""
     prefix = tmp_path / "labkit"
