@@ -7,13 +7,11 @@ next ``up`` loads the snapshot, as ``reset`` does. That makes both quick, and a 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from labkit import log
 from labkit.errors import InfrastructureError
@@ -24,7 +22,7 @@ from labkit.host.lab import config as lab
 from labkit.host.lab import paths, programs, records
 from labkit.host.lab.config import MachineConfig
 from labkit.host.machines import accelerator, consolelog, firstboot, qemucommand, qemurun, qmp
-from labkit.host.machines.base import BOOT_LIMIT, Machine, Status, check_options, one_at_a_time, task
+from labkit.host.machines.base import BOOT_LIMIT, Facts, Machine, check_options, fingerprint, task
 from labkit.host.machines.qemucommand import CONSOLE, DISK, OUTPUT, Qemu
 from labkit.host.machines.qemurun import Run
 from labkit.host.wire import ssh
@@ -47,58 +45,44 @@ class QemuMachine(Machine):
 
     # What the tasks call.
 
-    def down(self) -> None:
-        """QEMU ended. Nothing of what was done in the machine is kept: the next ``up`` loads the snapshot."""
-        if not self._directory.exists():
-            return
-        with one_at_a_time(self.name):
-            self._stop(gently=True)
-
-    def destroy(self) -> None:
+    def _destroy(self) -> None:
         """Its directory is gone: disk, snapshot, logs. The guest image stays for the next ``up``."""
-        if not self._directory.exists():
-            return
-        with one_at_a_time(self.name):
-            self._stop()
-            shutil.rmtree(self._directory)
+        self._stop()
+        shutil.rmtree(self._directory)
 
-    def reset(self) -> None:
+    def _reset(self) -> None:
         """The snapshot loaded into the running QEMU (also when the guest hangs); a machine that is down is started."""
-        with one_at_a_time(self.name):
-            run = self._live_run()
-            if run is None:
-                self._start()
-                return
-            self._connection.close()
-            wanted = self._wanted()
-            try:
-                if run.fingerprint != wanted.fingerprint:
-                    raise InfrastructureError("lab.yaml or the guest image is another since it was started.")
-                with log.step(f"Resetting the machine {self.name}"):
-                    qmp.load_snapshot(run.monitor_address, SNAPSHOT)
-                    consolelog.mark_reset(self._directory / CONSOLE)
-                    self._make_current(run)
-            except InfrastructureError as error:
-                log.emit("reset-by-restart", machine=self.name, why=error.message)
-                self._stop()
-                self._start()
+        run = self._live_run()
+        if run is None:
+            self._start()
+            return
+        self._disconnect()
+        wanted = self._wanted()
+        try:
+            if run.fingerprint != wanted.fingerprint:
+                raise InfrastructureError("lab.yaml or the guest image is another since it was started.")
+            with log.step(f"Resetting the machine {self.name}"):
+                qmp.load_snapshot(run.monitor_address, SNAPSHOT)
+                consolelog.mark_reset(self._directory / CONSOLE)
+                self._make_current(run)
+        except InfrastructureError as error:
+            log.emit("reset-by-restart", machine=self.name, why=error.message)
+            self._stop()
+            self._start()
 
-    def status(self) -> Status:
-        """From the files and the process; the guest is not asked."""
-        if not self._directory.exists():
-            return Status(self.name, self.provider, "absent")
+    def _status(self) -> tuple[str, str, Facts]:
+        """From the files and the process."""
         run = qemurun.read(self._directory)
-        facts: dict[str, str | int | None] = {
+        facts: Facts = {
             "pid": None,
             "snapshot": "yes" if self._snapshot_fingerprint() else "no",
             "disk_bytes": paths.disk_bytes(self._directory),
-            **self._facts(),
         }
         if run is None:
-            return Status(self.name, self.provider, "stopped", facts=facts)
+            return "stopped", "", facts
         if not run.is_alive():
             why = "QEMU ended by itself: it was killed, or powered off from inside; `invoke up` starts it again"
-            return Status(self.name, self.provider, "stopped", why, facts)
+            return "stopped", why, facts
         facts |= {
             "pid": run.pid,
             "ssh_port": run.ssh_port,
@@ -107,8 +91,8 @@ class QemuMachine(Machine):
             "image": run.image_key,
         }
         if not run.ready:
-            return Status(self.name, self.provider, "broken", "it is being started, or its start was killed", facts)
-        return Status(self.name, self.provider, "running", facts=facts)
+            return "broken", "it is being started, or its start was killed", facts
+        return "running", "", facts
 
     def console_log(self) -> Path | None:
         """QEMU writes the guest's serial console there, anew at each start."""
@@ -154,7 +138,7 @@ class QemuMachine(Machine):
         firstboot.warm_up(lambda command: execute(self.connection(), command))
         with log.step("Saving the snapshot"):
             # The session must not be in the snapshot: after loading, the guest would wait for its other end for ever.
-            self._connection.close()
+            self._disconnect()
             qmp.save_snapshot(run.monitor_address, SNAPSHOT)
             records.write(self._directory / SNAPSHOT_RECORD, {"fingerprint": wanted.fingerprint, "made": time.time()})
         run.mark_ready(self._directory)
@@ -223,9 +207,9 @@ class QemuMachine(Machine):
 
     # Stopping.
 
-    def _stop(self, gently: bool = False) -> None:
+    def _stop(self, *, gently: bool = False) -> None:
         """No QEMU of this machine and no record of one."""
-        self._connection.close()
+        self._disconnect()
         run = qemurun.read(self._directory)
         if run is not None:
             qemurun.stop(run, self._directory, gently)
@@ -242,10 +226,6 @@ class QemuMachine(Machine):
     def _endpoint(self) -> Endpoint | None:
         run = self._live_run()
         return run.endpoint if run else None
-
-    def _as_process(self) -> str:
-        run = self._live_run()
-        return f" (pid {run.pid})" if run else ""
 
     def _wanted(self) -> _Wanted:
         """What the machine shall be like according to lab.yaml, image and kernel (made if need be), QEMU."""
@@ -265,24 +245,29 @@ class QemuMachine(Machine):
         return f"{reset} brings back a fresh one, {logs} shows the machine's console."
 
 
+@dataclass(frozen=True)
 class _Wanted:
-    """A machine as it shall be, and the fingerprint by which a snapshot or a running QEMU is known to be like that."""
+    """A machine as it shall be."""
 
-    def __init__(
-        self, config: MachineConfig, image: GuestImage, kernel: Kernel, qemu: Qemu, accelerator_name: str
-    ) -> None:
-        self.image = image
-        self.kernel = kernel
-        self.qemu = qemu
-        self.accelerator = accelerator_name
-        arguments = accelerator.arguments(accelerator_name)
-        beside = accelerator.kernel_parameters(accelerator_name)
-        self.hardware = qemucommand.hardware(config, kernel, arguments, beside)
-        described: dict[str, Any] = {
-            "hardware": self.hardware,
-            "network": qemucommand.user_network(config, 0),
-            "qemu": qemu.version,
-            "disk": image.disk_digest,
-            "kernel": kernel.digest,
-        }
-        self.fingerprint = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+    config: MachineConfig
+    image: GuestImage
+    kernel: Kernel
+    qemu: Qemu
+    accelerator: str
+
+    @property
+    def hardware(self) -> list[str]:
+        """QEMU's arguments for what the guest sees."""
+        arguments, parameters = accelerator.arguments(self.accelerator), accelerator.kernel_parameters(self.accelerator)
+        return qemucommand.hardware(self.config, self.kernel, arguments, parameters)
+
+    @property
+    def fingerprint(self) -> str:
+        """By it a snapshot or a running QEMU is known to be like that."""
+        return fingerprint(
+            hardware=self.hardware,
+            network=qemucommand.user_network(self.config, 0),
+            qemu=self.qemu.version,
+            disk=self.image.disk_digest,
+            kernel=self.kernel.digest,
+        )

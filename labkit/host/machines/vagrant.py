@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -33,7 +31,7 @@ from labkit.host.machines import (
     vagrantcommand,
     vagrantproviders,
 )
-from labkit.host.machines.base import Machine, Status, check_options, one_at_a_time, task
+from labkit.host.machines.base import Facts, Machine, check_options, fingerprint, task
 from labkit.host.machines.vagrantcommand import Vagrant
 from labkit.host.machines.vagranthypervisor import ByVagrant, hypervisor
 from labkit.host.wire.ssh import Endpoint
@@ -70,56 +68,38 @@ class VagrantMachine(Machine):
 
     # What the tasks call.
 
-    def down(self) -> None:
-        """Its power is off. The next ``up`` goes back to the snapshot."""
-        if not self._directory.exists():
-            return
-        with one_at_a_time(self.name):
-            self._connection.close()
-            if self._state() != "absent":
-                with log.step(f"Stopping the machine {self.name}"):
-                    self._hypervisor().stop()
+    def _stop(self, *, gently: bool = False) -> None:
+        """Its power is off: what is on its disk is not kept anyway."""
+        self._disconnect()
+        if self._state() != "absent":
+            with log.step(f"Stopping the machine {self.name}"):
+                self._hypervisor().stop()
 
-    def destroy(self) -> None:
-        """Nothing of it is left: not its directory, and neither domain nor disk nor what Vagrant knows of it."""
-        if not self._directory.exists():
-            return
-        with one_at_a_time(self.name):
-            self._remove()
-            shutil.rmtree(self._directory)
-            for log_file in (self._log, self._console):
-                log_file.unlink(missing_ok=True)
-                consolelog.forget_reset(log_file)
-            if self._is_last():
-                self._hypervisor().forget_all()
-                _delete_vagrants_state()
+    def _destroy(self) -> None:
+        """Neither its directory is left, nor domain, disk and what Vagrant knows of it."""
+        self._remove()
+        shutil.rmtree(self._directory)
+        for log_file in (self._log, self._console):
+            log_file.unlink(missing_ok=True)
+            consolelog.forget_reset(log_file)
+        if self._is_last():
+            self._hypervisor().forget_all()
+            _delete_vagrants_state()
 
-    def reset(self) -> None:
-        """The snapshot again, whatever the machine does; where there is none that fits, it is made anew."""
-        with one_at_a_time(self.name):
-            self._start()
-
-    def status(self) -> Status:
-        """From what was recorded and what the provider says; the guest is not asked."""
-        if not self._directory.exists():
-            return Status(self.name, self.provider, "absent")
+    def _status(self) -> tuple[str, str, Facts]:
+        """From what was recorded and what the provider says."""
         record = self._record()
-        facts: dict[str, str | int | None] = {
-            "box": record.box if record else None,
-            "ssh_port": record.port if record else None,
-            **self._facts(),
-        }
+        facts: Facts = {"box": record.box if record else None, "ssh_port": record.port if record else None}
         try:
             state = self._state()
         except LabkitError as error:
-            return Status(self.name, self.provider, "broken", error.message, facts)
+            return "broken", error.message, facts
         if record is None:
-            why = "it is being started, or its start was interrupted: `invoke up` makes it anew"
-            return Status(self.name, self.provider, "broken", why, facts)
+            return "broken", "it is being started, or its start was interrupted: `invoke up` makes it anew", facts
         if state == "absent":
             why = f"something else than labkit destroyed it: {task('up', self.name)} makes it anew"
-            return Status(self.name, self.provider, "broken", why, facts)
-        return Status(self.name, self.provider, state if state == "running" else "stopped", facts=facts)
+            return "broken", why, facts
+        return state if state == "running" else "stopped", "", facts
 
     def console_log(self) -> Path | None:
         """With libvirt the guest's serial console is written there."""
@@ -130,11 +110,11 @@ class VagrantMachine(Machine):
     def _start(self) -> None:
         """From the snapshot if it fits, else made anew. A failure leaves no machine behind, and can be repeated."""
         record = self._record()
-        self._connection.close()
+        self._disconnect()
         vagrantproviders.require(self.provider)
         self._hypervisor().check()
-        box, fingerprint = self._wanted()
-        if record is not None and record.fingerprint == fingerprint and self._state() != "absent":
+        box, wanted = self._wanted()
+        if record is not None and record.fingerprint == wanted and self._state() != "absent":
             try:
                 self._load(record)
                 return
@@ -145,7 +125,7 @@ class VagrantMachine(Machine):
             self._directory.mkdir(parents=True, exist_ok=True)
             (self._directory / "provider").write_text(self.provider + "\n", encoding="utf-8")
             self._remove()
-            self._make(box, fingerprint)
+            self._make(box, wanted)
         except BaseException:
             with contextlib.suppress(LabkitError):
                 self._remove()
@@ -166,7 +146,7 @@ class VagrantMachine(Machine):
             self._connect(self._way_in(record), is_fresh=True)
         self._deploy()
 
-    def _make(self, box: Box | None, fingerprint: str) -> None:
+    def _make(self, box: Box | None, wanted: str) -> None:
         """`vagrant up`, a way in for root, a deploy, a snapshot."""
         told = self._told(box)
         vagrant = self._vagrant(told)
@@ -176,10 +156,10 @@ class VagrantMachine(Machine):
             f"Making the machine {self.name} with Vagrant", "up", self.name, "--provider", self.provider, *provision
         )
         name = f"{box.name} {box.version}" if box else lab.load().boxes.get(self._config.box or "debian-12", "")
-        record = self._let_root_in(Record("", 0, "", fingerprint, name, told))
+        record = self._let_root_in(Record("", 0, "", wanted, name, told))
         connection = self._connect(self._way_in(record))
         if not box and connection.run("test -e /run/labkit-reboot-needed", hide=True, warn=True, in_stream=False).ok:
-            self._connection.close()
+            self._disconnect()
             vagrant.do("Restarting it, for the control groups", "reload", self.name, "--no-provision")
             record = self._let_root_in(record)
             connection = self._connect(self._way_in(record))
@@ -188,7 +168,7 @@ class VagrantMachine(Machine):
         self._deploy()
         with log.step("Saving the snapshot"):
             # The session must not be in the snapshot: after loading, the guest would wait for its other end for ever.
-            self._connection.close()
+            self._disconnect()
             self._hypervisor(record).save()
         # Last of all: from now on the machine is complete.
         records.write(self._directory / RECORD, dataclasses.asdict(record))
@@ -206,7 +186,7 @@ class VagrantMachine(Machine):
         if self.provider == "libvirt" and not self._config.box:
             box = boxes.ensure(lab.load().kernel(self._config.kernel))
         described = dataclasses.asdict(self._config) | {"box": box.version if box else self._config.box}
-        return box, hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+        return box, fingerprint(**described)
 
     def _told(self, box: Box | None) -> dict[str, Any]:
         """What the Vagrantfile cannot know by itself (vagrant/lab.rb)."""
@@ -238,7 +218,7 @@ class VagrantMachine(Machine):
 
     def _remove(self) -> None:
         """No machine of this name with the provider, and nothing that Vagrant knows of one. The directory stays."""
-        self._connection.close()
+        self._disconnect()
         record = self._record()
         (self._directory / RECORD).unlink(missing_ok=True)
         known = vagrantcommand.directory() / "dot" / "machines" / self.name / self.provider / "id"
@@ -276,10 +256,6 @@ class VagrantMachine(Machine):
     def _endpoint(self) -> Endpoint | None:
         record = self._record()
         return self._way_in(record) if record and self._state() == "running" else None
-
-    def _why_down(self) -> str:
-        destroyed = self._record() is not None and self._state() == "absent"
-        return "was destroyed by something else than labkit" if destroyed else super()._why_down()
 
 
 def _delete_vagrants_state() -> None:

@@ -284,7 +284,7 @@ def test_a_machine_that_was_destroyed_behind_our_back(only_bin: Path) -> None:
     status = open_machine(LIBVIRT).status()
     assert status.state == "broken"
     assert status.detail == "something else than labkit destroyed it: `invoke up` makes it anew"
-    with pytest.raises(InfrastructureError, match="was destroyed by something else than labkit"):
+    with pytest.raises(InfrastructureError, match="is not running: something else than labkit destroyed it"):
         open_machine(LIBVIRT).connection()
 
 
