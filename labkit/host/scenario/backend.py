@@ -15,7 +15,7 @@ import fabric
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
-from labkit.host.scenario.shell import CommandHangsError, Shell, ShellEndedError
+from labkit.host.scenario.shell import Shell, ShellLostError
 
 TIMEOUT = 60.0
 """Seconds that a check's command may take."""
@@ -66,7 +66,7 @@ class LabBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no types
                 f"( eval {shlex.quote(line)} ) 2>$errors 9>&-\nlabkit_end $? {shlex.quote(between)}",
                 TIMEOUT,
             )
-        except (CommandHangsError, ShellEndedError) as error:
+        except ShellLostError as error:
             self.close()
             raise AssertionError(f"`{line}` did not come to an end: {error}") from None
         stdout, _, stderr = result.output.partition(between)

@@ -13,14 +13,8 @@ class Prose:
     """Text for the reader, as Markdown."""
 
     markdown: str
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A folded ``<details>`` of the README: what the reader should think about before reading on."""
-
-    summary: str
-    markdown: str
+    summary: str = ""
+    """Of a folded ``<details>``: what the reader should think about before reading on."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +32,7 @@ class Command:
     """Seconds after which the command counts as hanging."""
 
 
-Part = Prose | Answer | Command
+Part = Prose | Command
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from labkit.host.scenario.compare import diff
-from labkit.host.scenario.model import Answer, Command, Lesson, Prose, Step
+from labkit.host.scenario.model import Command, Lesson, Prose, Step
 from labkit.host.scenario.player import Audience, LessonLeftError, StepFailedError, directory
 from labkit.host.scenario.plugin import INFRASTRUCTURE, LACKING, NOT_RUN, StepItem
 from labkit.host.scenario.shell import Result
@@ -73,7 +72,7 @@ class Narrator(Audience):
         minutes = _count(lesson.minutes, "minute")
         self._console.print(Text(f"About {minutes} to read; on {self._machine}.{claims}", "dim"))
         for part in lesson.introduction:
-            if isinstance(part, Prose | Answer):
+            if isinstance(part, Prose):
                 self.says(part)
 
     def checks_begin(self, lesson: Lesson, machine: str) -> None:
@@ -91,9 +90,9 @@ class Narrator(Audience):
         title = Text.assemble((f"{number}/{total} ", "cyan"), (step.title, "bold"))
         self._console.print(Rule(title, align="left", style="cyan", characters=self._marks["rule"]))
 
-    def says(self, part: Prose | Answer) -> None:
+    def says(self, part: Prose) -> None:
         """Prose; an answer is set apart, and comes when the reader has asked for it."""
-        if isinstance(part, Answer):
+        if part.summary:
             self._wait(f"  [Enter: {part.summary}] ")
             self._console.print()
             self._console.print(Text(f"  {part.summary}", "italic cyan"))
@@ -126,13 +125,13 @@ class Narrator(Audience):
     def step_failed(self, failure: StepFailedError) -> None:
         """What was expected and what came, with the first difference marked."""
         self._line(f"\n  {self._marks['bad']} ", failure.reason, "bold red")
-        if failure.mismatch is None:
+        if not failure.difference:
             for line in failure.output.splitlines():
                 self._line("    ", line, "")
             return
         self._line("    ", "- is what the lesson says, + is what came", "dim")
         styles = {" ": "", "-": "red", "+": "green", "?": "bold yellow"}
-        for sign, text in diff(failure.mismatch):
+        for sign, text in failure.difference:
             self._line(f"    {'>>>' if sign == '?' else sign} ", text, styles[sign])
 
     # ---- what pytest tells

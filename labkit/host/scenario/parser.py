@@ -41,7 +41,7 @@ from labkit.errors import ConfigError
 from labkit.host.lab import yamlmarks
 from labkit.host.lab.names import suggestion
 from labkit.host.lab.yamlmarks import Value
-from labkit.host.scenario.model import Answer, Command, Lesson, Part, Prose, Step
+from labkit.host.scenario.model import Command, Lesson, Part, Prose, Step
 from labkit.host.scenario.needs import NEEDS
 
 _KEYS = ("title", "minutes", "needs", "claims")
@@ -229,7 +229,7 @@ def _answer(text: str, path: Path, end: int) -> list[Part]:
     found = _ANSWER.fullmatch(text)
     if not found:
         raise _error(path, end, "a <details> above this line has no <summary>.", _DETAILS)
-    answer = Answer(found["summary"].strip(), found["text"].strip())
+    answer = Prose(found["text"].strip(), found["summary"].strip())
     return [answer, Prose(found["after"].strip("\n"))] if found["after"].strip() else [answer]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from testinfra.host import Host
@@ -13,9 +13,9 @@ from labkit.host.machines import Machine
 from labkit.host.machines.consolelog import last_lines
 from labkit.host.payload.deployed import pack, with_lf
 from labkit.host.scenario import backend, needs
-from labkit.host.scenario.compare import Mismatch, compare
-from labkit.host.scenario.model import Answer, Command, Lesson, Prose, Step
-from labkit.host.scenario.shell import CommandHangsError, Result, Shell, ShellEndedError
+from labkit.host.scenario.compare import compare
+from labkit.host.scenario.model import Command, Lesson, Prose, Step
+from labkit.host.scenario.shell import Result, Shell, ShellLostError
 
 DIRECTORY = "/root/lessons"
 """Where a lesson's own files lie in the machine, each lesson's in a directory of its name."""
@@ -33,8 +33,8 @@ class StepFailedError(Exception):
     reason: str
     """One sentence."""
     output: str
-    mismatch: Mismatch | None
-    """None where the output is not what is wrong."""
+    difference: list[tuple[str, str]] = field(default_factory=list)
+    """See ``compare``; empty where the output is not what is wrong."""
 
 
 class LessonLeftError(Exception):
@@ -50,7 +50,7 @@ class Audience:
     def step_begins(self, step: Step, number: int, total: int) -> None:
         """``number`` counts from 1."""
 
-    def says(self, part: Prose | Answer) -> None:
+    def says(self, part: Prose) -> None:
         """The next piece of text."""
 
     def runs(self, command: Command) -> None:
@@ -61,14 +61,6 @@ class Audience:
 
     def step_failed(self, failure: StepFailedError) -> None:
         """The rest of the lesson is not run."""
-
-
-@dataclass
-class _PlayedStep:
-    """What is known of it."""
-
-    output: str = ""
-    failure: StepFailedError | None = None
 
 
 class PlayedLesson:
@@ -90,7 +82,9 @@ class PlayedLesson:
         self._audience = audience or Audience()
         self._shell: Shell | None = None
         self._host: Host | None = None
-        self._played: list[_PlayedStep] = []
+        self._outputs: list[str] = []
+        """What each step that was played has printed, the one that failed included."""
+        self._failure: StepFailedError | None = None
         self._lacks: dict[str, str | None] = {}
 
     # ---- what checks may ask
@@ -98,9 +92,9 @@ class PlayedLesson:
     def output(self, step_id: str) -> str:
         """What the step's commands printed, one after the other."""
         position = self.lesson.position(step_id)
-        if position >= len(self._played):
+        if position >= len(self._outputs):
             raise ValueError(f"the step {step_id} has not been played yet: put the check @after it")
-        return self._played[position].output
+        return self._outputs[position]
 
     def variable(self, name: str) -> str:
         """The value of a variable of the lesson's shell."""
@@ -148,47 +142,42 @@ class PlayedLesson:
         Returns the failure that the lesson has run into, there or before; after one nothing more is played.
         """
         self.open()
-        while len(self._played) <= position:
-            if self._played and self._played[-1].failure:
-                break
-            self._play(len(self._played))
-        return self._played[-1].failure if self._played else None
+        while len(self._outputs) <= position and not self._failure:
+            self._play(len(self._outputs))
+        return self._failure
 
     # ---- playing
 
     def _play(self, position: int) -> None:
         """One step. A machine that is gone leaves it unplayed."""
-        step = self.lesson.steps[position]
-        played = _PlayedStep()
+        step, output = self.lesson.steps[position], ""
         self._audience.step_begins(step, position + 1, len(self.lesson.steps))
         try:
             for part in step.parts:
                 if isinstance(part, Command):
                     self._audience.runs(part)
-                    played.output += self._run(step, part)
+                    output += self._run(step, part)
                 else:
                     self._audience.says(part)
         except StepFailedError as failure:
-            played.failure = failure
+            self._failure = failure
             self._audience.step_failed(failure)
-        self._played.append(played)
+        self._outputs.append(output)
 
     def _run(self, step: Step, command: Command) -> str:
         """One command; StepFailedError where it is not as the lesson says."""
         started = time.monotonic()
         try:
             result = self._open_shell().run(command.text, command.timeout)
-        except CommandHangsError as hangs:
-            raise StepFailedError(step, command, f"It hangs: {hangs.reason}.", hangs.output, None) from None
-        except ShellEndedError as ended:
-            raise StepFailedError(step, command, "It ended the lesson's shell.", ended.output, None) from None
+        except ShellLostError as lost:
+            raise StepFailedError(step, command, str(lost), lost.output) from None
+        difference = compare(command.expected, result.output)
         if result.exit_status != command.exit_status:
             reason = f"Its exit status is {result.exit_status}, and the lesson says {command.exit_status}."
-            raise StepFailedError(step, command, reason, result.output, compare(command.expected, result.output))
-        mismatch = compare(command.expected, result.output)
-        if mismatch:
+            raise StepFailedError(step, command, reason, result.output, difference)
+        if difference:
             reason = "The output is not what the lesson says."
-            raise StepFailedError(step, command, reason, result.output, mismatch)
+            raise StepFailedError(step, command, reason, result.output, difference)
         self._audience.printed(command, result, time.monotonic() - started)
         return result.output
 
@@ -207,12 +196,12 @@ def directory(lesson: Lesson) -> str:
 
 def _archive(source: Path) -> bytes:
     """The lesson's own files as a tar: what lies beside README.md and the checks. Empty where there are none."""
-    own = {path.name: with_lf(path.read_bytes()) for path in sorted(source.iterdir()) if _is_the_lessons_own(path)}
+    own = {
+        path.name: with_lf(path.read_bytes())
+        for path in sorted(source.iterdir())
+        if path.is_file() and not path.name.startswith("README") and path.suffix not in {".py", ".pyc"}
+    }
     return pack(own) if own else b""
-
-
-def _is_the_lessons_own(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith("README") and path.suffix not in {".py", ".pyc"}
 
 
 def last_words(machine: Machine) -> list[str]:

@@ -33,7 +33,6 @@ from labkit.host.lab import config as lab
 from labkit.host.lab.names import suggestion
 from labkit.host.machines import Machine
 from labkit.host.scenario import parser
-from labkit.host.scenario.compare import diff
 from labkit.host.scenario.model import Lesson, Step
 from labkit.host.scenario.needs import NEEDS
 from labkit.host.scenario.player import Audience, LessonLeftError, PlayedLesson, StepFailedError, explain
@@ -186,11 +185,8 @@ def describe(failure: StepFailedError, path: Path) -> str:
     """A failed step as plain text."""
     command = failure.command
     lines = [f"{path}:{command.line}: {failure.reason}", "  $ " + command.text.replace("\n", "\n  > ")]
-    if failure.mismatch:
-        lines += [f"  {sign} {text}" for sign, text in diff(failure.mismatch)]
-    else:
-        lines += [f"  {line}" for line in failure.output.splitlines()]
-    return "\n".join(lines)
+    shown = [f"{sign} {text}" for sign, text in failure.difference] or failure.output.splitlines()
+    return "\n".join([*lines, *[f"  {line}" for line in shown]])
 
 
 # ---- fixtures

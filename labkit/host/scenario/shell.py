@@ -35,21 +35,12 @@ _GRACE = 10.0
 """Seconds that a machine has to answer when it is asked whether it is still there."""
 
 
-class CommandHangsError(Exception):
-    """The command did not end in time, or printed without end. The shell is of no use afterwards."""
+class ShellLostError(Exception):
+    """The command did not end in time, printed without end, or ended the shell: that is of no use afterwards."""
 
-    def __init__(self, reason: str, output: str) -> None:
+    def __init__(self, reason: str, output: bytes | bytearray) -> None:
         super().__init__(reason)
-        self.reason = reason
-        self.output = output
-
-
-class ShellEndedError(Exception):
-    """The command ended the lesson's shell itself (``exit``, ``exec``)."""
-
-    def __init__(self, output: str) -> None:
-        super().__init__("the command ended the lesson's shell")
-        self.output = output
+        self.output = output.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True)
@@ -80,8 +71,8 @@ class Shell:
     def run(self, command: str, timeout: float = 30.0) -> Result:
         """Run one command (it may be several lines) and wait for its end, ``timeout`` seconds at most.
 
-        Raises CommandHangsError or ShellEndedError, after either of which the shell cannot be used;
-        InfrastructureError where the machine itself is gone.
+        Raises ShellLostError, after which the shell cannot be used; InfrastructureError where the machine itself is
+        gone.
         """
         # The marker says where the output ends. A command cannot know it, so nothing it prints can be taken for it.
         marker = f"labkit-{secrets.token_hex(16)}"
@@ -143,17 +134,15 @@ class Shell:
                 chunk = self._channel.recv(_CHUNK)
             except TimeoutError:
                 self._check_alive()
-                output = received.decode("utf-8", "replace")
-                raise CommandHangsError(f"it did not end within {timeout:g} seconds", output) from None
+                raise ShellLostError(f"It hangs: it did not end within {timeout:g} seconds.", received) from None
             except OSError:
                 raise _lost() from None
             if not chunk:
                 self._check_alive()
-                raise ShellEndedError(received.decode("utf-8", "replace"))
+                raise ShellLostError("It ended the lesson's shell.", received)
             received += chunk
             if len(received) > _MOST_OUTPUT:
-                output = received[:_CHUNK].decode("utf-8", "replace")
-                raise CommandHangsError(f"it printed more than {_MOST_OUTPUT >> 20} MiB", output)
+                raise ShellLostError(f"It hangs: it printed more than {_MOST_OUTPUT >> 20} MiB.", received[:_CHUNK])
 
     def _check_alive(self) -> None:
         """InfrastructureError where the machine does not answer any more: then the command is not to blame."""

@@ -8,7 +8,7 @@ import pytest
 
 from labkit.errors import ConfigError, NotFoundError
 from labkit.host.scenario import catalogue, find
-from labkit.host.scenario.model import Answer, Command, Prose
+from labkit.host.scenario.model import Command, Prose
 from labkit.host.scenario.parser import parse, read
 
 PATH = Path("scenarios/small/README.md")
@@ -85,7 +85,7 @@ def test_a_whole_lesson() -> None:
         Command("one \\\ntwo", "1\n\n3", 20, exit_status=1, timeout=60.0),
         Command("three", "", 25, exit_status=1, timeout=60.0),
         Prose("```sh\n$ not run\n## no heading\n```"),
-        Answer("Why?", "Because."),
+        Prose("Because.", "Why?"),
         Prose("After."),
     )
     assert lesson.steps[1].parts == (
