@@ -13,12 +13,12 @@ from typing import IO
 
 from labkit import log
 from labkit.errors import InfrastructureError, MissingToolError, NotFoundError
+from labkit.host import terminal
 from labkit.host.bench import result
 from labkit.host.image import guestimage
 from labkit.host.lab import paths
 from labkit.host.matrix.task import Outputs, whole_number
 from labkit.host.proof import testhost
-from labkit.host.terminal import tables
 
 CASES = ("oci", "run", "port", "exec", "output", "cp", "redis", "crowd", "memory")
 """The names of inside.py's cases (a test compares the two): importing that takes what only Linux has."""
@@ -44,9 +44,9 @@ def bench(only: Sequence[str], runs: str, markdown: str | None, as_json: bool) -
     if markdown:
         Path(markdown).write_text(text, encoding="utf-8")
     if as_json:
-        tables.write_json(report.as_dict())
+        terminal.write_json(report.as_dict())
     else:
-        tables.print_table(result.HEADS, [result.cells(row) for row in report.rows])
+        terminal.print_table(result.HEADS, [result.cells(row) for row in report.rows])
         print(text.splitlines()[-1])
     if failure:
         raise failure

@@ -13,9 +13,9 @@ from rich.markup import escape
 
 from labkit import log
 from labkit.errors import LabkitError, MissingToolError
+from labkit.host import terminal
 from labkit.host.checks import computer, files, imagebuild, network, virtualisation
 from labkit.host.checks.finding import Finding, Verdict, warning
-from labkit.host.terminal import tables
 
 Examination = Callable[[], Finding | None]
 """None: there is nothing of that here."""
@@ -83,7 +83,7 @@ def show(findings: Sequence[Finding], as_json: bool = False) -> int:
     list of objects with the keys ``name``, ``verdict``, ``what`` and ``remedy``.
     """
     if as_json:
-        tables.write_json([asdict(finding) for finding in findings])
+        terminal.write_json([asdict(finding) for finding in findings])
     else:
         show_them = _show_table if sys.stdout.isatty() else _show_lines
         show_them(findings)
@@ -96,7 +96,7 @@ def _show_table(findings: Sequence[Finding]) -> None:
     for finding in findings:
         what = escape(finding.what) + (f"\n[bold]→[/] {escape(finding.remedy)}" if finding.remedy else "")
         rows.append((_MARKS[finding.verdict], finding.name, what))
-    tables.print_table(("", "examined", "what was found"), rows)
+    terminal.print_table(("", "examined", "what was found"), rows)
 
 
 def _show_lines(findings: Sequence[Finding]) -> None:

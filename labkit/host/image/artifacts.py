@@ -18,7 +18,7 @@ from typing import Any
 
 from labkit import log
 from labkit.errors import BuildError, InfrastructureError
-from labkit.host.lab import locks, paths, records
+from labkit.host.lab import paths, records
 
 MANIFEST = "manifest.json"
 
@@ -80,7 +80,7 @@ def ensure(kind: Kind, key: str, build: Build) -> Artifact:
     except OSError as error:
         reason = f"Cannot make the directory {kind.place}: {error.strerror}"
         raise BuildError(reason, "LABKIT_CACHE chooses another.") from error
-    with locks.held(kind.place / f"{key}.lock", f"builds the {kind.title}"):
+    with records.locked(kind.place / f"{key}.lock", f"builds the {kind.title}"):
         found = find(kind, key)  # another process may have built it while we waited
         if found is None:
             _delete_what_is_not_whole(kind, key)

@@ -14,7 +14,7 @@ import fabric
 
 from labkit.errors import ConfigError, InfrastructureError, LabkitError
 from labkit.host.lab import config as lab
-from labkit.host.lab import locks, paths
+from labkit.host.lab import paths, records
 from labkit.host.lab.config import MachineConfig
 from labkit.host.wire import clock, ssh
 from labkit.host.wire.deploy import deploy
@@ -190,7 +190,7 @@ def one_at_a_time(name: str) -> Iterator[None]:
     except OSError as error:
         reason = f"Cannot make {path.parent}: {error.strerror}"
         raise InfrastructureError(reason, "LABKIT_STATE chooses another.") from error
-    with locks.held(path, f"works on the machine {name}"):
+    with records.locked(path, f"works on the machine {name}"):
         yield
 
 

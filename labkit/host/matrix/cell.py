@@ -127,7 +127,7 @@ class CellPlayer:
 
     def _command(self, lesson: str, report: Path) -> list[str]:
         return [
-            *[sys.executable, "-m", "pytest", f"--config-file={library.directory() / 'pytest.ini'}"],
+            *[sys.executable, "-m", "pytest", f"--config-file={library() / 'pytest.ini'}"],
             *["-p", "no:cacheprovider", "--verbose", "--tb=short", "--color=no", f"--rootdir={self._place}"],
             *[f"--machine={self._run.cell.machine}", f"--junitxml={report}", str(self._place / lesson)],
             *(["--machine-is-fresh"] if self._is_fresh else []),

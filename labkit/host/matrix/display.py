@@ -18,7 +18,7 @@ from labkit.host.lab import programs
 from labkit.host.matrix.record import CellRun, Record
 from labkit.host.matrix.report import in_words, minutes
 from labkit.host.matrix.verdict import Result, short
-from labkit.host.terminal.console import stderr_console
+from labkit.host.terminal import stderr_console
 
 _COLOURS = {"passed": "green", "failed": "bold red", "lacking": "yellow", "infrastructure": "magenta"}
 

@@ -27,7 +27,7 @@ from labkit.host.matrix import display
 from labkit.host.matrix.cell import CellPlayer
 from labkit.host.matrix.record import CellRun, Record, digest
 from labkit.host.matrix.report import Summary
-from labkit.host.scenario import library
+from labkit.host.scenario import catalogue, find, library
 from labkit.host.scenario.needs import NEEDS
 
 DIRECTORY = "matrix"
@@ -59,8 +59,8 @@ def choose_cells(lab: Lab, names: Sequence[str] = (), *, ci: bool = False) -> tu
 def choose_lessons(only: Sequence[str] = (), place: Path | None = None) -> tuple[str, ...]:
     """The lessons called ``only``, or all. NotFoundError with the nearest names, ConfigError where one has mistakes."""
     if only:
-        return tuple(dict.fromkeys(library.find(name, place).name for name in only))
-    return tuple(lesson.name for lesson in library.catalogue(place))
+        return tuple(dict.fromkeys(find(name, place).name for name in only))
+    return tuple(lesson.name for lesson in catalogue(place))
 
 
 def play(
@@ -77,7 +77,7 @@ def play(
     program and no machine is left. MissingToolError where QEMU is not there, ConflictError where another run goes on.
     """
     lab = config.load()
-    where = place or library.directory()
+    where = place or library()
     directory = paths.state_dir() / DIRECTORY
     host = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
     versions = {"labkit": labkit.__version__, "QEMU": qemucommand.find().version, "host": host}

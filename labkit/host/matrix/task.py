@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import UsageError
+from labkit.host import terminal
 from labkit.host.lab import config
 from labkit.host.lab.config import Lab
 from labkit.host.lab.matrixsection import Cell
@@ -16,8 +17,7 @@ from labkit.host.matrix import report, run
 from labkit.host.matrix.report import Summary
 from labkit.host.matrix.run import Played
 from labkit.host.matrix.verdict import exit_status
-from labkit.host.terminal import tables
-from labkit.host.terminal.tables import STDOUT
+from labkit.host.terminal import STDOUT
 
 MOST_JOBS = 64
 
@@ -52,7 +52,7 @@ class Outputs:
         if self.json != STDOUT:
             sys.stdout.write(markdown)
         if self.json:
-            tables.write_json(report.as_dict(summary), self.json)
+            terminal.write_json(report.as_dict(summary), self.json)
         if self.markdown:
             Path(self.markdown).write_text(markdown, encoding="utf-8")
 
@@ -114,13 +114,13 @@ def show(cells: Sequence[str], as_json: str | None, *, ci: bool = False) -> None
     Outputs(json=as_json).check()
     chosen = run.choose_cells(lab, cells, ci=ci)
     if as_json:
-        tables.write_json({"cells": [_described(cell, lab) for cell in chosen]}, as_json)
+        terminal.write_json({"cells": [_described(cell, lab) for cell in chosen]}, as_json)
         return
     rows = [
         (str(cell), cell.machine, "yes" if cell in lab.matrix.ci else "", ", ".join(lab.matrix.expected(cell)))
         for cell in chosen
     ]
-    tables.print_table(("cell", "machine", "CI", "expected to be lacking"), rows)
+    terminal.print_table(("cell", "machine", "CI", "expected to be lacking"), rows)
 
 
 def _described(cell: Cell, lab: Lab) -> dict[str, Any]:

@@ -9,10 +9,9 @@ items of it, ``narrator`` tells it, ``backend`` gives the checks their machine, 
 
 from __future__ import annotations
 
-from labkit.host.scenario.library import catalogue, find
 from labkit.host.scenario.model import Lesson
 from labkit.host.scenario.player import PlayedLesson
 from labkit.host.scenario.plugin import after
-from labkit.host.scenario.run import report_file, run
+from labkit.host.scenario.run import catalogue, find, library, report_file, run
 
-__all__ = ["Lesson", "PlayedLesson", "after", "catalogue", "find", "report_file", "run"]
+__all__ = ["Lesson", "PlayedLesson", "after", "catalogue", "find", "library", "report_file", "run"]

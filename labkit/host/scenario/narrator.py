@@ -24,7 +24,7 @@ from labkit.host.scenario.model import Command, Lesson, Prose, Step
 from labkit.host.scenario.player import Audience, LessonLeftError, StepFailedError, directory
 from labkit.host.scenario.plugin import INFRASTRUCTURE, LACKING, NOT_RUN, StepItem
 from labkit.host.scenario.shell import Result
-from labkit.host.terminal.console import forget_what_was_typed
+from labkit.host.terminal import forget_what_was_typed
 
 _WIDTH = 100
 """Prose in longer lines is hard to read. Output is never wrapped."""

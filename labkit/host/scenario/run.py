@@ -1,4 +1,4 @@
-"""Plays a lesson by pytest, in this very process: what ``invoke scenario`` and ``invoke check`` do."""
+"""Finds a lesson, and plays it by pytest, in this very process: what ``invoke scenario`` and ``invoke check`` do."""
 
 from __future__ import annotations
 
@@ -7,11 +7,32 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import ConfigError, LabkitError, UsageError
+from labkit.host.lab.names import not_found
+from labkit.host.lab.paths import checkout
 from labkit.host.machines import Machine
-from labkit.host.scenario import library
+from labkit.host.scenario import parser
+from labkit.host.scenario.model import Lesson
 from labkit.host.scenario.narrator import Narrator, make_console
 from labkit.host.scenario.player import last_words
 from labkit.host.scenario.plugin import Stage
+
+
+def library() -> Path:
+    """Where the lessons are: every directory in there with a README.md."""
+    return checkout() / "scenarios"
+
+
+def catalogue(place: Path | None = None) -> list[Lesson]:
+    """All lessons, by name. ConfigError where one does not parse."""
+    return [parser.read(readme) for readme in sorted((place or library()).glob("*/README.md"))]
+
+
+def find(name: str, place: Path | None = None) -> Lesson:
+    """The lesson called ``name``. NotFoundError with the nearest names."""
+    readmes = {readme.parent.name: readme for readme in (place or library()).glob("*/README.md")}
+    if name not in readmes:
+        raise not_found("scenario", name, readmes)
+    return parser.read(readmes[name])
 
 
 def run(
@@ -30,7 +51,7 @@ def run(
     the checkout's). Raises InfrastructureError where the machine cannot be reached, also in the middle of the lesson,
     and KeyboardInterrupt after a Ctrl-C, when the machine stays as it is and the report has been written.
     """
-    lesson = library.find(name, place)
+    lesson = find(name, place)
     console = make_console()
     narrator = Narrator(console, step=step)
     if checks_only:
@@ -38,7 +59,7 @@ def run(
     stage = Stage(machine, narrator, checks_only=checks_only)
     arguments = [
         str(lesson.path.parent),
-        f"--config-file={library.directory() / 'pytest.ini'}",
+        f"--config-file={library() / 'pytest.ini'}",
         f"--rootdir={lesson.path.parent.parent}",
         "--capture=no",  # the narrator writes while tests run, and reads Enter
         "-p",
@@ -58,7 +79,8 @@ def run(
     _refuse(status, name)
     narrator.farewell(f"The checks of {name}" if checks_only else name, left=stage.left)
     if status == 0 and not stage.left and not checks_only:
-        narrator.suggest(lesson, library.following(lesson, place))
+        following = (other for other in catalogue(place) if other.name > lesson.name)
+        narrator.suggest(lesson, next(following, None))
     return 0 if status == 0 else LabkitError.exit_status
 
 

@@ -32,8 +32,8 @@ from rich.markup import escape
 import labkit
 from labkit import log
 from labkit.errors import InfrastructureError, LabkitError
+from labkit.host import terminal
 from labkit.host.lab import paths
-from labkit.host.terminal import console
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells report a program that Ctrl-C ended."""
@@ -67,7 +67,7 @@ def call(work: Callable[[], int | None]) -> int:
     """Run ``work`` with its progress shown; say what went wrong, if anything did; return the exit status."""
     try:
         _start_event_log()
-        with console.progress():
+        with terminal.progress():
             status = work()
         sys.stdout.flush()
     except Exit:
@@ -90,7 +90,7 @@ _start_event_log = functools.cache(log.listen_as_environment_says)
 
 def _explain(error: Exception) -> int:
     """Show ``error`` as the user's or as ours, in one sentence and one hint below it; the exit status."""
-    to = console.stderr_console()
+    to = terminal.stderr_console()
     users = error if isinstance(error, LabkitError) else _of_the_disk(error)
     if users is not None:
         to.print(f"[bold red]error:[/bold red] {escape(users.message)}")

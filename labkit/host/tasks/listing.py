@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from labkit.host.terminal.tables import print_table, write_json
+from labkit.host.terminal import print_table, write_json
 
 if TYPE_CHECKING:  # Importing the back ends or the lessons' player takes longer than printing a table.
     from labkit.host.machines.base import Status

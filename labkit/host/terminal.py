@@ -1,20 +1,25 @@
-"""Shows labkit.log's steps and notices on standard error: a spinner on a terminal, plain lines anywhere else.
+"""The participant's terminal: tables and JSON on standard output, progress on standard error, keys.
 
-Whoever works says ``with log.step("Booting the machine") as step: step.note("kernel is up")`` and does not know that
-this module exists. Standard output is never written to: it belongs to a task's data.
+Progress is labkit.log's steps and notices: a spinner on a terminal, plain lines anywhere else. Whoever works says
+``with log.step("Booting the machine") as step: step.note("kernel is up")`` and does not know that this module exists.
 """
 
 from __future__ import annotations
 
+import io
+import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from pathlib import Path
+from typing import Any, TextIO
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from labkit import log
 
@@ -152,3 +157,33 @@ def forget_what_was_typed() -> None:
         import termios
 
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
+
+
+STDOUT = "-"
+"""In place of a file's name."""
+
+
+def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table on standard output; into a pipe without colours, and without cutting long lines."""
+    table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    if sys.stdout.isatty():
+        Console(highlight=False).print(table)
+        return
+    # A cell is filled up with spaces, which a terminal does not show and a file should not hold.
+    text = io.StringIO()
+    Console(file=text, highlight=False, width=200).print(table)
+    for line in text.getvalue().splitlines():
+        print(line.rstrip())
+
+
+def write_json(value: Any, file: str = STDOUT) -> None:
+    """Print ``value``, indented, with a newline at the end, or write it to a file."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
+    if file == STDOUT:
+        sys.stdout.write(text)
+    else:
+        Path(file).write_text(text, encoding="utf-8")

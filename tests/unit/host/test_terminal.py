@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import io
+import os
+import select
+import sys
 
 import pytest
 from rich.console import Console
 
 from labkit import log
-from labkit.host.terminal import console
+from labkit.host import terminal
 
 
 class Clock:
@@ -18,9 +21,9 @@ class Clock:
         return self.now
 
 
-def plain(clock: Clock) -> tuple[console.PlainLines, io.StringIO]:
+def plain(clock: Clock) -> tuple[terminal.PlainLines, io.StringIO]:
     stream = io.StringIO()
-    return console.PlainLines(stream, clock), stream
+    return terminal.PlainLines(stream, clock), stream
 
 
 def event(kind: str, step: int = 1, **fields: object) -> log.Event:
@@ -67,10 +70,10 @@ def test_other_events_are_nothing_to_show() -> None:
     assert stream.getvalue() == ""
 
 
-def on_terminal(encoding: str = "utf-8") -> tuple[console.Spinner, io.TextIOWrapper]:
+def on_terminal(encoding: str = "utf-8") -> tuple[terminal.Spinner, io.TextIOWrapper]:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    terminal = Console(file=stream, force_terminal=True, color_system=None, width=100, soft_wrap=True)
-    return console.Spinner(terminal), stream
+    shown = Console(file=stream, force_terminal=True, color_system=None, width=100, soft_wrap=True)
+    return terminal.Spinner(shown), stream
 
 
 def shown(stream: io.TextIOWrapper) -> str:
@@ -112,7 +115,7 @@ def test_a_terminal_without_unicode_gets_words() -> None:
 
 
 def test_progress_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    with console.progress(), log.step("Working"):
+    with terminal.progress(), log.step("Working"):
         print("data")
     output = capsys.readouterr()
     assert output.out == "data\n"
@@ -121,4 +124,28 @@ def test_progress_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    assert console.stderr_console().no_color
+    assert terminal.stderr_console().no_color
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudoterminals of this kind")
+def test_an_impatient_enter_answers_no_later_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, encoding="utf-8") as typed:
+        monkeypatch.setattr("sys.stdin", typed)
+        os.write(ours, b"\n\n")
+        assert select.select([theirs], [], [], 5)[0]
+        terminal.forget_what_was_typed()
+        assert not select.select([theirs], [], [], 0)[0]
+        os.write(ours, b"q\n")
+        assert typed.readline() == "q\n"
+    os.close(ours)
+
+
+def test_a_file_is_no_impatient_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"kept\n")
+    os.close(writer)
+    with os.fdopen(reader, encoding="utf-8") as file:
+        monkeypatch.setattr("sys.stdin", file)
+        terminal.forget_what_was_typed()
+        assert file.readline() == "kept\n"

@@ -1,1 +1,0 @@
-"""The participant's terminal: progress, tables, keys."""
