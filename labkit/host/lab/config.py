@@ -110,16 +110,16 @@ def load(path: Path | None = None) -> Lab:
     """Read ``path`` (default: ``default_path()``). ConfigError where it does not say what it must."""
     file = path or default_path()
     document = yamlmarks.read(file)
-    top = document.mapping("a mapping with machines and kernels", _SECTIONS)
-    for required in ("machines", "kernels"):
-        if required not in top:
-            raise document.error(f"the section {required}: is missing.", "Add it, or take the original back.")
+    top = document.mapping("a mapping with machines and kernels", _SECTIONS, required=("machines", "kernels"))
     kernels = {
         name: KernelConfig(name=name, **_section(value, _KERNEL_KEYS, required=("suite", "package")))
         for name, value in top["kernels"].mapping("a mapping of kernels").items()
     }
     boxes = top["boxes"].mapping("a mapping of boxes") if "boxes" in top else {}
-    machines = {name: _machine(name, value, kernels, boxes) for name, value in _machine_entries(top["machines"])}
+    entries = top["machines"].mapping("a mapping of machines")
+    if not entries:
+        raise top["machines"].error("there is no machine.", "Add an entry: `default: {}` is enough.")
+    machines = {name: _machine(name, value, kernels, boxes) for name, value in entries.items()}
     matrix, cell_settings = _matrix(top["matrix"], kernels) if "matrix" in top else (Matrix(), {})
     known_boxes = {name: box.text() for name, box in boxes.items()}
     return Lab(file, machines, kernels, _default_machine(top, machines), matrix, cell_settings, known_boxes)
@@ -132,25 +132,16 @@ def _matrix(value: Value, kernels: dict[str, KernelConfig]) -> tuple[Matrix, dic
     return matrix, _section(members["machine"], _CELL_KEYS) if "machine" in members else {}
 
 
-def _machine_entries(section: Value) -> list[tuple[str, Value]]:
-    """The machines' names, all valid, and what is written about each."""
-    entries = section.mapping("a mapping of machines")
-    if not entries:
-        raise section.error("there is no machine.", "Add an entry: `default: {}` is enough.")
-    for name, value in entries.items():
-        if not _NAME.fullmatch(name):
-            raise value.error(
-                f"“{name}” cannot be a machine's name.",
-                "A name has at most 32 lower-case letters, digits and hyphens, begins with a letter "
-                "and does not end with a hyphen.",
-            )
-    return list(entries.items())
-
-
 def _machine(name: str, value: Value, kernels: dict[str, KernelConfig], boxes: dict[str, Value]) -> MachineConfig:
     """One machine; the kernel and the box it names must exist."""
+    if not _NAME.fullmatch(name):
+        raise value.error(
+            f"“{name}” cannot be a machine's name.",
+            "A name has at most 32 lower-case letters, digits and hyphens, begins with a letter "
+            "and does not end with a hyphen.",
+        )
     config = MachineConfig(name=name, **_section(value, _MACHINE_KEYS))
-    members = {} if value.description() == "empty" else value.mapping("a mapping")
+    members = value.mapping("a mapping")
     if config.box and config.box not in boxes:
         raise members["box"].error(
             f"{name} wants the box “{config.box}”, which is not under boxes:.", suggestion(config.box, boxes)
@@ -220,9 +211,6 @@ assert {target for target, _ in _MACHINE_KEYS.values()} | {"name"} == {f.name fo
 
 
 def _section(value: Value, keys: dict[str, tuple[str, _Reader]], required: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The fields that a mapping sets. An empty entry (``default:`` and nothing more) sets none."""
-    members = {} if value.description() == "empty" else value.mapping("a mapping", keys)
-    for key in required:
-        if key not in members:
-            raise value.error(f"{value.name} needs the key {key}.", f"The keys are: {', '.join(keys)}.")
+    """The fields that a mapping sets."""
+    members = value.mapping("a mapping", keys, required)
     return {keys[key][0]: keys[key][1](member) for key, member in members.items()}

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from labkit.errors import ConfigError, NotFoundError, UsageError
-from labkit.host.lab.names import nearest, not_found, suggestion
+from labkit.host.lab.names import did_you_mean, not_found, suggestion
 from labkit.host.lab.yamlmarks import Value
 
 CGROUPS = ("v2", "v1", "hybrid")
@@ -18,8 +19,7 @@ IPTABLES = ("nft", "legacy")
 MACHINE_PREFIX = "cell-"
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """One machine's choices at boot."""
 
     kernel: str
@@ -28,12 +28,12 @@ class Cell:
 
     def __str__(self) -> str:
         """As it is typed: ``6.1,v2,nft``."""
-        return f"{self.kernel},{self.cgroup},{self.iptables}"
+        return ",".join(self)
 
     @property
     def machine(self) -> str:
         """What its machine is called."""
-        return f"{MACHINE_PREFIX}{self.kernel}-{self.cgroup}-{self.iptables}"
+        return MACHINE_PREFIX + "-".join(self)
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,8 @@ class ExpectedLack:
 
     def concerns(self, cell: Cell) -> bool:
         """Whether this is expected in that cell."""
-        return (
-            cell.kernel in (self.kernels or (cell.kernel,))
-            and cell.cgroup in (self.cgroups or (cell.cgroup,))
-            and cell.iptables in (self.iptables or (cell.iptables,))
-        )
+        chosen = (self.kernels, self.cgroups, self.iptables)
+        return all(not words or word in words for word, words in zip(cell, chosen, strict=True))
 
 
 @dataclass(frozen=True)
@@ -86,17 +83,15 @@ class Matrix:
                 f"“{text}” is no cell of the matrix.",
                 f"A cell is KERNEL,CGROUP,IPTABLES{example}; `invoke matrix --list` shows all.",
             )
-        kinds = ("kernel", "cgroup mode", "iptables back end")
-        for kind, word, known in zip(kinds, words, self._axes(), strict=True):
+        for kind, word, known in zip(("kernel", "cgroup mode", "iptables back end"), words, self._axes(), strict=True):
             if word not in known:
                 raise not_found(f"{kind} of the matrix", word, known)
         raise AssertionError("the cells are the product of the three")
 
     def no_such_machine(self, name: str) -> NotFoundError:
         """The error for a name that looks like a cell's machine. All names would be too many to read."""
-        close = nearest(name, [cell.machine for cell in self.cells])
-        hint = f"Did you mean {' or '.join(close)}? " if close else ""
-        return NotFoundError(f"There is no machine called “{name}”.", f"{hint}`invoke matrix --list` shows all cells.")
+        near = did_you_mean(name, [cell.machine for cell in self.cells])
+        return NotFoundError(f"There is no machine called “{name}”.", f"{near}`invoke matrix --list` shows all cells.")
 
     def check_needs(self, known: Iterable[str]) -> None:
         """ConfigError, with file and line, where ``lacking:`` names a need that there is not."""
@@ -106,13 +101,9 @@ class Matrix:
                 if need not in names:
                     raise ConfigError(f"{lack.place}: there is no need called “{need}”.", suggestion(need, names))
 
-    def _axes(self) -> tuple[list[str], list[str], list[str]]:
+    def _axes(self) -> list[list[str]]:
         """The words of each of the three, in order."""
-        return (
-            list(dict.fromkeys(cell.kernel for cell in self.cells)),
-            list(dict.fromkeys(cell.cgroup for cell in self.cells)),
-            list(dict.fromkeys(cell.iptables for cell in self.cells)),
-        )
+        return [list(dict.fromkeys(cell[axis] for cell in self.cells)) for axis in range(3)]
 
 
 KEYS = ("kernels", "cgroups", "iptables", "machine", "ci", "lacking")

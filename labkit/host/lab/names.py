@@ -17,14 +17,18 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(beginnings + close))[:3]
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The beginning of a hint: ``Did you mean redis-nat? ``; empty where nothing is near."""
+    close = nearest(name, known)
+    return f"Did you mean {' or '.join(close)}? " if close else ""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """A hint in one or two sentences: ``Did you mean redis-nat? There are: overlay, pid-1, redis-nat.``"""
     candidates = sorted(known)
     if not candidates:
         return "There are none."
-    everything = f"There are: {', '.join(candidates)}."
-    close = nearest(name, candidates)
-    return f"Did you mean {' or '.join(close)}? {everything}" if close else everything
+    return f"{did_you_mean(name, candidates)}There are: {', '.join(candidates)}."
 
 
 def not_found(kind: str, name: str, known: Iterable[str]) -> NotFoundError:

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from labkit.errors import ConfigError
-from labkit.host.lab.names import nearest
+from labkit.host.lab.names import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,7 @@ class Value:
         known = list(choices)
         text = self.text()
         if text not in known:
-            close = nearest(text, known)
-            raise self.wrong(f"one of {', '.join(known)}", f"Did you mean {close[0]}?" if close else "")
+            raise self.wrong(f"one of {', '.join(known)}", did_you_mean(text, known).rstrip())
         return text
 
     def integer(self, least: int, most: int) -> int:
@@ -89,16 +88,20 @@ class Value:
         return tuple(found)
 
     def mapping(self, what: str, keys: Iterable[str] | None = None, required: Iterable[str] = ()) -> dict[str, Value]:
-        """Its members. ``what`` says what is expected; ``keys``, where given, are all the keys that may occur."""
-        if not isinstance(self.node, yaml.MappingNode):
+        """Its members; none where nothing is written (``default:``).
+
+        ``what`` says what is expected; ``keys``, where given, are all the keys that may occur.
+        """
+        if self.description() not in ("a mapping", "empty"):
             raise self.wrong(what)
         allowed = None if keys is None else list(keys)
+        hint = f"The keys are: {', '.join(allowed or ())}."
         members: dict[str, Value] = {}
         for key_node, value_node in self.node.value:
             key = Value(self.file, f"the key in {self.name}", key_node)
             name = key.text()
             if allowed is not None and name not in allowed:
-                raise key.error(f"{self.name} has no key “{name}”.", _key_hint(name, allowed))
+                raise key.error(f"{self.name} has no key “{name}”.", did_you_mean(name, allowed) + hint)
             if name in members:
                 raise key.error(
                     f"{self.name} has the key “{name}” twice; the first is on line {members[name].line}.",
@@ -108,14 +111,8 @@ class Value:
             members[name] = Value(self.file, called, value_node, key_node)
         for name in required:
             if name not in members:
-                raise self.error(f"{self.name} needs the key {name}.", f"The keys are: {', '.join(allowed or ())}.")
+                raise self.error(f"{self.name} needs the key {name}.", hint)
         return members
-
-
-def _key_hint(name: str, allowed: list[str]) -> str:
-    """The nearest key first, then all of them."""
-    close = nearest(name, allowed)
-    return (f"Did you mean {close[0]}? " if close else "") + f"The keys are: {', '.join(allowed)}."
 
 
 def parse(text: str, file: Path) -> Value:

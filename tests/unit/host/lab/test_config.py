@@ -56,7 +56,7 @@ def test_memory(tmp_path: Path, written: str, mib: int) -> None:
         ("", 1, "empty", "git checkout"),
         ("- 1\n", 1, "should be a mapping", ""),
         ("machins: {}\n", 1, "no key “machins”", "Did you mean machines?"),
-        ("machines: {d: }\n", 1, "kernels: is missing", ""),
+        ("machines: {d: }\n", 1, "needs the key kernels", ""),
         ("machines: {}\n" + KERNELS, 1, "no machine", "default"),
         ("machines:\n  d:\n    cpu: 2\n" + KERNELS, 3, "no key “cpu”", "Did you mean cpus?"),
         ("machines:\n  d:\n    cpus: 1\n    cpus: 2\n" + KERNELS, 4, "twice; the first is on line 3", ""),
