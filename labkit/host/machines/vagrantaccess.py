@@ -15,6 +15,7 @@ import paramiko
 
 from labkit.errors import InfrastructureError
 from labkit.host.image.building import keys
+from labkit.host.wire import ssh
 from labkit.host.wire.ssh import Endpoint
 
 CLIENT_KEY = "client_key"
@@ -61,37 +62,17 @@ def let_root_in(login: Login, directory: Path) -> Endpoint:
     path.unlink(missing_ok=True)
     keys.write_private(path, pair.private)
     script = _LET_ROOT_IN.format(key=shlex.quote(f"{pair.public} labkit"))
-    output = _as_vagrant(login, f"sudo -n sh -c {shlex.quote(script)}")
-    words = output.split()
-    if len(words) < 2 or words[0] != "ssh-ed25519":
-        raise InfrastructureError(f"The machine did not say its host key, but: {output.strip() or 'nothing'}")
-    return Endpoint(login.host, login.port, path, f"{words[0]} {words[1]}")
-
-
-def _as_vagrant(login: Login, command: str) -> str:
-    """Run one command as the user that Vagrant logs in as; its standard output."""
-    client = paramiko.SSHClient()
-    client.set_missing_host_key_policy(paramiko.AutoAddPolicy())  # noqa: S507 (see the module's text)
-    try:
-        client.connect(
-            login.host,
-            login.port,
-            login.user,
-            key_filename=list(login.keys),  # type: ignore[arg-type]  # it takes several, too
-            look_for_keys=False,
-            allow_agent=False,
-            timeout=_TIMEOUT,
-            banner_timeout=_TIMEOUT,
-            auth_timeout=_TIMEOUT,
-        )
-        _, stdout, stderr = client.exec_command(command, timeout=_TIMEOUT)
-        output, errors = stdout.read().decode(errors="replace"), stderr.read().decode(errors="replace")
-        status = stdout.channel.recv_exit_status()
-    except (OSError, EOFError, paramiko.SSHException) as error:
-        raise InfrastructureError(f"Vagrant's own login ({login.user}) does not work: {error}") from error
-    finally:
-        client.close()
+    # It trusts whoever answers, see the module's text.
+    with ssh.unopened(login.host, login.port, login.user, _TIMEOUT, key_filename=list(login.keys)) as connection:
+        try:
+            connection.open()
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            raise InfrastructureError(f"Vagrant's own login ({login.user}) does not work: {error}") from error
+        status, stdout, stderr = ssh.execute(connection, f"sudo -n sh -c {shlex.quote(script)}", timeout=_TIMEOUT)
     if status != 0:
-        last = (errors.strip().splitlines() or ["it said nothing."])[-1]
-        raise InfrastructureError(f"The user {login.user} of the machine cannot become root by sudo: {last}")
-    return output
+        why = ssh.last_line(stderr)
+        raise InfrastructureError(f"The user {login.user} of the machine cannot become root by sudo: {why}")
+    words = stdout.decode(errors="replace").split()
+    if len(words) < 2 or words[0] != "ssh-ed25519":
+        raise InfrastructureError(f"The machine did not say its host key, but: {' '.join(words) or 'nothing'}")
+    return Endpoint(login.host, login.port, path, f"{words[0]} {words[1]}")

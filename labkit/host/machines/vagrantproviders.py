@@ -6,7 +6,6 @@ Only what can be seen without starting anything: programs and services. That the
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from labkit.errors import MissingToolError
@@ -43,7 +42,9 @@ def why_not(provider: str) -> str:
     if programs.find("vagrant") is None:
         return "Vagrant is not installed"
     if provider == "hyperv":
-        return "" if _has_hyperv() else "Hyper-V is not there"
+        # Its management service is there only where the feature is turned on.
+        service = Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "vmms.exe")
+        return "" if service.exists() else "Hyper-V is not there"
     names = PROGRAMS[provider]
     return "" if any(programs.find(name) for name in names) else f"{' or '.join(names)} is not installed"
 
@@ -67,10 +68,3 @@ def unusable(provider: str, reason: str) -> MissingToolError:
     others = [name for name in available() if name != provider]
     instead = f" What can be used here: {', '.join(others)}." if others else ""
     return MissingToolError(f"The provider {provider} cannot be used here: {reason}.", get + instead)
-
-
-def _has_hyperv() -> bool:
-    """Its management service is there only where the feature is turned on."""
-    if sys.platform != "win32":
-        return False
-    return (Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "vmms.exe").exists()

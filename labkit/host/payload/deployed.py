@@ -63,6 +63,8 @@ NOT_COMPILED, NOT_COMPLETE, OVERTAKEN = 65, 66, 75
 BIN = "/usr/local/bin"
 """Gets a link to each program of ``PREFIX/bin``."""
 
+IMAGES = "/usr/share/labkit/images"
+
 HELPER = "/sbin/mount.aufs"
 """Where mount(8) looks for its helper for aufs; a link to ours, unless the distribution has one."""
 
@@ -132,6 +134,8 @@ class Place:
     prefix: str = PREFIX
     bin: str = BIN
     helper: str = HELPER
+    archives: tuple[str, ...] = (f"{IMAGES}/busybox.tar", f"{IMAGES}/redis.tar")
+    """The base images, as the guest image's build made them."""
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,6 @@ PYTHON = "/usr/bin/python3"
 NEWER = "/usr/local/bin/python3"
 """The one that they hand over to where that is older than 3.9: Ubuntu 20.04."""
 
-_IS_NEW = "import sys; sys.exit(sys.version_info < (3, 9))"
-
-IMAGES = Path("/usr/share/labkit/images")
-
 _PYROUTE2 = "lib/pyroute2"
 
 #: What the receiver and ``deploy`` keep beside the files of the manifest.
@@ -65,8 +61,9 @@ def _receive(prefix: str, difference: deployed.Difference, what: str) -> bool:
 
 def _python() -> str:
     """The interpreter that the launchers end up with."""
+    is_new = "import sys; sys.exit(sys.version_info < (3, 9))"
     for python in (PYTHON, NEWER):
-        if Path(python).exists() and subprocess.run([python, "-IS", "-c", _IS_NEW]).returncode == 0:
+        if Path(python).exists() and subprocess.run([python, "-IS", "-c", is_new]).returncode == 0:
             return python
     return sys.executable
 
@@ -111,11 +108,6 @@ def deploy_or_remove(prefix: str | None, *, remove: bool) -> str:
     place = check_prefix(prefix or deployed.PREFIX)
     if remove:
         return f"{remove_from(place)} files removed; images and containers below /var/lib/labkit stay."
-    return install_and_say(place)
-
-
-def install_and_say(place: str) -> str:
-    """Install, and say what can be tried now."""
     sent = install(place)
     directory = deployed.BIN if place == deployed.PREFIX else f"{place}/bin"
     programs = " ".join(f"{directory}/{Path(name).name}" for name in deployed.PROGRAMS if name.startswith("bin/"))
@@ -156,7 +148,7 @@ def main() -> None:
     """In a machine that Vagrant provisions: install what is missing or different, then load the base images."""
     sent = install()
     load = [f"{deployed.PREFIX}/bin/labkit", "load", "-q"]
-    for archive in sorted(IMAGES.glob("*.tar")):
+    for archive in sorted(Path(deployed.IMAGES).glob("*.tar")):
         load += ["-i", str(archive)]
     subprocess.run(load, check=True, stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"]})
     print(f"labkit: deployed ({sent} files), base images loaded. Try: sudo labkit run --rm busybox echo it works")

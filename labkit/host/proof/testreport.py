@@ -16,7 +16,7 @@ from rich.console import Console
 from labkit.errors import InfrastructureError
 from labkit.host.lab import paths, programs, records
 from labkit.host.matrix.verdict import Result, read_junit, short, worst
-from labkit.host.terminal import tables
+from labkit.host.terminal import print_table
 
 Verdict = Literal["passed", "failed", "not run", "unreachable"]
 """``unreachable``: the machine could not be brought up or was lost, which says nothing about what was to be tested."""
@@ -117,7 +117,7 @@ def show(outcomes: Sequence[Outcome]) -> None:
         counts = (each.passed, each.failed, sum(each.skipped.values()), f"{each.seconds:.1f}")
         rows.append((each.title, f"[{_COLOURS[each.verdict]}]{each.verdict}[/]", *map(str, counts)))
     print("\nWhat ran:")
-    tables.print_table(heads, rows)
+    print_table(heads, rows)
     print(*explanations(outcomes), sep="\n", flush=True)
 
 

@@ -17,7 +17,8 @@ import fabric
 from labkit import log
 from labkit.errors import BuildError, InfrastructureError
 from labkit.host.payload import deployed
-from labkit.host.wire.ssh import execute
+from labkit.host.payload.deployed import Place
+from labkit.host.wire.ssh import execute, last_line
 
 LOADERS = ("lib/labkit/runtime/images/", "lib/labkit/runtime/storage/")
 """After a change below these the base images are loaded again."""
@@ -29,14 +30,6 @@ _ATTEMPTS = 3
 
 LOADING_FAILED = 100
 """A status that the one command ends with: the receiver, Python and the shell do not use it."""
-
-
-@dataclass(frozen=True)
-class Target(deployed.Place):
-    """Where things are in the machine."""
-
-    archives: tuple[str, ...] = ("/usr/share/labkit/images/busybox.tar", "/usr/share/labkit/images/redis.tar")
-    """The base images, as the guest image's build made them."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +50,13 @@ class Deployed:
         return f"{self.sent} file{'' if self.sent == 1 else 's'} sent{gone} ({self.seconds:.1f} s)."
 
 
-def deploy(connection: fabric.Connection, target: Target | None = None) -> Deployed:
+def deploy(connection: fabric.Connection, target: Place | None = None) -> Deployed:
     """Make the machine's labkit the same as this checkout's, and its base images loaded.
 
     BuildError where the machine's Python cannot compile a file, InfrastructureError where the machine does not answer;
     in both cases what was there works as before.
     """
-    target = target or Target()
+    target = target or Place()
     started = time.monotonic()
     files = deployed.everything()
     for _ in range(_ATTEMPTS):
@@ -76,7 +69,7 @@ def deploy(connection: fabric.Connection, target: Target | None = None) -> Deplo
     raise InfrastructureError("Somebody else deploys to this machine all the time.", "Try again when they have ended.")
 
 
-def _ask(connection: fabric.Connection, target: Target) -> tuple[bytes, str, list[str]]:
+def _ask(connection: fabric.Connection, target: Place) -> tuple[bytes, str, list[str]]:
     """One command: the manifest, by which code the images were loaded, and which archives there are."""
     prefix, archives = shlex.quote(target.prefix), shlex.join(target.archives) or "/dev/null/none"
     command = (
@@ -87,13 +80,13 @@ def _ask(connection: fabric.Connection, target: Target) -> tuple[bytes, str, lis
     parts = stdout.split(b"\0")
     if status != 0 or len(parts) != 3:
         raise InfrastructureError(
-            f"The machine did not say what is deployed there (status {status}): {_last_line(stderr)}",
+            f"The machine did not say what is deployed there (status {status}): {last_line(stderr)}",
             "`invoke reset` gives back a fresh machine.",
         )
     return parts[0], parts[1].decode().strip(), parts[2].decode().splitlines()
 
 
-def _apply(connection: fabric.Connection, target: Target, difference: deployed.Difference, load: list[str]) -> bool:
+def _apply(connection: fabric.Connection, target: Place, difference: deployed.Difference, load: list[str]) -> bool:
     """At most one command. False where something else was there than was compared with: another deploy was quicker."""
     commands, message = [], b""
     if difference:
@@ -119,7 +112,7 @@ def _apply(connection: fabric.Connection, target: Target, difference: deployed.D
 
 def _failure(status: int, stderr: bytes) -> BuildError | InfrastructureError:
     """What a status other than 0 means."""
-    last = _last_line(stderr)
+    last = last_line(stderr)
     if status == deployed.NOT_COMPILED:
         return BuildError(
             f"The machine's Python cannot compile what was to be deployed: {last}",
@@ -143,8 +136,3 @@ def _loader(manifest: dict[str, str]) -> str:
     """
     code = {path: digest for path, digest in manifest.items() if path.startswith(LOADERS)}
     return hashlib.sha256(deployed.encode_manifest(code)).hexdigest()
-
-
-def _last_line(stderr: bytes) -> str:
-    lines = stderr.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing."

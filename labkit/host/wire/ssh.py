@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import fabric
 import paramiko
@@ -99,7 +100,7 @@ def connect(
     """
     started = time.monotonic()
     for attempt in range(1, attempts + 1):
-        connection = _unopened(endpoint, timeout)
+        connection = _known(endpoint, timeout)
         try:
             connection.open()
         except (OSError, EOFError, paramiko.SSHException) as error:
@@ -129,23 +130,28 @@ def connect(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _unopened(endpoint: Endpoint, timeout: float) -> fabric.Connection:
-    """A connection that reads neither ~/.ssh/config nor known_hosts nor asks an agent: only our own keys count."""
-    connection = fabric.Connection(
-        host=endpoint.host,
-        user="root",
-        port=endpoint.port,
+def unopened(host: str, port: int, user: str, timeout: float, **key: Any) -> fabric.Connection:
+    """A connection that reads neither ~/.ssh/config nor known_hosts nor asks an agent: only the given key counts.
+
+    As it is it trusts whoever answers: fabric's policy.
+    """
+    timeouts = {"banner_timeout": timeout, "auth_timeout": timeout}
+    return fabric.Connection(
+        host,
+        user,
+        port,
         config=fabric.Config(ssh_config=paramiko.SSHConfig()),
         connect_timeout=timeout,
-        connect_kwargs={
-            "pkey": paramiko.Ed25519Key.from_private_key_file(str(endpoint.client_key)),
-            "key_filename": str(endpoint.client_key),  # `invoke ssh` hands it to the system's own client
-            "look_for_keys": False,
-            "allow_agent": False,
-            "banner_timeout": timeout,
-            "auth_timeout": timeout,
-        },
+        connect_kwargs={"look_for_keys": False, "allow_agent": False, **timeouts, **key},
     )
+
+
+def _known(endpoint: Endpoint, timeout: float) -> fabric.Connection:
+    """One that trusts our machine alone."""
+    key = paramiko.Ed25519Key.from_private_key_file(str(endpoint.client_key))
+    # `invoke ssh` hands the file to the system's own client.
+    file = str(endpoint.client_key)
+    connection = unopened(endpoint.host, endpoint.port, "root", timeout, pkey=key, key_filename=file)
     kind, encoded = endpoint.host_key.split()[:2]
     name = f"[{endpoint.host}]:{endpoint.port}" if endpoint.port != 22 else endpoint.host
     entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{name} {kind} {encoded}")
@@ -188,3 +194,9 @@ def execute(
             f"The connection to the machine was lost: {error or type(error).__name__}.",
             "`invoke status` says whether it runs; `invoke reset` gives back a fresh one.",
         ) from error
+
+
+def last_line(stderr: bytes) -> str:
+    """What a command said last, which is most often why it failed."""
+    lines = stderr.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing."

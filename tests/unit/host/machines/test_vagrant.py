@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -14,18 +15,22 @@ from pathlib import Path
 
 import pytest
 import yaml
+from sshserver import ShellServer
 from standins import POSIX_ONLY, make_program
 
 from labkit import log
 from labkit.errors import ConfigError, ConflictError, InfrastructureError, MissingToolError, NotFoundError, UsageError
 from labkit.host.checks.virtualisation import PLUGINS
+from labkit.host.image.building import keys
 from labkit.host.lab import config, paths, programs
 from labkit.host.lab.config import MachineConfig
 from labkit.host.machines import BACKENDS, open_machine, provider_of, vagrantaccess, vagrantcommand, vagrantproviders
 from labkit.host.machines.qemu import QemuMachine
+from labkit.host.machines.qemurun import free_port
 from labkit.host.machines.vagrant import VagrantMachine
 from labkit.host.machines.vagrantcommand import Vagrant
 from labkit.host.machines.vagranthypervisor import hypervisor
+from labkit.host.wire.ssh import Endpoint
 
 LIBVIRT = MachineConfig("default", provider="libvirt")
 
@@ -340,6 +345,24 @@ def test_vagrants_ssh_config_is_read() -> None:
 def test_what_is_no_ssh_config(text: str) -> None:
     with pytest.raises(InfrastructureError, match="something else than how to log in"):
         vagrantaccess.parse(text)
+
+
+@POSIX_ONLY
+def test_vagrants_own_login_makes_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    make_program(tmp_path, "sudo", 'echo "$1 $2 $3" >&2; test ! -e "$0.refuses" && echo ssh-ed25519 AAAA root@x')
+    keys.write_private(tmp_path / "vagrants", keys.generate().private)
+    with ShellServer() as server:
+        host, port = server._socket.getsockname()
+        login = vagrantaccess.Login(host, port, "vagrant", (f"{tmp_path}/vagrants",))
+        endpoint = vagrantaccess.let_root_in(login, tmp_path)
+        assert endpoint == Endpoint(host, port, tmp_path / "client_key", "ssh-ed25519 AAAA")
+        assert "authorized_keys" in server.commands[0]
+        (tmp_path / "sudo.refuses").touch()
+        with pytest.raises(InfrastructureError, match="vagrant of the machine cannot become root by sudo: -n sh -c"):
+            vagrantaccess.let_root_in(login, tmp_path)
+    with pytest.raises(InfrastructureError, match=r"Vagrant's own login \(vagrant\) does not work"):
+        vagrantaccess.let_root_in(dataclasses.replace(login, port=free_port()), tmp_path)
 
 
 def test_root_is_let_in_once(tmp_path: Path) -> None:

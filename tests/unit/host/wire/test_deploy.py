@@ -13,7 +13,8 @@ from sshserver import ShellServer
 
 from labkit.errors import BuildError, InfrastructureError
 from labkit.host.payload import deployed
-from labkit.host.wire.deploy import Target, deploy
+from labkit.host.payload.deployed import Place
+from labkit.host.wire.deploy import deploy
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the receiving side is Linux code; it locks with flock")
 
@@ -27,9 +28,9 @@ def server() -> Iterator[ShellServer]:
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Target:
+def target(tmp_path: Path) -> Place:
     helper = f"{tmp_path}/sbin/mount.aufs"
-    return Target(prefix=f"{tmp_path}/opt/labkit", bin=f"{tmp_path}/bin", helper=helper, archives=())
+    return Place(prefix=f"{tmp_path}/opt/labkit", bin=f"{tmp_path}/bin", helper=helper, archives=())
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     return contents
 
 
-def tree(target: Target) -> dict[str, bytes]:
+def tree(target: Place) -> dict[str, bytes]:
     """All that is below the prefix, the lock and byte code excepted."""
     root = Path(target.prefix)
     return {
@@ -59,7 +60,7 @@ def expected(files: dict[str, bytes]) -> dict[str, bytes]:
     return {**files, "manifest.json": deployed.encode_manifest(deployed.manifest(files))}
 
 
-def test_the_real_payload_can_be_imported_there(server: ShellServer, target: Target) -> None:
+def test_the_real_payload_can_be_imported_there(server: ShellServer, target: Place) -> None:
     done = deploy(server.connection(), target)
     assert done.sent == len(deployed.everything())
     program = "import sys; sys.path.insert(0, sys.argv[1]); import labkit, pyroute2.netlink; print(labkit.__file__)"
@@ -73,7 +74,7 @@ def test_the_real_payload_can_be_imported_there(server: ShellServer, target: Tar
 
 
 def test_a_first_deploy_puts_files_link_and_manifest(
-    server: ShellServer, target: Target, files: dict[str, bytes]
+    server: ShellServer, target: Place, files: dict[str, bytes]
 ) -> None:
     done = deploy(server.connection(), target)
     assert (done.sent, done.deleted) == (4, 0)
@@ -83,7 +84,7 @@ def test_a_first_deploy_puts_files_link_and_manifest(
 
 
 def test_mount_finds_its_helper_and_a_distributions_own_stays(
-    server: ShellServer, target: Target, files: dict[str, bytes]
+    server: ShellServer, target: Place, files: dict[str, bytes]
 ) -> None:
     files["sbin/mount.aufs"] = b"#!/bin/sh\necho ours\n"
     deploy(server.connection(), target)
@@ -97,7 +98,7 @@ def test_mount_finds_its_helper_and_a_distributions_own_stays(
 
 
 def test_nothing_changed_is_one_command_and_nothing_sent(
-    server: ShellServer, target: Target, files: dict[str, bytes]
+    server: ShellServer, target: Place, files: dict[str, bytes]
 ) -> None:
     connection = server.connection()
     deploy(connection, target)
@@ -108,7 +109,7 @@ def test_nothing_changed_is_one_command_and_nothing_sent(
     assert len(server.commands) == 1
 
 
-def test_only_what_changed_is_sent(server: ShellServer, target: Target, files: dict[str, bytes]) -> None:
+def test_only_what_changed_is_sent(server: ShellServer, target: Place, files: dict[str, bytes]) -> None:
     deploy(server.connection(), target)
     untouched = Path(target.prefix, "lib/labkit/runtime/oci/init.py").stat().st_ino
     files["lib/labkit/__init__.py"] = b"value = 2\n"
@@ -122,7 +123,7 @@ def test_only_what_changed_is_sent(server: ShellServer, target: Target, files: d
 
 
 def test_what_is_gone_is_deleted_with_its_directory(
-    server: ShellServer, target: Target, files: dict[str, bytes]
+    server: ShellServer, target: Place, files: dict[str, bytes]
 ) -> None:
     deploy(server.connection(), target)
     del files["lib/labkit/runtime/oci/__init__.py"]
@@ -133,7 +134,7 @@ def test_what_is_gone_is_deleted_with_its_directory(
 
 
 def test_a_file_that_cannot_be_compiled_changes_nothing(
-    server: ShellServer, target: Target, files: dict[str, bytes]
+    server: ShellServer, target: Place, files: dict[str, bytes]
 ) -> None:
     deploy(server.connection(), target)
     before = tree(target)
@@ -146,7 +147,7 @@ def test_a_file_that_cannot_be_compiled_changes_nothing(
 
 @pytest.mark.parametrize("cut_after", [0, 10, 300, 900])
 def test_a_cut_connection_changes_nothing_and_can_be_repeated(
-    server: ShellServer, target: Target, files: dict[str, bytes], cut_after: int
+    server: ShellServer, target: Place, files: dict[str, bytes], cut_after: int
 ) -> None:
     deploy(server.connection(), target)
     before = tree(target)
@@ -161,7 +162,7 @@ def test_a_cut_connection_changes_nothing_and_can_be_repeated(
 
 
 def test_an_interruption_while_files_are_put_in_place_is_mended_by_the_next(
-    server: ShellServer, target: Target, files: dict[str, bytes]
+    server: ShellServer, target: Place, files: dict[str, bytes]
 ) -> None:
     deploy(server.connection(), target)
     original = dict(files)
@@ -181,7 +182,7 @@ def test_an_interruption_while_files_are_put_in_place_is_mended_by_the_next(
     assert tree(target) == expected(original)
 
 
-def test_what_was_deleted_by_hand_comes_back(server: ShellServer, target: Target, files: dict[str, bytes]) -> None:
+def test_what_was_deleted_by_hand_comes_back(server: ShellServer, target: Place, files: dict[str, bytes]) -> None:
     deploy(server.connection(), target)
     for path in ("bin/labkit", "lib/labkit/runtime/oci/init.py"):
         Path(target.prefix, path).unlink()
@@ -203,7 +204,7 @@ def test_two_at_once_do_not_mix(tmp_path: Path) -> None:
     assert not (tmp_path / "bin").exists()
 
 
-def test_a_damaged_manifest_is_made_anew(server: ShellServer, target: Target, files: dict[str, bytes]) -> None:
+def test_a_damaged_manifest_is_made_anew(server: ShellServer, target: Place, files: dict[str, bytes]) -> None:
     deploy(server.connection(), target)
     Path(target.prefix, "manifest.json").write_bytes(b'{"lib/la')
     assert deploy(server.connection(), target).sent == len(files)
@@ -215,7 +216,7 @@ def test_base_images_are_loaded_once_and_again_when_the_way_to_keep_them_changed
 ) -> None:
     (tmp_path / "busybox.tar").touch()
     archives = (f"{tmp_path}/busybox.tar", f"{tmp_path}/there-is-none.tar")
-    target = Target(f"{tmp_path}/labkit", f"{tmp_path}/bin", "", archives)
+    target = Place(f"{tmp_path}/labkit", f"{tmp_path}/bin", "", archives)
     files["bin/labkit"] = f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n'.encode()
     calls = tmp_path / "calls"
     assert deploy(server.connection(), target).loaded
@@ -232,7 +233,7 @@ def test_a_load_that_fails_is_said_and_tried_again(
     server: ShellServer, tmp_path: Path, files: dict[str, bytes]
 ) -> None:
     (tmp_path / "busybox.tar").touch()
-    target = Target(f"{tmp_path}/labkit", f"{tmp_path}/bin", "", (f"{tmp_path}/busybox.tar",))
+    target = Place(f"{tmp_path}/labkit", f"{tmp_path}/bin", "", (f"{tmp_path}/busybox.tar",))
     files["bin/labkit"] = f"#!/bin/sh\ntest -e {tmp_path}/ready || {{ echo no space >&2; exit 1; }}\n".encode()
     with pytest.raises(InfrastructureError, match="no space"):
         deploy(server.connection(), target)
