@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from labkit import log
@@ -100,7 +100,7 @@ def choose(qemu: Qemu, kernel: Kernel) -> str:
 def remembered(name: str, qemu: Qemu) -> Verdict | None:
     """What an earlier proof of an accelerator found on this computer as it is now, if there was one."""
     entry = records.read(_verdicts_file()).get(_key(name, qemu))
-    return Verdict(bool(entry["works"]), str(entry["why"])) if entry else None
+    return Verdict(**entry) if entry else None
 
 
 def prove(name: str, qemu: Qemu, kernel: Kernel) -> Verdict:
@@ -155,8 +155,8 @@ def _key(name: str, qemu: Qemu) -> str:
 
 
 def _remember(name: str, qemu: Qemu, verdict: Verdict) -> None:
-    verdicts = {**records.read(_verdicts_file()), _key(name, qemu): {"works": verdict.works, "why": verdict.why}}
     file = _verdicts_file()
+    verdicts = {**records.read(file), _key(name, qemu): asdict(verdict)}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         records.write(file, verdicts)

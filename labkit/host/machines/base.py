@@ -47,6 +47,9 @@ class Status:
 class Machine:
     """What every back end can do. Each may raise ``InfrastructureError``, and takes the machine's lock if need be."""
 
+    _console: Path
+    """Where the guest's console is logged, if it is: each back end has a place for it."""
+
     def __init__(self, config: MachineConfig) -> None:
         self.name = config.name
         self.provider = config.provider
@@ -117,11 +120,11 @@ class Machine:
             raise InfrastructureError(reason, f"Start it: {task('up', self.name)}.")
         return self._connect(endpoint, ANSWER_LIMIT)
 
-    # What each back end does in its way.
-
     def console_log(self) -> Path | None:
         """Where the guest's console is logged, if it is."""
-        raise NotImplementedError
+        return self._console if self._console.exists() else None
+
+    # What each back end does in its way.
 
     def _endpoint(self) -> Endpoint | None:
         """The way in, where the machine is complete and runs."""

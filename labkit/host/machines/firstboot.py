@@ -12,8 +12,6 @@ and kept, and programs and libraries come from the disk. The snapshot has the ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import fabric
 
 from labkit import log
@@ -64,7 +62,7 @@ true
 """It leaves nothing behind but what the kernel remembers. That it fails is no reason not to start."""
 
 
-def warm_up(execute: Callable[[str], object]) -> None:
-    """``execute`` runs a command in the machine, which has just been deployed to."""
+def warm_up(connection: fabric.Connection) -> None:
+    """The machine has just been deployed to."""
     with log.step("Warming the machine up"):
-        execute(f"{{ {_WARM_UP.strip()}; }} >/dev/null 2>&1")
+        execute(connection, f"{{ {_WARM_UP.strip()}; }} >/dev/null 2>&1")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import filelock
 
@@ -30,7 +31,7 @@ def machines_in(directory: Path, whose: str) -> Iterator[None]:
         held = lock.acquire(timeout=0)
     except filelock.Timeout:
         raise ConflictError(f"Another run of {whose} is going on.", "Wait until it has ended.") from None
-    with held, environment("LABKIT_STATE", str(directory)):
+    with held, mock.patch.dict(os.environ, LABKIT_STATE=str(directory)):
         try:
             yield
         finally:
@@ -46,20 +47,6 @@ def destroy_all(directory: Path) -> None:
         except NotFoundError:
             machine = MachineConfig(name)
         machines.open_machine(machine).destroy()
-
-
-@contextmanager
-def environment(name: str, value: str) -> Iterator[None]:
-    """Within this, an environment variable has another value."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 @contextmanager

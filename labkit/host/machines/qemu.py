@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from labkit import log
 from labkit.errors import InfrastructureError
@@ -26,7 +25,7 @@ from labkit.host.machines.base import BOOT_LIMIT, Facts, Machine, check_options,
 from labkit.host.machines.qemucommand import CONSOLE, DISK, OUTPUT, Qemu
 from labkit.host.machines.qemurun import Run
 from labkit.host.wire import ssh
-from labkit.host.wire.ssh import Endpoint, execute
+from labkit.host.wire.ssh import Endpoint
 
 SNAPSHOT, SNAPSHOT_RECORD = "labkit", "snapshot.json"
 
@@ -42,6 +41,7 @@ class QemuMachine(Machine):
     def __init__(self, config: MachineConfig) -> None:
         check_options(config, qemucommand.OPTIONS)
         super().__init__(config)
+        self._console = self._directory / CONSOLE
 
     # What the tasks call.
 
@@ -63,7 +63,7 @@ class QemuMachine(Machine):
                 raise InfrastructureError("lab.yaml or the guest image is another since it was started.")
             with log.step(f"Resetting the machine {self.name}"):
                 qmp.load_snapshot(run.monitor_address, SNAPSHOT)
-                consolelog.mark_reset(self._directory / CONSOLE)
+                consolelog.mark_reset(self._console)
                 self._make_current(run)
         except InfrastructureError as error:
             log.emit("reset-by-restart", machine=self.name, why=error.message)
@@ -94,11 +94,6 @@ class QemuMachine(Machine):
             return "broken", "it is being started, or its start was killed", facts
         return "running", "", facts
 
-    def console_log(self) -> Path | None:
-        """QEMU writes the guest's serial console there, anew at each start."""
-        path = self._directory / CONSOLE
-        return path if path.exists() else None
-
     # Starting.
 
     def _start(self) -> None:
@@ -109,7 +104,10 @@ class QemuMachine(Machine):
             wanted = self._wanted()
             if self._snapshot_fingerprint() == wanted.fingerprint and (self._directory / DISK).exists():
                 try:
-                    self._start_from_snapshot(wanted)
+                    with log.step(f"Starting the machine {self.name} from its snapshot"):
+                        run = self._launch(wanted, ["-loadvm", SNAPSHOT])
+                        self._make_current(run)
+                        run.mark_ready(self._directory)
                     return
                 except InfrastructureError as error:
                     # It can be refused although all that we know is the same: a host's microcode, a damaged file.
@@ -120,12 +118,6 @@ class QemuMachine(Machine):
             self._stop()
             raise
 
-    def _start_from_snapshot(self, wanted: _Wanted) -> None:
-        with log.step(f"Starting the machine {self.name} from its snapshot"):
-            run = self._launch(wanted, ["-loadvm", SNAPSHOT])
-            self._make_current(run)
-            run.mark_ready(self._directory)
-
     def _boot(self, wanted: _Wanted) -> None:
         """A fresh disk, a boot, a deploy, a snapshot."""
         self._make_disk(wanted)
@@ -135,7 +127,7 @@ class QemuMachine(Machine):
             self._wait_for_ssh(run)
             firstboot.check(self._connect(run.endpoint, is_fresh=True), self._config, wanted.kernel.release)
         self._deploy()
-        firstboot.warm_up(lambda command: execute(self.connection(), command))
+        firstboot.warm_up(self.connection())
         with log.step("Saving the snapshot"):
             # The session must not be in the snapshot: after loading, the guest would wait for its other end for ever.
             self._disconnect()
@@ -159,8 +151,6 @@ class QemuMachine(Machine):
         for attempt in range(1, START_ATTEMPTS + 1):
             port = qemurun.free_port()
             unstarted = Run(
-                pid=0,
-                identity="",
                 ssh_port=port,
                 monitor=qemurun.monitor_place(self._directory),
                 fingerprint=wanted.fingerprint,
@@ -201,8 +191,8 @@ class QemuMachine(Machine):
         try:
             ssh.wait_until_it_answers(run.endpoint, BOOT_LIMIT, check)
         except InfrastructureError as error:
-            last = "\n".join(programs.tail(self._directory / CONSOLE, 12) or programs.tail(self._directory / OUTPUT, 5))
-            hint = f"Its console ends with\n{last}\nThe whole console: {self._directory / CONSOLE}"
+            last = "\n".join(programs.tail(self._console, 12) or programs.tail(self._directory / OUTPUT, 5))
+            hint = f"Its console ends with\n{last}\nThe whole console: {self._console}"
             raise InfrastructureError(error.message, hint) from error
 
     # Stopping.

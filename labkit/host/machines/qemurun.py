@@ -32,8 +32,6 @@ START_LIMIT = 60.0
 class Run:
     """A QEMU process of ours."""
 
-    pid: int
-    identity: str
     ssh_port: int
     monitor: str
     """A socket's path, or ``PORT`` on the loopback interface on Windows."""
@@ -44,6 +42,8 @@ class Run:
     image_key: str
     client_key: str
     host_key: str
+    pid: int = 0
+    identity: str = ""
     ready: bool = False
 
     @property
@@ -115,7 +115,8 @@ def start(command: list[str], directory: Path, unstarted: Run) -> Run:
         pid = processes.start(arguments, directory, directory / OUTPUT)
         run = replace(run, pid=pid, identity=processes.identity(pid) or "ended")
         run.write(directory)
-        qmp.wait_until_ready(run.monitor_address, START_LIMIT, run.is_alive)
+        # QEMU greets, and so answers, after `-loadvm` is done.
+        qmp.execute(run.monitor_address, "query-status", seconds=START_LIMIT, still_there=run.is_alive)
     except InfrastructureError as error:
         words = "\n".join(programs.tail(directory / OUTPUT, 3))
         stop(run, directory)
@@ -173,8 +174,5 @@ def _delete_monitor(monitor: str, directory: Path) -> None:
 def console_complaint(directory: Path) -> str:
     """What on the console says that this boot will not succeed; else nothing."""
     lines = programs.tail(directory / CONSOLE, 60)
-    for sign in ("Kernel panic", "labkit initrd: cannot mount", "You are in emergency mode"):
-        for line in lines:
-            if sign in line:
-                return line.strip()
-    return ""
+    signs = ("Kernel panic", "labkit initrd: cannot mount", "You are in emergency mode")
+    return next((line.strip() for sign in signs for line in lines if sign in line), "")

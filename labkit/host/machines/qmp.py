@@ -67,11 +67,6 @@ def execute(
     return asyncio.run(conversation())
 
 
-def wait_until_ready(address: Address, seconds: float, still_there: Callable[[], bool]) -> None:
-    """Return when QEMU greets, which it does after ``-loadvm`` is done."""
-    execute(address, "query-status", None, seconds, still_there)
-
-
 def _human(address: Address, line: str, seconds: float) -> None:
     """Run a command of the human monitor. What it prints is what went wrong; nothing where all is well."""
     said = str(execute(address, "human-monitor-command", {"command-line": line}, seconds)).strip()

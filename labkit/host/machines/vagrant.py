@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
-from pathlib import Path
 from typing import Any
 
 from labkit import log
@@ -19,7 +18,7 @@ from labkit.host.image import box as boxes
 from labkit.host.image import kernels
 from labkit.host.image.box import Box
 from labkit.host.lab import config as lab
-from labkit.host.lab import paths, records
+from labkit.host.lab import records
 from labkit.host.lab.config import MachineConfig
 from labkit.host.machines import (
     accelerator,
@@ -64,6 +63,7 @@ class VagrantMachine(Machine):
         super().__init__(config)
         # Not in the machine's directory: a failed start is read about when that is gone.
         self._log = vagrantcommand.directory() / f"{config.name}.log"
+        # With libvirt the guest's serial console is written there.
         self._console = vagrantcommand.directory() / f"{config.name}-console.log"
 
     # What the tasks call.
@@ -84,7 +84,8 @@ class VagrantMachine(Machine):
             consolelog.forget_reset(log_file)
         if self._is_last():
             self._hypervisor().forget_all()
-            _delete_vagrants_state()
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(vagrantcommand.directory())
 
     def _status(self) -> tuple[str, str, Facts]:
         """From what was recorded and what the provider says."""
@@ -100,10 +101,6 @@ class VagrantMachine(Machine):
             why = f"something else than labkit destroyed it: {task('up', self.name)} makes it anew"
             return "broken", why, facts
         return state if state == "running" else "stopped", "", facts
-
-    def console_log(self) -> Path | None:
-        """With libvirt the guest's serial console is written there."""
-        return self._console if self._console.exists() else None
 
     # Starting.
 
@@ -256,10 +253,3 @@ class VagrantMachine(Machine):
     def _endpoint(self) -> Endpoint | None:
         record = self._record()
         return self._way_in(record) if record and self._state() == "running" else None
-
-
-def _delete_vagrants_state() -> None:
-    """Once the last machine is gone. The directory is ours alone, and holds nothing else."""
-    directory = vagrantcommand.directory()
-    if directory.name == "vagrant" and directory.parent == paths.state_dir() and directory.is_dir():
-        shutil.rmtree(directory)

@@ -8,9 +8,9 @@ then on: the machine was made a moment ago, and is on this computer.
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 
+import fabric
 import paramiko
 
 from labkit.errors import InfrastructureError
@@ -33,42 +33,34 @@ cat /etc/ssh/ssh_host_ed25519_key.pub
 """
 
 
-@dataclass(frozen=True)
-class Login:
-    """What ``vagrant ssh-config`` says of one machine."""
+def parse(text: str) -> fabric.Connection:
+    """The login that ``vagrant ssh-config`` prints, in ssh_config(5)'s format; it trusts whoever answers.
 
-    host: str
-    port: int
-    user: str
-    keys: tuple[str, ...]
-    """Files, any of which may open it."""
-
-
-def parse(text: str) -> Login:
-    """Read what ``vagrant ssh-config`` prints, ssh_config(5)'s format. InfrastructureError where that is no login."""
+    InfrastructureError where that is no login.
+    """
     try:
         config = paramiko.SSHConfig.from_text(text)
         (host,) = config.get_hostnames() - {"*"}
         found = config.lookup(host)
-        return Login(found["hostname"], found.as_int("port"), found["user"], tuple(found.get("identityfile", ())))
+        files = list(found.get("identityfile", ()))  # any of them may open it
+        return ssh.unopened(found["hostname"], found.as_int("port"), found["user"], _TIMEOUT, key_filename=files)
     except (KeyError, ValueError, paramiko.SSHException):
         raise InfrastructureError(f"`vagrant ssh-config` said something else than how to log in: {text!r}") from None
 
 
-def let_root_in(login: Login, directory: Path) -> Endpoint:
+def let_root_in(login: fabric.Connection, directory: Path) -> Endpoint:
     """Root's own way in; its private key goes to ``directory``. InfrastructureError where Vagrant's does not work."""
     pair = keys.generate()
     path = directory / CLIENT_KEY
     path.unlink(missing_ok=True)
     keys.write_private(path, pair.private)
     script = _LET_ROOT_IN.format(key=shlex.quote(f"{pair.public} labkit"))
-    # It trusts whoever answers, see the module's text.
-    with ssh.unopened(login.host, login.port, login.user, _TIMEOUT, key_filename=list(login.keys)) as connection:
+    with login:
         try:
-            connection.open()
+            login.open()
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise InfrastructureError(f"Vagrant's own login ({login.user}) does not work: {error}") from error
-        status, stdout, stderr = ssh.execute(connection, f"sudo -n sh -c {shlex.quote(script)}", timeout=_TIMEOUT)
+        status, stdout, stderr = ssh.execute(login, f"sudo -n sh -c {shlex.quote(script)}", timeout=_TIMEOUT)
     if status != 0:
         why = ssh.last_line(stderr)
         raise InfrastructureError(f"The user {login.user} of the machine cannot become root by sudo: {why}")

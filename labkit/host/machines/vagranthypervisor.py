@@ -84,7 +84,9 @@ class Libvirt(ByVagrant):
 
     def __init__(self, vagrant: Vagrant) -> None:
         super().__init__(vagrant)
-        self._pool = f"labkit-{lab_id()}"
+        # Tells the machines of this state directory from those of another, in names that all of a user's share.
+        lab = hashlib.sha256(str(paths.state_dir()).encode()).hexdigest()[:8]
+        self._pool = f"labkit-{lab}"
         """A place for disks, by libvirt's name for it."""
         self.domain = f"{self._pool}-{vagrant.machine}"
         """What libvirt calls the machine."""
@@ -160,11 +162,6 @@ class Libvirt(ByVagrant):
 def hypervisor(vagrant: Vagrant) -> ByVagrant:
     """The one that Vagrant's provider stands for."""
     return Libvirt(vagrant) if vagrant.provider == "libvirt" else ByVagrant(vagrant)
-
-
-def lab_id() -> str:
-    """Tells the machines of this state directory from those of another, in names that all of a user's share."""
-    return hashlib.sha256(str(paths.state_dir()).encode()).hexdigest()[:8]
 
 
 def _virsh(*words: str) -> str:

@@ -49,11 +49,6 @@ def why_not(provider: str) -> str:
     return "" if any(programs.find(name) for name in names) else f"{' or '.join(names)} is not installed"
 
 
-def available() -> list[str]:
-    """Those for which nothing is known to be missing, qemu first."""
-    return [provider for provider in PROVIDERS if not why_not(provider)]
-
-
 def require(provider: str) -> None:
     """MissingToolError where ``provider``, one of Vagrant's, cannot be used here: it says which one can."""
     reason = why_not(provider)
@@ -65,6 +60,6 @@ def unusable(provider: str, reason: str) -> MissingToolError:
     """The error that names the reason, how to get it, and what can be used instead."""
     assert provider in VAGRANT_PROVIDERS
     get = HOW_TO_GET["vagrant" if reason.startswith("Vagrant is not") else provider]
-    others = [name for name in available() if name != provider]
+    others = [name for name in PROVIDERS if name != provider and not why_not(name)]
     instead = f" What can be used here: {', '.join(others)}." if others else ""
     return MissingToolError(f"The provider {provider} cannot be used here: {reason}.", get + instead)

@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 from labkit.errors import LabkitError
 from labkit.host import machines
@@ -166,8 +167,8 @@ def _guest_in_test_host(stage: Stage, options: Options) -> Outcome:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="labkit-tests-")))
         scratch.chmod(0o755)  # some tests are another user
         installation.install(str(scratch / "labkit"))
-        stack.enter_context(ownstate.environment("LABKIT_PROGRAMS", str(scratch / "labkit/bin")))
-        stack.enter_context(ownstate.environment("LABKIT_BASE_IMAGES", _base_images()))
+        places = {"LABKIT_PROGRAMS": str(scratch / "labkit/bin"), "LABKIT_BASE_IMAGES": _base_images()}
+        stack.enter_context(mock.patch.dict(os.environ, places))
         words = ["--dist", "loadfile"]
         for number in range(os.cpu_count() or 1):
             host = stack.enter_context(testhost.TestHost())

@@ -10,6 +10,7 @@ import itertools
 import re
 import sys
 import time
+from collections import Counter
 
 import pytest
 from rich.cells import cell_len
@@ -53,9 +54,11 @@ class Narrator(Audience):
         self._started = time.monotonic()
         self._machine = ""
         self._steps = 0
-        self.counts: dict[str, int] = {}
+        self.counts = Counter[str]()
+        """How many steps and checks had which verdict."""
         self._tests = {"step": 0, "check": 0}
         """How many of each kind pytest has reported, whatever came of them."""
+        self._checks_passed = 0
         # An old Windows console, or a pipe in its code page, has no tick.
         self._marks = _MARKS if (console.encoding or "").lower().startswith("utf") else _PLAIN_MARKS
 
@@ -66,11 +69,9 @@ class Narrator(Audience):
         self._started = time.monotonic()
         self._machine = f"{machine} (Linux {kernel})"
         self._title(lesson)
-        claims = (
-            f" It proves {', '.join(lesson.claims)} of the article; docs/claims.md lists them." if lesson.claims else ""
-        )
-        minutes = _count(lesson.minutes, "minute")
-        self._console.print(Text(f"About {minutes} to read; on {self._machine}.{claims}", "dim"))
+        proves = f" It proves {', '.join(lesson.claims)} of the article; docs/claims.md lists them."
+        about = f"About {_count(lesson.minutes, 'minute')} to read; on {self._machine}."
+        self._console.print(Text(f"{about}{proves if lesson.claims else ''}", "dim"))
         for part in lesson.introduction:
             if isinstance(part, Prose):
                 self.says(part)
@@ -144,23 +145,27 @@ class Narrator(Audience):
             config.pluginmanager.unregister(reporter)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """One line for a check; steps have shown themselves."""
+        """One line for a check (claims, its statement, time); steps have shown themselves."""
         if report.when != "call" and report.passed:
             return
         item: pytest.Item | None = getattr(report, "lesson_item", None)
         verdict: str = getattr(report, "lesson_verdict", report.outcome)
         is_step = isinstance(item, StepItem)
-        self.counts[verdict] = self.counts.get(verdict, 0) + 1
+        self.counts[verdict] += 1
         self._tests["step" if is_step else "check"] += 1
-        if not is_step and verdict == "passed":
-            self.counts["checks"] = self.counts.get("checks", 0) + 1
-        if verdict == INFRASTRUCTURE or (is_step and verdict in ("passed", "failed")):
+        self._checks_passed += not is_step and verdict == "passed"
+        # Why something is not run has been said already (a failed step, the reader left) or will be by the farewell.
+        if verdict in (INFRASTRUCTURE, NOT_RUN) or (is_step and verdict in ("passed", "failed")):
             return
-        if verdict == NOT_RUN:
-            return  # why has been said already (a failed step, the reader left) or will be by the farewell
         mark, style = {"passed": ("good", "green"), "failed": ("bad", "bold red")}.get(verdict, ("none", "yellow"))
         self._console.print()
-        self._check(Text(f"  {self._marks[mark]} ", style), self._check_line(item, report))
+        claims = " ".join(str(value) for name, value in report.user_properties if name == "claim")
+        checked = Text.assemble(
+            (f"{claims:<3} " if claims else "", "cyan"),
+            statement(item) if item else report.nodeid,
+            (f"  {report.duration:.1f} s" if report.when == "call" else "", "dim"),
+        )
+        self._check(Text(f"  {self._marks[mark]} ", style), checked)
         for line in _words(report, verdict):
             self._line("      ", line, style)
 
@@ -174,19 +179,10 @@ class Narrator(Audience):
         grid.add_row(mark, line)
         self._console.print(grid)
 
-    def _check_line(self, item: pytest.Item | None, report: pytest.TestReport) -> Text:
-        """Claims, the statement, time."""
-        claims = " ".join(str(value) for name, value in report.user_properties if name == "claim")
-        return Text.assemble(
-            (f"{claims:<3} " if claims else "", "cyan"),
-            statement(item) if item else report.nodeid,
-            (f"  {report.duration:.1f} s" if report.when == "call" else "", "dim"),
-        )
-
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file of checks that cannot be loaded is shown with its traceback: it is a mistake in that file."""
         if report.failed:
-            self.counts["failed"] = self.counts.get("failed", 0) + 1
+            self.counts["failed"] += 1
             self._console.print(Text(f"{report.nodeid} cannot be loaded:\n{report.longreprtext}", "red"))
 
     def pytest_internalerror(self, excrepr: object) -> None:
@@ -197,25 +193,23 @@ class Narrator(Audience):
 
     def farewell(self, what: str, *, left: bool = False) -> None:
         """The summary lines: what ``what`` (the lesson, its checks) came to."""
-        counts = dict(self.counts)
-        checks, bad = counts.pop("checks", 0), counts.get("failed", 0)
+        counts, bad = self.counts, self.counts["failed"]
         verdict = "failed" if bad else "left" if left else "done"
         steps = f"{_count(self._steps, 'step')}, " if self._steps else ""
         on = f" on {self._machine}" if self._machine else ""
         seconds = time.monotonic() - self._started
-        summary = f"{what} {verdict}: {steps}{_count(checks, 'check')} passed in {seconds:.1f} s{on}."
+        summary = f"{what} {verdict}: {steps}{_count(self._checks_passed, 'check')} passed in {seconds:.1f} s{on}."
         self._console.print()
         self._console.print(Text(summary, "bold red" if bad else "bold green"), soft_wrap=True)
         if left:
             self._remark(_STAYS)
-        if counts.get(NOT_RUN) and not self._steps:
-            words = f"{_count(counts[NOT_RUN], 'more check')} can be made in the played lesson only."
-            self._console.print(Text(words, "dim"))
+        if counts[NOT_RUN] and not self._steps:
+            self._remark(f"{_count(counts[NOT_RUN], 'more check')} can be made in the played lesson only.")
         order = ("passed", "failed", LACKING, NOT_RUN, "skipped", INFRASTRUCTURE)
-        told = ", ".join(f"{counts[name]} {name}" for name in order if counts.get(name))
+        told = ", ".join(f"{counts[name]} {name}" for name in order if counts[name])
         kinds = " and ".join(_count(number, kind) for kind, number in self._tests.items() if number)
         each = f" ({kinds}: each is a test to pytest)" if kinds else ""
-        self._console.print(Text(f"pytest: {told or 'nothing was run'}{each}", "dim"), soft_wrap=True)
+        self._remark(f"pytest: {told or 'nothing was run'}{each}")
 
     def suggest(self, lesson: Lesson, following: Lesson | None) -> None:
         """After a lesson that was played to its end: what the reader can do now."""

@@ -26,6 +26,7 @@ a ``<summary>`` is an answer that the reader should look for first. Everything t
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from collections.abc import Iterator
@@ -86,9 +87,8 @@ def _front_matter_end(lines: list[str], path: Path) -> int:
             f"{path}:1: a lesson begins with front matter, and this line is not `---`.",
             f"Begin with `---`, lines for {', '.join(_KEYS)}, and `---`.",
         )
-    for index, line in enumerate(lines[1:], start=1):
-        if line.rstrip() == "---":
-            return index
+    with contextlib.suppress(ValueError):
+        return [line.rstrip() for line in lines].index("---", 1)
     raise ConfigError(f"{path}:1: the front matter that begins here does not end.", "End it with a line `---`.")
 
 
@@ -133,17 +133,11 @@ def _body(lines: list[str], start: int, path: Path) -> tuple[list[Part], list[St
     for section in _sections(tokens, lines, start, path):
         if any(isinstance(part, Command) for part in section.parts):
             if not section.title:
-                raise _error(
-                    path, section.line, "commands stand before the first step.", "Put a `##` heading above them."
-                )
-            for other in steps:
-                if other.id == section.id:
-                    raise _error(
-                        path,
-                        section.line,
-                        f"two steps have the id {section.id}, the other on line {other.line}.",
-                        "Give one of them an id of its own: `## Title {#id}`.",
-                    )
+                message = "commands stand before the first step."
+                raise _error(path, section.line, message, "Put a `##` heading above them.")
+            for other in [step for step in steps if step.id == section.id]:
+                message = f"two steps have the id {section.id}, the other on line {other.line}."
+                raise _error(path, section.line, message, "Give one of them an id of its own: `## Title {#id}`.")
             steps.append(section)
             continue
         heading: list[Part] = [Prose(f"## {section.title}")] if section.title else []

@@ -63,23 +63,19 @@ class Audience:
         """The rest of the lesson is not run."""
 
 
+@dataclass(eq=False)
 class PlayedLesson:
     """A lesson being played on a machine. Checks get it as the fixture ``lesson``."""
 
-    def __init__(
-        self,
-        lesson: Lesson,
-        machine: Machine,
-        audience: Audience | None = None,
-        *,
-        checks_only: bool = False,
-        is_fresh: bool = False,
-    ) -> None:
-        self.lesson = lesson
-        self.machine = machine
-        self.checks_only = checks_only
-        self._is_fresh = is_fresh
-        self._audience = audience or Audience()
+    lesson: Lesson
+    machine: Machine
+    audience: Audience
+    checks_only: bool = False
+    is_fresh: bool = False
+    """The machine was just booted."""
+
+    def __post_init__(self) -> None:
+        """Nothing has been played."""
         self._shell: Shell | None = None
         self._host: Host | None = None
         self._outputs: list[str] = []
@@ -106,17 +102,17 @@ class PlayedLesson:
         """The machine as testinfra sees it, made ready first. InfrastructureError where it cannot be reached.
 
         Checks alone look at what is there, and only add those of the lesson's files that are missing; a lesson that is
-        played gets a fresh machine. One that ``is_fresh`` already (just booted) need not be reset for that.
+        played gets a fresh machine. One that ``is_fresh`` already need not be reset for that.
         """
         if self._host is None:
-            if not self.checks_only and not self._is_fresh:
+            if not self.checks_only and not self.is_fresh:
                 self.machine.reset()
             self._host = backend.host(self.machine.name, self.machine.connection())
             shell = self._open_shell()
             shell.enter(directory(self.lesson), _archive(self.lesson.path.parent), keep=self.checks_only)
             if not self.checks_only:
                 kernel = shell.run("uname -r").output.strip()
-                self._audience.lesson_begins(self.lesson, self.machine.name, kernel)
+                self.audience.lesson_begins(self.lesson, self.machine.name, kernel)
         return self._host
 
     def close(self) -> None:
@@ -151,17 +147,17 @@ class PlayedLesson:
     def _play(self, position: int) -> None:
         """One step. A machine that is gone leaves it unplayed."""
         step, output = self.lesson.steps[position], ""
-        self._audience.step_begins(step, position + 1, len(self.lesson.steps))
+        self.audience.step_begins(step, position + 1, len(self.lesson.steps))
         try:
             for part in step.parts:
                 if isinstance(part, Command):
-                    self._audience.runs(part)
+                    self.audience.runs(part)
                     output += self._run(step, part)
                 else:
-                    self._audience.says(part)
+                    self.audience.says(part)
         except StepFailedError as failure:
             self._failure = failure
-            self._audience.step_failed(failure)
+            self.audience.step_failed(failure)
         self._outputs.append(output)
 
     def _run(self, step: Step, command: Command) -> str:
@@ -178,7 +174,7 @@ class PlayedLesson:
         if difference:
             reason = "The output is not what the lesson says."
             raise StepFailedError(step, command, reason, result.output, difference)
-        self._audience.printed(command, result, time.monotonic() - started)
+        self.audience.printed(command, result, time.monotonic() - started)
         return result.output
 
     def _open_shell(self) -> Shell:

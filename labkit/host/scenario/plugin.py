@@ -79,7 +79,7 @@ class Stage:
     ) -> None:
         self._machine = machine
         """Or its name in lab.yaml, as long as nobody has asked for it: collecting alone needs none."""
-        self._audience = audience
+        self._audience = audience or Audience()
         self.checks_only = checks_only
         self._is_fresh = is_fresh
         """Nobody has used the machine since it was booted, so that the first lesson need not reset it."""
@@ -122,9 +122,7 @@ class Stage:
         lesson = self.lesson(item.path)
         if self._played is None or self._played.lesson is not lesson:
             self.close()
-            self._played = PlayedLesson(
-                lesson, self.machine, self._audience, checks_only=self.checks_only, is_fresh=self._is_fresh
-            )
+            self._played = PlayedLesson(lesson, self.machine, self._audience, self.checks_only, self._is_fresh)
             self._is_fresh = False
         self._played.open()
         return self._played

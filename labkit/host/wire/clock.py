@@ -71,10 +71,8 @@ def agree(connection: fabric.Connection, machine: str, *, is_fresh: bool = False
     if reading is None or abs(reading.difference) <= LIMIT:
         return
     wrong = in_words(reading.difference)
-    if _correct(connection, reading):
-        log.emit("notice", text=f"The clock of the machine {machine} was {wrong}: it is set.")
-    else:
-        log.emit("notice", text=f"The clock of the machine {machine} is {wrong}, and cannot be set.")
+    told = f"was {wrong}: it is set" if _correct(connection, reading) else f"is {wrong}, and cannot be set"
+    log.emit("notice", text=f"The clock of the machine {machine} {told}.")
 
 
 def in_words(difference: float) -> str:

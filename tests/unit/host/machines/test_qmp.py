@@ -127,7 +127,7 @@ def test_a_process_that_ended_is_not_waited_for() -> None:
         address = closed.getsockname()
     started = time.monotonic()
     with pytest.raises(InfrastructureError, match="QEMU ended"):
-        qmp.wait_until_ready(address, 60, still_there=lambda: False)
+        qmp.execute(address, "query-status", seconds=60, still_there=lambda: False)
     assert time.monotonic() - started < 10
 
 
@@ -161,7 +161,7 @@ def qemu(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 
 def test_the_real_thing(qemu: tuple[str, subprocess.Popen[bytes]]) -> None:
     path, process = qemu
-    qmp.wait_until_ready(path, 20, lambda: process.poll() is None)
+    qmp.execute(path, "query-status", None, 20, lambda: process.poll() is None)
     answer = qmp.execute(path, "query-status")
     assert isinstance(answer, dict)
     assert answer["running"] is True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -338,7 +337,8 @@ Host default
 def test_vagrants_ssh_config_is_read() -> None:
     login = vagrantaccess.parse(SSH_CONFIG)
     assert (login.host, login.port, login.user) == ("127.0.0.1", 2222, "vagrant")
-    assert login.keys == ("/home/an user/.vagrant.d/insecure_private_key", "/tmp/other")
+    keys = ["/home/an user/.vagrant.d/insecure_private_key", "/tmp/other"]
+    assert login.connect_kwargs["key_filename"] == keys
 
 
 @pytest.mark.parametrize("text", ["", "Host x\n", "HostName a\nPort many\nUser u\n", "'"])
@@ -354,7 +354,8 @@ def test_vagrants_own_login_makes_roots(tmp_path: Path, monkeypatch: pytest.Monk
     keys.write_private(tmp_path / "vagrants", keys.generate().private)
     with ShellServer() as server:
         host, port = server._socket.getsockname()
-        login = vagrantaccess.Login(host, port, "vagrant", (f"{tmp_path}/vagrants",))
+        config = f"Host default\nHostName {host}\nPort {port}\nUser vagrant\nIdentityFile {tmp_path}/vagrants\n"
+        login = vagrantaccess.parse(config)
         endpoint = vagrantaccess.let_root_in(login, tmp_path)
         assert endpoint == Endpoint(host, port, tmp_path / "client_key", "ssh-ed25519 AAAA")
         assert "authorized_keys" in server.commands[0]
@@ -362,7 +363,7 @@ def test_vagrants_own_login_makes_roots(tmp_path: Path, monkeypatch: pytest.Monk
         with pytest.raises(InfrastructureError, match="vagrant of the machine cannot become root by sudo: -n sh -c"):
             vagrantaccess.let_root_in(login, tmp_path)
     with pytest.raises(InfrastructureError, match=r"Vagrant's own login \(vagrant\) does not work"):
-        vagrantaccess.let_root_in(dataclasses.replace(login, port=free_port()), tmp_path)
+        vagrantaccess.let_root_in(vagrantaccess.parse(config.replace(f"{port}", f"{free_port()}")), tmp_path)
 
 
 def test_root_is_let_in_once(tmp_path: Path) -> None:
