@@ -72,19 +72,21 @@ class Value:
         return int(text)
 
     def items(self) -> list[Value]:
-        """The members of a list, of which there must be at least one."""
-        if not isinstance(self.node, yaml.SequenceNode) or not self.node.value:
-            raise self.wrong("a list")
+        """The members of a list."""
+        if not isinstance(self.node, yaml.SequenceNode):
+            raise self.wrong("a list such as [one, two]")
         return [Value(self.file, f"{self.name}[{index}]", node) for index, node in enumerate(self.node.value)]
 
     def choices(self, known: Iterable[str]) -> tuple[str, ...]:
-        """A list of words, each one of ``known``, none twice."""
+        """A list of words, at least one, each one of ``known``, none twice."""
         allowed, found = list(known), list[str]()
         for item in self.items():
             word = item.choice(allowed)
             if word in found:
                 raise item.error(f"{self.name} has “{word}” twice.", "Remove one of the two.")
             found.append(word)
+        if not found:
+            raise self.error(f"{self.name} is empty.", f"It can have: {', '.join(allowed)}.")
         return tuple(found)
 
     def mapping(self, what: str, keys: Iterable[str] | None = None, required: Iterable[str] = ()) -> dict[str, Value]:

@@ -7,6 +7,7 @@ The verdict is remembered for this version of QEMU and this release of the host'
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -17,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from labkit import log
-from labkit.errors import InfrastructureError, UsageError
+from labkit.errors import UsageError
 from labkit.host.image.kernels import Kernel
 from labkit.host.lab import paths, programs, records
 from labkit.host.machines.qemucommand import Qemu
@@ -156,9 +157,6 @@ def _key(name: str, qemu: Qemu) -> str:
 
 def _remember(name: str, qemu: Qemu, verdict: Verdict) -> None:
     file = _verdicts_file()
-    verdicts = {**records.read(file), _key(name, qemu): asdict(verdict)}
-    try:
+    with contextlib.suppress(OSError):  # A cache that others share may be read-only: the next `up` proves it again.
         file.parent.mkdir(parents=True, exist_ok=True)
-        records.write(file, verdicts)
-    except OSError as error:
-        raise InfrastructureError(f"Cannot write {file}: {error.strerror}") from error
+        records.write(file, {**records.read(file), _key(name, qemu): asdict(verdict)})

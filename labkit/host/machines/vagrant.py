@@ -194,9 +194,7 @@ class VagrantMachine(Machine):
             entry["box"] = config.box
         told: dict[str, Any] = {"entry": entry, "ssh_port": qemurun.free_port()}
         if self.provider == "libvirt":
-            told |= self._hypervisor().prepare()
-            told["console"] = str(self._console)
-            told |= self._driver()
+            told |= {**self._hypervisor().prepare(), **self._driver(), "console": str(self._console)}
         if box:
             told["box"] = {"name": box.name, "version": box.version, "url": box.catalogue.as_uri()}
         return told

@@ -26,7 +26,6 @@ import labkit
 from labkit.errors import MissingToolError
 
 PREFIX = "/opt/labkit"
-MANIFEST = f"{PREFIX}/manifest.json"
 
 LAUNCHER = """\
 #!/usr/bin/python3 -IS

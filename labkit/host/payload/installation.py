@@ -103,8 +103,17 @@ def is_meant(machine: str | None, prefix: str | None, *, remove: bool) -> bool:
 
 
 def deploy_or_remove(prefix: str | None, *, remove: bool) -> str:
-    """What ``invoke deploy --machine local`` does, and the line that it ends with."""
-    _check_host()
+    """What ``invoke deploy --machine local`` does, and the line that it ends with.
+
+    MissingToolError where this computer cannot run the guest side, or we may not install it.
+    """
+    if sys.platform != "linux":
+        raise MissingToolError(
+            "`--machine local` is this very computer, and containers need Linux.",
+            "`invoke up` starts a machine that has it.",
+        )
+    if os.geteuid() != 0:
+        raise MissingToolError("Installing labkit on this host needs root.", "Run the same with sudo.")
     place = check_prefix(prefix or deployed.PREFIX)
     if remove:
         return f"{remove_from(place)} files removed; images and containers below /var/lib/labkit stay."
@@ -124,17 +133,6 @@ def check_prefix(prefix: str) -> str:
             f"The usual one is {deployed.PREFIX}.",
         )
     return str(place)
-
-
-def _check_host() -> None:
-    """MissingToolError where this computer cannot run the guest side, or we may not install it."""
-    if sys.platform != "linux":
-        raise MissingToolError(
-            "`--machine local` is this very computer, and containers need Linux.",
-            "`invoke up` starts a machine that has it.",
-        )
-    if os.geteuid() != 0:
-        raise MissingToolError("Installing labkit on this host needs root.", "Run the same with sudo.")
 
 
 def _manifest(prefix: str) -> bytes:

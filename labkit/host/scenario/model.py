@@ -44,11 +44,6 @@ class Step:
     line: int
     parts: tuple[Part, ...]
 
-    @property
-    def commands(self) -> tuple[Command, ...]:
-        """What is run, in order."""
-        return tuple(part for part in self.parts if isinstance(part, Command))
-
 
 @dataclass(frozen=True)
 class Lesson:

@@ -34,14 +34,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from labkit.errors import ConfigError
 from labkit.host.lab import yamlmarks
 from labkit.host.lab.names import suggestion
-from labkit.host.lab.yamlmarks import Value
 from labkit.host.scenario.model import Command, Lesson, Part, Prose, Step
 from labkit.host.scenario.needs import NEEDS
 
@@ -98,7 +96,7 @@ def _front_matter(lines: list[str], path: Path) -> dict[str, Any]:
     for required in ("title", "minutes"):
         if required not in members:
             raise ConfigError(f"{path}:1: the front matter needs the key {required}.", f"The keys: {', '.join(_KEYS)}.")
-    needs, claims = _names(members.get("needs")), _names(members.get("claims"))
+    needs, claims = (members[key].items() if key in members else [] for key in ("needs", "claims"))
     for need in needs:
         if need.text() not in NEEDS:
             raise need.error(f"there is no need called “{need.text()}”.", suggestion(need.text(), NEEDS))
@@ -111,15 +109,6 @@ def _front_matter(lines: list[str], path: Path) -> dict[str, Any]:
         "needs": tuple(need.text() for need in needs),
         "claims": tuple(claim.text() for claim in claims),
     }
-
-
-def _names(value: Value | None) -> list[Value]:
-    """The members of a YAML list; none where the key is not there."""
-    if value is None:
-        return []
-    if not isinstance(value.node, yaml.SequenceNode):
-        raise value.wrong("a list such as [one, two]")
-    return [Value(value.file, value.name, node) for node in value.node.value]
 
 
 # ---- the body

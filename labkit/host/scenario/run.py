@@ -62,8 +62,7 @@ def run(
         f"--config-file={library() / 'pytest.ini'}",
         f"--rootdir={lesson.path.parent.parent}",
         "--capture=no",  # the narrator writes while tests run, and reads Enter
-        "-p",
-        "no:cacheprovider",
+        "-pno:cacheprovider",
         *([f"--junitxml={junit.absolute()}"] if junit else []),
     ]
     status = int(pytest.main(arguments, plugins=[stage, narrator]))
