@@ -6,7 +6,6 @@ Each section is a table of keys, below; a key's default is its dataclass's. What
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -16,7 +15,7 @@ from typing import Any
 from labkit.host.lab import matrixsection, yamlmarks
 from labkit.host.lab.matrixsection import CGROUPS, IPTABLES, Matrix
 from labkit.host.lab.names import not_found, suggestion
-from labkit.host.lab.paths import checkout
+from labkit.host.lab.paths import checkout, chosen
 from labkit.host.lab.yamlmarks import Value
 
 VAGRANT_PROVIDERS = ("libvirt", "virtualbox", "vmware_desktop", "parallels", "hyperv")
@@ -102,8 +101,7 @@ _SECTIONS = ("default-machine", "machines", "kernels", "matrix", "boxes")
 
 def default_path() -> Path:
     """``$LABKIT_LAB``, or ``lab.yaml`` in the checkout."""
-    chosen = os.environ.get("LABKIT_LAB")
-    return Path(chosen).expanduser().absolute() if chosen else checkout() / "lab.yaml"
+    return chosen("LABKIT_LAB") or checkout() / "lab.yaml"
 
 
 def load(path: Path | None = None) -> Lab:

@@ -30,12 +30,12 @@ def checkout() -> Path:
 
 def cache_dir() -> Path:
     """What can be made again: ``$LABKIT_CACHE``, or the user's cache directory. Images are in ``images/KEY`` below."""
-    return _chosen("LABKIT_CACHE") or platformdirs.user_cache_path("labkit", appauthor=False)
+    return chosen("LABKIT_CACHE") or platformdirs.user_cache_path("labkit", appauthor=False)
 
 
 def state_dir() -> Path:
     """What belongs to this user's machines: ``$LABKIT_STATE``, or the user's state directory."""
-    return _chosen("LABKIT_STATE") or platformdirs.user_state_path("labkit", appauthor=False)
+    return chosen("LABKIT_STATE") or platformdirs.user_state_path("labkit", appauthor=False)
 
 
 def machine_dir(name: str) -> Path:
@@ -63,7 +63,7 @@ def disk_bytes(path: Path) -> int:
     return total
 
 
-def _chosen(variable: str) -> Path | None:
-    """The directory that the environment names. Absolute, since tasks may change their working directory."""
+def chosen(variable: str) -> Path | None:
+    """The place that the environment names. Absolute, since tasks may change their working directory."""
     value = os.environ.get(variable)
     return Path(value).expanduser().absolute() if value else None

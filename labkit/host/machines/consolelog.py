@@ -17,9 +17,6 @@ _TAIL = 256 * 1024
 
 _POLL = 0.2
 
-_MARK = ".since"
-"""What is added to the log's name: the file holds the log's size at the last reset."""
-
 _ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\^_=>cM]")
 """ECMA-48's control sequences, and the few escape sequences that a boot prints."""
 _NOT_COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-ln-~]|\x1b[@-Z\\^_=>cM]")
@@ -57,7 +54,8 @@ def forget_reset(file: Path) -> None:
 
 
 def _mark(file: Path) -> Path:
-    return file.with_name(file.name + _MARK)
+    """Beside the log: the file that holds its size at the last reset."""
+    return file.with_name(f"{file.name}.since")
 
 
 def _reset_at(file: Path) -> int:

@@ -51,8 +51,7 @@ def why_not(provider: str) -> str:
 
 def require(provider: str) -> None:
     """MissingToolError where ``provider``, one of Vagrant's, cannot be used here: it says which one can."""
-    reason = why_not(provider)
-    if reason:
+    if reason := why_not(provider):
         raise unusable(provider, reason)
 
 
