@@ -112,3 +112,13 @@ def test_only_an_emulated_guest_is_told_to_trust_its_time_stamp_counter() -> Non
     """A virtual machine has a clock of its hypervisor's, which a counter that stops or jumps must not replace."""
     assert accelerator.kernel_parameters("tcg") == "tsc=reliable"
     assert {accelerator.kernel_parameters(name) for name in ("kvm", "hvf", "whpx")} == {""}
+
+
+@pytest.mark.usefixtures("with_kvm")
+def test_a_verdict_that_cannot_be_remembered_holds(
+    tmp_path: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").write_text("a file where a directory should be")
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    assert accelerator.choose(qemu(tmp_path, BOOTS), kernel) == "kvm"
+    assert accelerator.remembered("kvm", qemu(tmp_path, BOOTS)) is None
