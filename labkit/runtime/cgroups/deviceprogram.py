@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from labkit.runtime.cgroups.devices import DENY
 from labkit.runtime.kernel import bpf
 
 #: include/uapi/linux/bpf.h, BPF_DEVCG_*
@@ -29,9 +28,9 @@ def program(rules: tuple[str, ...]) -> list[tuple[bytes, str]]:
         )
     ]
     # What is denied comes first: the rule for everything is the last that is asked.
-    for rule in sorted(rules, key=lambda rule: not rule.startswith(DENY)):
+    for rule in sorted(rules, key=lambda rule: not rule.startswith("deny")):
         tests = _tests(rule, kind, access, major, minor)
-        pieces.append((_if_all(tests) + _answer(0 if rule.startswith(DENY) else 1), rule))
+        pieces.append((_if_all(tests) + _answer(0 if rule.startswith("deny") else 1), rule))
         if not tests:
             return pieces  # the kernel's verifier refuses what can never be reached
     return [*pieces, (_answer(0), "nothing else")]
@@ -41,8 +40,7 @@ def _tests(rule: str, kind: int, access: int, major: int, minor: int) -> list[tu
     """What must hold: (instructions before, operation of the jump that is taken if not, register, register or
     number).
     """
-    denies = rule.startswith(DENY)
-    words, numbers, letters = (rule[len(DENY) :] if denies else rule).split(" ")
+    *denies, words, numbers, letters = rule.split(" ")
     tests = []
     if words != "a":
         tests.append((b"", bpf.JUMP_IF_NOT, kind, _KINDS[words]))

@@ -77,8 +77,9 @@ class Freeze(Operation):
 def operation(path: str, hierarchies: Hierarchies, frozen: bool) -> Freeze:
     """What freezes or thaws the group ``path``. NotFoundError where this machine has no freezer."""
     # A hybrid machine without v1's freezer has that of its v2 tree.
-    version = v1 if hierarchies.v1 and ("freezer" in hierarchies.v1 or not hierarchies.v2) else v2
-    return Freeze(version.freezer(path, hierarchies), frozen)
+    if hierarchies.v2 and "freezer" not in hierarchies.v1:
+        return Freeze(f"{v2.directory(path, hierarchies)}/cgroup.freeze", frozen)
+    return Freeze(f"{v1.directory('freezer', path, hierarchies, 'it cannot be paused')}/freezer.state", frozen)
 
 
 def is_frozen(path: str, hierarchies: Hierarchies) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 
+from labkit import log
 from labkit.errors import ConflictError, KernelError, NotFoundError
-from labkit.runtime.cgroups import freezer, limits, placement, sharing, v1, v2
+from labkit.runtime.cgroups import freezer, limits, placement, v1, v2
 from labkit.runtime.cgroups.detect import Hierarchies
-from labkit.runtime.cgroups.devices import EVERYTHING
-from labkit.runtime.cgroups.grouptree import remove_groups
+from labkit.runtime.cgroups.devices import EVERYTHING, ListDevices, ProgramDevices
+from labkit.runtime.cgroups.grouptree import Settings, remove_groups
 from labkit.runtime.kernel import process
 from labkit.runtime.operations import Operation
 from labkit.runtime.operations.files import write_kernel_file
@@ -23,8 +24,8 @@ def directories(path: str, hierarchies: Hierarchies) -> list[str]:
     """The group's directories: one on v2, one for each mounted tree on v1 (on a hybrid machine v2's is the last); none
     where no cgroups are mounted.
     """
-    places = v1.directories(path, hierarchies) if hierarchies.v1 else []
-    return places + (v2.directories(path, hierarchies) if hierarchies.v2 else [])
+    places = v1.directories(path, hierarchies)
+    return [*places, v2.directory(path, hierarchies)] if hierarchies.v2 else places
 
 
 def plan(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> list[Operation]:
@@ -40,12 +41,10 @@ def plan(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> list
         return []
     if any(os.path.exists(place) for place in places):
         placement.check_free(path, pids(path, hierarchies), freezer.is_frozen(path, hierarchies))
-    on_v1, on_v2 = sharing.shared_out(resources, hierarchies)
-    operations: list[Operation] = []
-    if hierarchies.v1:
-        operations += v1.creation(path, on_v1, hierarchies)
+    on_v1, on_v2 = _shared_out(resources, hierarchies)
+    operations = v1.creation(path, on_v1, hierarchies)
     if hierarchies.v2:
-        operations += v2.creation(path, on_v2, hierarchies, sharing.counted_on_v2(hierarchies))
+        operations += v2.creation(path, on_v2, hierarchies)
     return operations + _devices(path, resources, hierarchies)
 
 
@@ -59,22 +58,55 @@ def change(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> li
     if not directories(path, hierarchies):
         _refuse(resources)
         return []
-    on_v1, on_v2 = sharing.shared_out(resources, hierarchies)
+    on_v1, on_v2 = _shared_out(resources, hierarchies)
     _check_memory(path, resources, hierarchies)
-    operations: list[Operation] = []
-    if on_v1:
-        operations += v1.change(path, on_v1, hierarchies)
+    operations = v1.change(path, on_v1, hierarchies)
     if on_v2:
         operations += v2.change(path, on_v2, hierarchies)
     return operations + _devices(path, resources, hierarchies)
+
+
+#: Sections of the specification that are called otherwise than v1's controller.
+_CONTROLLERS = {"blockIO": "blkio", "hugepageLimits": "hugetlb"}
+
+
+def _shared_out(resources: dict[str, Any], hierarchies: Hierarchies) -> tuple[Settings, Settings]:
+    """The settings for v1's trees, and those for v2's. What neither has a file for is told as a warning, as by runc.
+
+    On a hybrid machine v2's tree serves what v1 has not: from Linux 6.12 on Debian's kernels have memory and cpuset
+    there only (CONFIG_MEMCG_V1 and CONFIG_CPUSETS_V1 are unset). runc and crun look at v1 alone then, and refuse such a
+    limit; the kernel does not, and a container that can be kept within its memory is better than one that cannot be
+    started.
+    """
+    only_v2: set[str] = set()
+    if hierarchies.v1 and hierarchies.v2:
+        only_v2 = {v2.V1_NAMES.get(name, name) for name in v2.offered(hierarchies)} - set(hierarchies.v1)
+    first: dict[str, Any] = {}
+    second: dict[str, Any] = {}
+
+    def serving(controller: str) -> dict[str, Any]:
+        return second if controller in only_v2 or not hierarchies.v1 else first
+
+    for name, value in resources.items():
+        if name == "cpu":  # one section of the specification, two controllers of the kernel
+            for key, number in value.items():
+                serving("cpuset" if key in ("cpus", "mems") else "cpu").setdefault("cpu", {})[key] = number
+        else:
+            serving(_CONTROLLERS.get(name, name))[name] = value
+    for part, version in ((first, "v1"), (second, "v2")):
+        for name in limits.ignored(part, version):
+            log.emit("warning", message=f"linux.resources.{name} has no effect on cgroup {version} and is ignored")
+    return limits.for_v1(first), limits.for_v2(second)
 
 
 def _devices(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> list[Operation]:
     rules = resources.get("devices")
     if rules is None or (tuple(rules) == (EVERYTHING,) and not filters_devices(hierarchies)):
         return []
-    version = v2 if hierarchies.v2 and "devices" not in hierarchies.v1 else v1
-    return [version.device_filter(path, tuple(rules), hierarchies)]
+    if hierarchies.v2 and "devices" not in hierarchies.v1:
+        return [ProgramDevices(v2.directory(path, hierarchies), tuple(rules))]
+    place = v1.directory("devices", path, hierarchies, "devices cannot be kept from a container")
+    return [ListDevices(place, tuple(rules))]
 
 
 def _check_memory(path: str, resources: dict[str, Any], hierarchies: Hierarchies) -> None:
@@ -82,9 +114,9 @@ def _check_memory(path: str, resources: dict[str, Any], hierarchies: Hierarchies
     memory = resources.get("memory", {})
     if not memory.get("checkBeforeUpdate"):
         return
-    from labkit.runtime.cgroups import usage  # local: nearly no change asks for it
+    from labkit.runtime.cgroups import statistics  # local: nearly no change asks for it
 
-    used = usage.memory(path, hierarchies)
+    used = statistics.memory(path, hierarchies)
     for name, words in (("swap", "memory+swap"), ("limit", "memory")):
         limit = memory.get(name) or 0
         if 0 < limit <= used:
@@ -105,6 +137,47 @@ def _refuse(resources: dict[str, Any]) -> None:
 def filters_devices(hierarchies: Hierarchies) -> bool:
     """Whether a group can be kept from devices here: v1 needs its controller, v2 any kernel since 4.15."""
     return "devices" in hierarchies.v1 or bool(hierarchies.v2)
+
+
+def delegated(wanted: str, container_id: str, resources: dict[str, Any], hierarchies: Hierarchies) -> tuple[str, Any]:
+    """Where the group of a container lies whose owner has no rights over the whole machine (empty for none at all), and
+    what it is to be limited in.
+
+    He has a group only where one was handed to him (cgroups(7), "Delegation"): its owner may make groups below it.
+    systemd does so on v2 for a user's services; on v1 nobody does as a rule. As runc does, a container then goes
+    without, unless it is to have limits.
+
+    KernelError where it is to have limits, and we may make no group. Devices need no rules then: nobody but root can
+    make one (mknod(2)), and to filter them takes root, too.
+    """
+    path = placement.path(wanted, container_id)
+    if not wanted and hierarchies.mode == "v2":
+        path = _beside_ours(container_id)
+    kept = {name: value for name, value in resources.items() if name != "devices"}
+    places = directories(path, hierarchies)
+    closed = [place for place in places if not _may_make(place)]
+    if places and not closed:
+        return path, kept
+    wishes = list(limits.for_v1(kept))
+    if wishes:
+        where = f"the group {closed[0]} may not be made" if closed else "no cgroups are mounted"
+        raise KernelError(
+            f"the limit of {wishes[0]} cannot be set without root: {where}",
+            "have a group of cgroup v2 handed to you, as 'systemd-run --user --scope -p Delegate=yes' does",
+        )
+    return "", kept
+
+
+def _beside_ours(container_id: str) -> str:
+    """Below the parent of our own group: that one has processes, so that on v2 it can hand no controllers on."""
+    return os.path.normpath(f"/{os.path.dirname(placement.ours())}/{container_id}")
+
+
+def _may_make(place: str) -> bool:
+    """Whether we may make that directory, and those between it and one that is there."""
+    while not os.path.exists(place):
+        place = os.path.dirname(place)
+    return os.access(place, os.W_OK)
 
 
 #: Why a group takes no process: errno -> hint.
@@ -188,7 +261,7 @@ def kill(path: str, hierarchies: Hierarchies, seconds: float = 10.0) -> None:
     if hierarchies.v2:
         # Linux 5.14: all at once, forks included. The loop below does without, and waits until they are gone.
         with suppress(KernelError, FileNotFoundError):
-            write_kernel_file(f"{v2.directories(path, hierarchies)[0]}/cgroup.kill", "1")
+            write_kernel_file(f"{v2.directory(path, hierarchies)}/cgroup.kill", "1")
     if freezer.is_frozen(path, hierarchies):
         for pid in pids(path, hierarchies):
             with suppress(ProcessLookupError):

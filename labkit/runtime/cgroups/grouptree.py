@@ -1,4 +1,7 @@
-"""Operations on the cgroup trees: a group is a directory, a limit is a line in a file."""
+"""Operations on the cgroup trees: a group is a directory, a limit is a line in a file.
+
+Of limits that hang together it says which is changed first, so that no step between is one that the kernel refuses.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,10 @@ import os
 import time
 
 from labkit.errors import KernelError, NotFoundError
-from labkit.runtime.cgroups.setting import Setting
 from labkit.runtime.operations import GoesAlong, Operation
 from labkit.runtime.operations.files import write_kernel_file
 from labkit.runtime.std.contextlib import suppress
-from labkit.runtime.std.dataclasses import dataclass
+from labkit.runtime.std.dataclasses import dataclass, replace
 from labkit.runtime.std.shlex import quote
 from labkit.runtime.text import textfile
 
@@ -165,43 +167,73 @@ class SetLimit(GoesAlong):
     """A value into one of the group's files."""
 
     path: str
+    """The group's directory; empty until it is known (limits.py knows none)."""
     name: str
     value: str
     asked: str = ""
-    """The specification's word for it."""
+    """The specification's word for it, for errors."""
+    other: tuple[str, ...] = ()
+    """Another file and value, where this kernel has not the first."""
     optional: bool = False
-    """A missing file is no error."""
+    """A missing file is no error: what is asked for is so anyway."""
 
     def describe(self) -> str:
         """As a shell writes it."""
         place = f"{quote(self.path)}/{self.name}"
-        test = f"[ ! -e {place} ] || " if self.optional else ""
-        return f"{test}echo {quote(self.value)} > {place}"
+        write = f"echo {quote(self.value)} > {place}"
+        if self.other:
+            name, value = self.other
+            return f"if [ -e {place} ]; then {write}; else echo {quote(value)} > {quote(self.path)}/{name}; fi"
+        return f"[ ! -e {place} ] || {write}" if self.optional else write
+
+    def chosen(self) -> tuple[str, str]:
+        """The file, and the value for it, that this kernel has."""
+        if self.other and not os.path.exists(f"{self.path}/{self.name}"):
+            return self.other[0], self.other[1]
+        return self.name, self.value
 
     def do(self) -> None:
         """One write. NotFoundError without such a file, KernelError where the value is refused; both name it."""
+        name, value = self.chosen()
         hints = {**_WHY_NO_VALUE}
-        if self.name.startswith("memory."):
+        if name.startswith("memory."):
             hints[errno.EBUSY] = "the group uses more than that, and the kernel could not take it back"
         what = f"{_named(self.asked)} cannot be set" if self.asked else ""
         try:
-            write_kernel_file(f"{self.path}/{self.name}", self.value or "\n", hints, what)
+            write_kernel_file(f"{self.path}/{name}", value or "\n", hints, what)
         except FileNotFoundError:
             if not self.optional:
-                raise self._missing() from None
+                raise self._missing(name) from None
 
-    def _missing(self) -> NotFoundError:
-        controller = self.name.partition(".")[0]
+    def _missing(self, name: str) -> NotFoundError:
         if self.asked.startswith("unified"):
             return NotFoundError(
-                f"{self.asked} can't be set: there is no {self.path}/{self.name}",
+                f"{self.asked} can't be set: there is no {self.path}/{name}",
                 "the file names are those of Documentation/admin-guide/cgroup-v2.rst",
             )
         what = _named(self.asked) + " cannot be set" if self.asked else "that limit cannot be set"
         return NotFoundError(
-            f"this machine's cgroups have no {self.name}, so {what}",
-            f"the controller {controller} is not in this kernel, or not handed down (cgroup.subtree_control)",
+            f"this machine's cgroups have no {name}, so {what}",
+            f"the controller {name.partition('.')[0]} is not in this kernel, or not handed down "
+            "(cgroup.subtree_control)",
         )
+
+
+#: Controller -> its limits, in the order in which they are written, in a group that is yet to be said.
+Settings = dict[str, list[SetLimit]]
+
+
+def add(
+    settings: Settings,
+    controller: str,
+    name: str,
+    value: object,
+    asked: str,
+    other: tuple[str, ...] = (),
+    optional: bool = False,
+) -> None:
+    """Put a limit behind the others of its controller."""
+    settings.setdefault(controller, []).append(SetLimit("", name, str(value), asked, other, optional))
 
 
 _WHY_NO_VALUE = {
@@ -212,29 +244,6 @@ _WHY_NO_VALUE = {
 
 def _named(what: str) -> str:
     return what if what.startswith("unified") else f"linux.resources.{what}"
-
-
-@dataclass(frozen=True)
-class SetEither(SetLimit):
-    """A value into one of two files, whichever this kernel has: the first if both."""
-
-    other_name: str = ""
-    other_value: str = ""
-
-    def describe(self) -> str:
-        """As a shell writes it."""
-        first, second = f"{quote(self.path)}/{self.name}", f"{quote(self.path)}/{self.other_name}"
-        return (
-            f"if [ -e {first} ]; then echo {quote(self.value)} > {first}; "
-            f"else echo {quote(self.other_value)} > {second}; fi"
-        )
-
-    def do(self) -> None:
-        """One write."""
-        if os.path.exists(f"{self.path}/{self.name}"):
-            super().do()
-        else:
-            SetLimit(self.path, self.other_name, self.other_value, self.asked, self.optional).do()
 
 
 @dataclass(frozen=True)
@@ -249,43 +258,80 @@ class ChangeSetting(SetLimit):
             write_kernel_file(f"{self.path}/{self.name}", self.before or "\n")
 
 
-def setting_operation(path: str, setting: Setting) -> SetLimit:
-    """What writes a setting into a new group."""
-    if setting.other:
-        return SetEither(
-            path, setting.name, setting.value, setting.asked, setting.optional, setting.other[0], setting.other[1]
-        )
-    return SetLimit(path, setting.name, setting.value, setting.asked, setting.optional)
-
-
-def changes(path: str, settings: list[Setting]) -> list[ChangeSetting]:
-    """What writes those settings that differ into a group that is in use, with the way back.
+def changes(path: str, settings: list[SetLimit]) -> list[ChangeSetting]:
+    """What writes one controller's settings, as far as they differ, into a group that is in use, with the way back.
 
     A controller that is handed on only now begins with what its files say then; nothing in them is a limit.
     """
     found = []
-    for setting in settings:
-        name, value = setting.name, setting.value
-        if setting.other and not os.path.exists(f"{path}/{name}"):
-            name, value = setting.other
+    for setting in (replace(each, path=path) for each in settings):
+        name, value = setting.chosen()
         try:
             before = current(path, name)
         except FileNotFoundError:
             if setting.optional:
                 continue
             before = ""
-        if _is_line_of_many(value):
-            from labkit.runtime.cgroups import rarelimits  # local: few limits are for a single device
-
-            before = rarelimits.before(name, value, before)
+        # A line for one device of many. (cpu.max is two words, too: 50000 100000.)
+        if " " in value and not value.partition(" ")[0].isdigit() and not value.startswith("max "):
+            before = _line_before(name, value, before)
         if value != before:
-            found.append(ChangeSetting(path, name, value, setting.asked, setting.optional, before))
-    return found
+            found.append(ChangeSetting(path, name, value, setting.asked, (), setting.optional, before))
+    return in_order(found)
 
 
-def _is_line_of_many(value: str) -> bool:
-    # cpu.max is two words, too: 50000 100000.
-    return " " in value and not value.partition(" ")[0].isdigit() and not value.startswith("max ")
+def _line_before(name: str, value: str, text: str) -> str:
+    """What to write to take ``value`` back, where the file says ``text`` now: the device's own line, or no limit."""
+    key, _, words = value.partition(" ")
+    for line in text.splitlines():
+        if line.partition(" ")[0] == key:
+            return line
+    if name == "io.max":
+        return f"{key} {words.partition('=')[0]}=max"
+    if name == "rdma.max":
+        return f"{key} hca_handle=max hca_object=max"
+    return f"{key} default" if name == "io.weight" else f"{key} 0"
+
+
+_MEMORY, _BOTH = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
+_PERIOD, _QUOTA = "cpu.cfs_period_us", "cpu.cfs_quota_us"
+_BURSTS = ("cpu.cfs_burst_us", "cpu.max.burst")
+_MAXIMA = (_QUOTA, "cpu.max")
+
+
+def in_order(planned: list[ChangeSetting]) -> list[ChangeSetting]:
+    """The changes of one controller, those of each pair below in the right order."""
+    found = {change.name: number for number, change in enumerate(planned)}
+    for first, second, swapped in (
+        (_MEMORY, _BOTH, _both_first),
+        (_PERIOD, _QUOTA, _quota_first),
+        *((quota, burst, _burst_first) for quota in _MAXIMA for burst in _BURSTS),
+    ):
+        if first in found and second in found and swapped(planned[found[first]], planned[found[second]]):
+            one, other = found[first], found[second]
+            planned[one], planned[other] = planned[other], planned[one]
+            found[first], found[second] = other, one
+    return planned
+
+
+def _both_first(memory: ChangeSetting, both: ChangeSetting) -> bool:
+    """Memory and swap together must never be less than memory alone (cgroup-v1/memory.rst): what grows goes first."""
+    return both.value == "-1" or int(both.value) > int(memory.before or 0)
+
+
+def _quota_first(period: ChangeSetting, quota: ChangeSetting) -> bool:
+    """The share of the processors must never be more than the group's above: the smaller step between is taken.
+
+    No quota is never too much: such a group has what the one above has.
+    """
+    if "-1" in (quota.before, quota.value) or not (quota.before and period.before):
+        return quota.value == "-1"
+    return int(quota.before) * int(period.before) > int(quota.value) * int(period.value)
+
+
+def _burst_first(_: ChangeSetting, burst: ChangeSetting) -> bool:
+    """What may be saved up must never be more than the quota: a smaller burst goes first, a larger one last."""
+    return int(burst.value) < int(burst.before or 0)
 
 
 def current(directory: str, name: str) -> str:

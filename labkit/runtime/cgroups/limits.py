@@ -7,7 +7,7 @@ number that is 0 is not set. What few ask for (disks, huge pages, networks, RDMA
 from __future__ import annotations
 
 from labkit.errors import ConfigError
-from labkit.runtime.cgroups.setting import Setting, Settings, add
+from labkit.runtime.cgroups.grouptree import Settings, add
 from labkit.runtime.std.typing import Any
 
 _PERIOD = 100000
@@ -27,17 +27,17 @@ def for_v2(resources: dict[str, Any]) -> Settings:
     settings: Settings = {}
     cpu, memory = (resources.get(name, {}) for name in ("cpu", "memory"))
     if cpu.get("idle") is not None:
-        _add(settings, "cpu", "cpu.idle", cpu["idle"], "cpu.idle")
+        add(settings, "cpu", "cpu.idle", cpu["idle"], "cpu.idle")
     if cpu.get("shares"):
-        _add(settings, "cpu", "cpu.weight", weight(cpu["shares"]), "cpu.shares")
+        add(settings, "cpu", "cpu.weight", weight(cpu["shares"]), "cpu.shares")
     if cpu.get("quota") or cpu.get("period"):
         quota = cpu.get("quota") or -1
         value = f"{_or_max(quota)} {cpu.get('period') or _PERIOD}"
-        _add(settings, "cpu", "cpu.max", value, "cpu.quota" if cpu.get("quota") else "cpu.period")
+        add(settings, "cpu", "cpu.max", value, "cpu.quota" if cpu.get("quota") else "cpu.period")
     _burst(settings, "cpu.max.burst", cpu)
     for name in ("cpus", "mems"):
         if cpu.get(name):
-            _add(settings, "cpuset", f"cpuset.{name}", cpu[name], f"cpu.{name}")
+            add(settings, "cpuset", f"cpuset.{name}", cpu[name], f"cpu.{name}")
     _memory_v2(settings, memory)
     _pids(settings, resources)
     if any(resources.get(name) for name in _RARE):
@@ -53,21 +53,20 @@ def for_v1(resources: dict[str, Any]) -> Settings:
     cpu, memory = (resources.get(name, {}) for name in ("cpu", "memory"))
     for name, file in (("realtimePeriod", "cpu.rt_period_us"), ("realtimeRuntime", "cpu.rt_runtime_us")):
         if cpu.get(name):
-            _add(settings, "cpu", file, cpu[name], f"cpu.{name}")
+            add(settings, "cpu", file, cpu[name], f"cpu.{name}")
     if cpu.get("shares"):
         _check_shares(cpu["shares"])
-        _add(settings, "cpu", "cpu.shares", cpu["shares"], "cpu.shares")
+        add(settings, "cpu", "cpu.shares", cpu["shares"], "cpu.shares")
+    if cpu.get("quota") or cpu.get("period"):
+        add(settings, "cpu", "cpu.cfs_period_us", cpu.get("period") or _PERIOD, "cpu.period")
     if cpu.get("quota"):
-        _add(settings, "cpu", "cpu.cfs_period_us", cpu.get("period") or _PERIOD, "cpu.period")
-        _add(settings, "cpu", "cpu.cfs_quota_us", cpu["quota"], "cpu.quota")
-    elif cpu.get("period"):
-        _add(settings, "cpu", "cpu.cfs_period_us", cpu["period"], "cpu.period")
+        add(settings, "cpu", "cpu.cfs_quota_us", cpu["quota"], "cpu.quota")
     _burst(settings, "cpu.cfs_burst_us", cpu)
     if cpu.get("idle") is not None:
-        _add(settings, "cpu", "cpu.idle", cpu["idle"], "cpu.idle")
+        add(settings, "cpu", "cpu.idle", cpu["idle"], "cpu.idle")
     for name in ("cpus", "mems"):
         if cpu.get(name):
-            _add(settings, "cpuset", f"cpuset.{name}", cpu[name], f"cpu.{name}")
+            add(settings, "cpuset", f"cpuset.{name}", cpu[name], f"cpu.{name}")
     _memory_v1(settings, memory)
     _pids(settings, resources)
     if any(resources.get(name) for name in _RARE):
@@ -100,36 +99,36 @@ def ignored(resources: dict[str, Any], version: str) -> list[str]:
 def _burst(settings: Settings, name: str, cpu: dict[str, Any]) -> None:
     if cpu.get("burst") is not None:
         # 0 is what a kernel without it (before Linux 5.14) does.
-        _add(settings, "cpu", name, cpu["burst"], "cpu.burst", optional=not cpu["burst"])
+        add(settings, "cpu", name, cpu["burst"], "cpu.burst", optional=not cpu["burst"])
 
 
 def _memory_v2(settings: Settings, memory: dict[str, Any]) -> None:
     alone = swap_alone(memory.get("swap") or 0, memory.get("limit") or 0)
     if alone is not None:
         # Where the kernel counts no swap there is none to limit or to set free: runc says nothing either.
-        _add(settings, "memory", "memory.swap.max", _or_max(alone), "memory.swap", optional=alone <= 0)
+        add(settings, "memory", "memory.swap.max", _or_max(alone), "memory.swap", optional=alone <= 0)
     if memory.get("limit"):
-        _add(settings, "memory", "memory.max", _or_max(memory["limit"]), "memory.limit")
+        add(settings, "memory", "memory.max", _or_max(memory["limit"]), "memory.limit")
     if memory.get("reservation"):
-        _add(settings, "memory", "memory.low", _or_max(memory["reservation"]), "memory.reservation")
+        add(settings, "memory", "memory.low", _or_max(memory["reservation"]), "memory.reservation")
 
 
 def _memory_v1(settings: Settings, memory: dict[str, Any]) -> None:
     limit, swap = memory.get("limit") or 0, memory.get("swap") or 0
     if memory.get("useHierarchy"):
         # So it is anyway from Linux 5.11 on, and below a group that has it; then the write is refused or the same.
-        _add(settings, "memory", "memory.use_hierarchy", 1, "memory.useHierarchy", optional=True)
+        add(settings, "memory", "memory.use_hierarchy", 1, "memory.useHierarchy", optional=True)
     if limit:
-        _add(settings, "memory", "memory.limit_in_bytes", limit, "memory.limit")
+        add(settings, "memory", "memory.limit_in_bytes", limit, "memory.limit")
     if swap or limit == -1:
         both = swap or -1  # without a limit of memory one of both would be none: they are set free together
-        _add(settings, "memory", "memory.memsw.limit_in_bytes", both, "memory.swap", optional=both == -1)
+        add(settings, "memory", "memory.memsw.limit_in_bytes", both, "memory.swap", optional=both == -1)
         if limit > 0:
             swap_alone(both, limit)  # refused here if it is the smaller one
     if memory.get("reservation"):
-        _add(settings, "memory", "memory.soft_limit_in_bytes", memory["reservation"], "memory.reservation")
+        add(settings, "memory", "memory.soft_limit_in_bytes", memory["reservation"], "memory.reservation")
     if memory.get("disableOOMKiller"):
-        _add(settings, "memory", "memory.oom_control", 1, "memory.disableOOMKiller")
+        add(settings, "memory", "memory.oom_control", 1, "memory.disableOOMKiller")
     swappiness = memory.get("swappiness")
     if swappiness is not None and swappiness != -1:
         if swappiness > 100:
@@ -137,13 +136,13 @@ def _memory_v1(settings: Settings, memory: dict[str, Any]) -> None:
                 f"linux.resources.memory.swappiness is {swappiness}, and must be from 0 to 100",
                 "0 swaps as late as can be, 60 is the kernel's own",
             )
-        _add(settings, "memory", "memory.swappiness", swappiness, "memory.swappiness")
+        add(settings, "memory", "memory.swappiness", swappiness, "memory.swappiness")
 
 
 def _pids(settings: Settings, resources: dict[str, Any]) -> None:
     limit = resources.get("pids", {}).get("limit")
     if limit:
-        _add(settings, "pids", "pids.max", _or_max(limit), "pids.limit")
+        add(settings, "pids", "pids.max", _or_max(limit), "pids.limit")
 
 
 def weight(shares: int) -> int:
@@ -210,10 +209,6 @@ def to_change(before: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
         if values:
             changed[section] = values
     return changed
-
-
-def _add(settings: Settings, controller: str, name: str, value: object, what: str, optional: bool = False) -> None:
-    add(settings, controller, Setting(name, str(value), what, optional=optional))
 
 
 def _or_max(value: int) -> str:

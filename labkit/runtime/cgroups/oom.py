@@ -9,6 +9,7 @@ from labkit.errors import NotFoundError
 from labkit.runtime.cgroups import v1, v2
 from labkit.runtime.cgroups.detect import Hierarchies
 from labkit.runtime.cgroups.grouptree import missing
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.operations.files import write_kernel_file
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import suppress
@@ -23,7 +24,7 @@ def watch(path: str, hierarchies: Hierarchies, seconds: float = 1.0) -> Iterator
     if "memory" in hierarchies.v1:
         yield from _watch_v1(v1.directory("memory", path, hierarchies), seconds)
     elif hierarchies.v2:
-        yield from _watch_v2(v2.directories(path, hierarchies)[0], seconds)
+        yield from _watch_v2(v2.directory(path, hierarchies), seconds)
     else:
         raise missing("memory", "v1", "nobody says when memory runs out")
 
@@ -33,20 +34,14 @@ def killed(path: str, hierarchies: Hierarchies) -> int:
 
     memory.events of v2, memory.oom_control of v1 (since 4.13).
     """
+    file = f"{v2.directory(path, hierarchies)}/memory.events"
     if "memory" in hierarchies.v1:
         file = f"{v1.directory('memory', path, hierarchies)}/memory.oom_control"
-    elif hierarchies.v2:
-        file = f"{v2.directories(path, hierarchies)[0]}/memory.events"
-    else:
-        return 0
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        with kept_open(os.open(file, os.O_RDONLY | os.O_CLOEXEC)) as descriptor:
+            return _killed(descriptor)
     except OSError:
         return 0
-    try:
-        return _killed(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _watch_v1(place: str, seconds: float) -> Iterator[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.errors import ConfigError
-from labkit.runtime.cgroups.setting import Setting, Settings, add
+from labkit.runtime.cgroups.grouptree import Settings, add
 from labkit.runtime.std.typing import Any
 
 #: The specification's name -> v1's file, and the key in v2's io.max.
@@ -27,16 +27,14 @@ def add_v1(settings: Settings, resources: dict[str, Any]) -> None:
     for name, (file, _) in _THROTTLES.items():
         for entry in block.get(name, []):
             # 0 takes the limit off (cgroup-v1/blkio-controller.rst).
-            add(settings, "blkio", Setting(file, f"{_device(entry)} {entry['rate']}", f"blockIO.{name}"))
-    for entry in resources.get("hugepageLimits", []):
-        for file, optional in (("limit_in_bytes", False), ("rsvd.limit_in_bytes", True)):
-            _huge_pages(settings, entry, file, optional)
+            add(settings, "blkio", file, f"{_device(entry)} {entry['rate']}", f"blockIO.{name}")
+    _huge_pages(settings, resources, "limit_in_bytes")
     network = resources.get("network", {})
     if network.get("classID"):
-        add(settings, "net_cls", Setting("net_cls.classid", str(network["classID"]), "network.classID"))
+        add(settings, "net_cls", "net_cls.classid", network["classID"], "network.classID")
     for entry in network.get("priorities", []):
         text = f"{entry['name']} {entry['priority']}"
-        add(settings, "net_prio", Setting("net_prio.ifpriomap", text, "network.priorities"))
+        add(settings, "net_prio", "net_prio.ifpriomap", text, "network.priorities")
     _rdma(settings, resources)
     if resources.get("unified"):
         raise ConfigError(
@@ -49,48 +47,32 @@ def add_v2(settings: Settings, resources: dict[str, Any]) -> None:
     """Add them in v2's terms. ConfigError for what only v1 has."""
     block = resources.get("blockIO", {})
     if block.get("weight"):
-        weight = str(block["weight"])
         converted = ("io.weight", f"default {io_weight(block['weight'])}")
-        add(settings, "io", Setting("io.bfq.weight", weight, "blockIO.weight", converted))
+        add(settings, "io", "io.bfq.weight", block["weight"], "blockIO.weight", converted)
     if block.get("leafWeight") or any(entry.get("leafWeight") for entry in block.get("weightDevice", [])):
         raise _only_v1("blockIO.leafWeight", "a group's own processes have no weight there")
     for entry in block.get("weightDevice", []):
         if entry.get("weight"):
             converted = ("io.weight", f"{_device(entry)} {io_weight(entry['weight'])}")
             value = f"{_device(entry)} {entry['weight']}"
-            add(settings, "io", Setting("io.bfq.weight", value, "blockIO.weightDevice", converted))
+            add(settings, "io", "io.bfq.weight", value, "blockIO.weightDevice", converted)
     for name, (_, key) in _THROTTLES.items():
         for entry in block.get(name, []):
             rate = entry["rate"] or "max"
-            add(settings, "io", Setting("io.max", f"{_device(entry)} {key}={rate}", f"blockIO.{name}"))
-    for entry in resources.get("hugepageLimits", []):
-        for file, optional in (("max", False), ("rsvd.max", True)):
-            _huge_pages(settings, entry, file, optional)
+            add(settings, "io", "io.max", f"{_device(entry)} {key}={rate}", f"blockIO.{name}")
+    _huge_pages(settings, resources, "max")
     if resources.get("network"):
         raise _only_v1("network", "packets are told apart by their cgroup there (iptables -m cgroup --path)")
     _rdma(settings, resources)
     for name, text in resources.get("unified", {}).items():
         # The name begins with its controller; those of the core begin with cgroup. Each line is a write of its own.
         for line in text.splitlines() or [""]:
-            add(settings, name.split(".", 1)[0], Setting(name, line, f'unified resource "{name}"'))
+            add(settings, name.split(".", 1)[0], name, line, f'unified resource "{name}"')
 
 
 def io_weight(weight: int) -> int:
     """v1's 10 to 1000 as v2's 1 to 10000, as runc and crun do it: a straight line."""
     return max(1, 1 + (weight - 10) * 9999 // 990)
-
-
-def before(name: str, value: str, text: str) -> str:
-    """What to write to take ``value`` back, where the file says ``text`` now: the device's own line, or no limit."""
-    key, _, words = value.partition(" ")
-    for line in text.splitlines():
-        if line.partition(" ")[0] == key:
-            return line
-    if name == "io.max":
-        return f"{key} {words.partition('=')[0]}=max"
-    if name == "rdma.max":
-        return f"{key} hca_handle=max hca_object=max"
-    return f"{key} default" if name == "io.weight" else f"{key} 0"
 
 
 def _device(entry: dict[str, Any]) -> str:
@@ -99,13 +81,15 @@ def _device(entry: dict[str, Any]) -> str:
 
 def _v1_weight(settings: Settings, file: str, value: str, what: str) -> None:
     # CFQ's file (until Linux 4.20); from then on it is BFQ that weighs, and its files are called after it.
-    add(settings, "blkio", Setting(f"blkio.{file}", value, what, (f"blkio.bfq.{file}", value)))
+    add(settings, "blkio", f"blkio.{file}", value, what, (f"blkio.bfq.{file}", value))
 
 
-def _huge_pages(settings: Settings, entry: dict[str, Any], file: str, optional: bool) -> None:
+def _huge_pages(settings: Settings, resources: dict[str, Any], file: str) -> None:
     # The limit of reservations came with Linux 5.7; runc sets both where it can.
-    name = f"hugetlb.{entry['pageSize']}.{file}"
-    add(settings, "hugetlb", Setting(name, str(entry["limit"]), "hugepageLimits", optional=optional))
+    for entry in resources.get("hugepageLimits", []):
+        for name, optional in ((file, False), (f"rsvd.{file}", True)):
+            full = f"hugetlb.{entry['pageSize']}.{name}"
+            add(settings, "hugetlb", full, entry["limit"], "hugepageLimits", optional=optional)
 
 
 def _rdma(settings: Settings, resources: dict[str, Any]) -> None:
@@ -115,7 +99,7 @@ def _rdma(settings: Settings, resources: dict[str, Any]) -> None:
             for name, key in (("hcaHandles", "hca_handle"), ("hcaObjects", "hca_object"))
             if entry.get(name) is not None
         ]
-        add(settings, "rdma", Setting("rdma.max", f"{device} {' '.join(words)}", f"rdma.{device}"))
+        add(settings, "rdma", "rdma.max", f"{device} {' '.join(words)}", f"rdma.{device}")
 
 
 def _only_v1(name: str, why: str) -> ConfigError:

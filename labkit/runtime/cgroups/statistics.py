@@ -1,6 +1,7 @@
-"""What a group has used, as ``runc events --stats`` tells it (runc's types/events.go): a dictionary for JSON.
+"""What a group has used, by the kernel's own counters: in short, and in full as ``runc events --stats`` tells it.
 
-The names and units are v1's, as monitoring tools expect them: nanoseconds, bytes, and disks by ``Read`` and ``Write``.
+``read`` makes a dictionary for JSON (runc's types/events.go). Its names and units are v1's, as monitoring tools expect
+them: nanoseconds, bytes, and disks by ``Read`` and ``Write``.
 """
 
 from __future__ import annotations
@@ -42,6 +43,62 @@ def read(path: str, hierarchies: Hierarchies) -> dict[str, Any]:
     return data
 
 
+_CACHE = "inactive file"
+#: What is told in short -> controller, its file, the word in it (empty for the only number), by what it is multiplied.
+_V1 = {
+    "cpu_nanoseconds": ("cpuacct", "cpuacct.usage", "", 1),
+    "throttled_periods": ("cpu", "cpu.stat", "nr_throttled", 1),
+    "throttled_nanoseconds": ("cpu", "cpu.stat", "throttled_time", 1),
+    "memory_bytes": ("memory", "memory.usage_in_bytes", "", 1),
+    "memory_limit": ("memory", "memory.limit_in_bytes", "", 1),
+    _CACHE: ("memory", "memory.stat", "total_inactive_file", 1),
+    "pids": ("pids", "pids.current", "", 1),
+}
+_V2 = {
+    "cpu_nanoseconds": ("", "cpu.stat", "usage_usec", 1000),
+    "throttled_periods": ("", "cpu.stat", "nr_throttled", 1),
+    "throttled_nanoseconds": ("", "cpu.stat", "throttled_usec", 1000),
+    "memory_bytes": ("", "memory.current", "", 1),
+    "memory_limit": ("", "memory.max", "", 1),
+    _CACHE: ("", "memory.stat", "inactive_file", 1),
+    "pids": ("", "pids.current", "", 1),
+}
+
+
+def in_short(path: str, hierarchies: Hierarchies) -> dict[str, int]:
+    """Those of these that the machine's controllers count; nothing for a group that is not there.
+
+    ======================  ==============================================================================
+    ``cpu_nanoseconds``     processor time since it was made, of all processors
+    ``throttled_periods``   how often the quota was used up
+    ``throttled_nanoseconds``  how long its processors were kept waiting for that
+    ``memory_bytes``        without the page cache that can be given back at once, as docker counts
+    ``memory_limit``        the limit; missing (v2) or huge (v1) where there is none
+    ``pids``                processes and threads
+    ======================  ==============================================================================
+    """
+    found: dict[str, int] = {}
+    places, second = _places(path, hierarchies)
+    for files, trees in ((_V2, {"": second}), (_V1, places)):
+        for key, (controller, name, word, factor) in files.items():
+            place = trees.get(controller, "")
+            numbers = _table(place, name) if word else {"": _text(place, name).strip()}
+            if str(numbers.get(word, "")).isdigit():  # no limit is a word
+                found[key] = int(numbers[word]) * factor
+        cache = found.pop(_CACHE, 0)
+        if cache:
+            found["memory_bytes"] -= cache
+    return found
+
+
+def memory(path: str, hierarchies: Hierarchies) -> int:
+    """Bytes of memory.current (v1: memory.usage_in_bytes), page cache included; 0 where none counts."""
+    places, second = _places(path, hierarchies)
+    if "memory" in places:
+        return _number(places["memory"], "memory.usage_in_bytes")
+    return _number(second, "memory.current")
+
+
 def disks(path: str, hierarchies: Hierarchies) -> tuple[int, int]:
     """Bytes read from and written to all disks; zeros where nothing counts them."""
     entries = _disks(*_places(path, hierarchies))["ioServiceBytesRecursive"]
@@ -52,7 +109,7 @@ def disks(path: str, hierarchies: Hierarchies) -> tuple[int, int]:
 def _places(path: str, hierarchies: Hierarchies) -> tuple[dict[str, str], str]:
     """Its directory for each controller of v1, and the one of v2, or empty."""
     places = {name: os.path.join(point, path.lstrip("/")) for name, point in hierarchies.v1.items()}
-    return places, v2.directories(path, hierarchies)[0] if hierarchies.v2 else ""
+    return places, v2.directory(path, hierarchies) if hierarchies.v2 else ""
 
 
 def _disks(places: dict[str, str], second: str) -> dict[str, Any]:

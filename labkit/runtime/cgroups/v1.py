@@ -9,10 +9,9 @@ import os
 
 from labkit.runtime.cgroups import placement
 from labkit.runtime.cgroups.detect import Hierarchies
-from labkit.runtime.cgroups.grouptree import InheritCpuset, MakeGroup, changes, missing, setting_operation
-from labkit.runtime.cgroups.ordering import in_order
-from labkit.runtime.cgroups.setting import Settings
+from labkit.runtime.cgroups.grouptree import InheritCpuset, MakeGroup, Settings, changes, missing
 from labkit.runtime.operations import Operation
+from labkit.runtime.std.dataclasses import replace
 
 
 def directories(path: str, hierarchies: Hierarchies) -> list[str]:
@@ -31,28 +30,16 @@ def creation(path: str, settings: Settings, hierarchies: Hierarchies) -> list[Op
         operations.append(InheritCpuset(directory("cpuset", path, hierarchies), levels))
     for controller, wanted in settings.items():
         place = directory(controller, path, hierarchies)
-        operations += [setting_operation(place, setting) for setting in wanted]
+        operations += [replace(setting, path=place) for setting in wanted]
     return operations
-
-
-def device_filter(path: str, rules: tuple[str, ...], hierarchies: Hierarchies) -> Operation:
-    """What keeps the group from all devices but those that the rules allow."""
-    from labkit.runtime.cgroups.devicefilter import ListDevices  # local: a bare runtime's group has no such list
-
-    return ListDevices(directory("devices", path, hierarchies, "devices cannot be kept from a container"), rules)
 
 
 def change(path: str, settings: Settings, hierarchies: Hierarchies) -> list[Operation]:
     """The limits of a group that is there, as far as they are not what is wanted."""
     operations: list[Operation] = []
     for controller, wanted in settings.items():
-        operations += in_order(changes(directory(controller, path, hierarchies), wanted))
+        operations += changes(directory(controller, path, hierarchies), wanted)
     return operations
-
-
-def freezer(path: str, hierarchies: Hierarchies) -> str:
-    """The file that freezes the group (cgroup-v1/freezer-subsystem.rst)."""
-    return os.path.join(directory("freezer", path, hierarchies, "it cannot be paused"), "freezer.state")
 
 
 def directory(controller: str, path: str, hierarchies: Hierarchies, what: str = "that limit cannot be set") -> str:

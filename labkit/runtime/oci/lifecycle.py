@@ -96,9 +96,9 @@ def _with_group(specification: Spec, container_id: str) -> Spec:
     """Where its group lies, and what of its limits can be set by who we are."""
     if process.is_root():
         return replace(specification, cgroups_path=placement.path(specification.cgroups_path, container_id))
-    from labkit.runtime.cgroups import delegation  # local: root needs nobody to hand a group over
+    from labkit.runtime.cgroups import group  # local: most commands only look
 
-    path, limits = delegation.place(specification.cgroups_path, container_id, specification.resources, here())
+    path, limits = group.delegated(specification.cgroups_path, container_id, specification.resources, here())
     return replace(specification, cgroups_path=path, resources=limits)
 
 

@@ -74,7 +74,7 @@ class BundleContainer:
         return os.path.join(self.directory, "journal")
 
     def own_group(self) -> str:
-        """Where its cgroup lies. ConflictError where it has none, since it was made without root (delegation.py)."""
+        """Where its cgroup lies. ConflictError where it has none, since it was made without root (cgroups/group.py)."""
         if not self.cgroups_path:
             raise ConflictError(f"the container {self.id} has no cgroup", "it was made without root")
         return self.cgroups_path

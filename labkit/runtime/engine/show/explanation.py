@@ -10,7 +10,7 @@ import os
 
 from labkit.runtime.cgroups import group
 from labkit.runtime.cgroups.detect import here
-from labkit.runtime.cgroups.grouptree import SetEither, SetLimit
+from labkit.runtime.cgroups.grouptree import SetLimit
 from labkit.runtime.engine.config import runtimes
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container
@@ -109,13 +109,8 @@ def kinds_of_namespaces(pid: int) -> list[dict[str, Any]]:
 
 def _groups(container: Container) -> list[dict[str, str]]:
     """File and value: first what was set, then what the group has used."""
-    files = []
-    for operation in record.runtime_journal(container.id).operations():
-        if isinstance(operation, SetLimit):
-            name = operation.name
-            if isinstance(operation, SetEither) and not os.path.exists(f"{operation.path}/{name}"):
-                name = operation.other_name
-            files.append(f"{operation.path}/{name}")
+    made = record.runtime_journal(container.id).operations()
+    files = [f"{operation.path}/{operation.chosen()[0]}" for operation in made if isinstance(operation, SetLimit)]
     places = group.directories(container.cgroups_path, here())
     files += [f"{place}/{name}" for name in _USAGE for place in places]
     rows = []

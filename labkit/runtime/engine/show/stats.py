@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from labkit.runtime.cgroups import statistics, usage
+from labkit.runtime.cgroups import statistics
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.std.typing import Any
@@ -17,17 +17,20 @@ _UNLIMITED = 1 << 62
 def sample(containers: list[Container], seconds: float) -> list[dict[str, Any]]:
     """What each uses: its processors over the next ``seconds``, the rest at their end.
 
-    Each has ``id``, ``name``, ``cpu_percent`` (100 is one processor), what ``cgroups.usage.read`` tells,
+    Each has ``id``, ``name``, ``cpu_percent`` (100 is one processor), what ``cgroups.statistics.in_short`` tells,
     ``network_received_bytes``, ``network_sent_bytes``, ``disk_read_bytes`` and ``disk_written_bytes``; None stands for
     what this machine does not count.
     """
-    before = {container.id: (time.monotonic(), usage.read(container.cgroups_path, here())) for container in containers}
+    before = {
+        container.id: (time.monotonic(), statistics.in_short(container.cgroups_path, here()))
+        for container in containers
+    }
     time.sleep(seconds if containers else 0)
     return [_entry(container, *before[container.id]) for container in containers]
 
 
 def _entry(container: Container, began: float, before: dict[str, int]) -> dict[str, Any]:
-    after = usage.read(container.cgroups_path, here())
+    after = statistics.in_short(container.cgroups_path, here())
     passed = time.monotonic() - began
     percent = None
     if "cpu_nanoseconds" in before and "cpu_nanoseconds" in after:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.runtime.cgroups import deviceprogram, devices
-from labkit.runtime.cgroups.devicefilter import ListDevices, ProgramDevices
+from labkit.runtime.cgroups.devices import ListDevices, ProgramDevices
 from labkit.runtime.oci import defaults
 
 NOTHING = {"allow": False, "access": "rwm"}

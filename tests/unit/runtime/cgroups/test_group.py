@@ -7,7 +7,7 @@ import pytest
 
 from labkit import log
 from labkit.errors import ConfigError, ConflictError, NotFoundError
-from labkit.runtime.cgroups import freezer, group, usage
+from labkit.runtime.cgroups import freezer, group, statistics
 from labkit.runtime.cgroups.detect import Hierarchies
 from labkit.runtime.cgroups.grouptree import MakeGroup
 
@@ -208,10 +208,10 @@ def test_usage_is_what_the_machine_counts(v2: Hierarchies) -> None:
     (place / "memory.current").write_text("5000\n")
     (place / "memory.max").write_text("max\n")
     (place / "memory.stat").write_text("anon 1\ninactive_file 1000\n")
-    assert usage.read("/labkit/abc", v2) == {
+    assert statistics.in_short("/labkit/abc", v2) == {
         "cpu_nanoseconds": 15000,
         "throttled_periods": 2,
         "throttled_nanoseconds": 7000,
         "memory_bytes": 4000,
     }
-    assert usage.read("/labkit/none", v2) == {}
+    assert statistics.in_short("/labkit/none", v2) == {}

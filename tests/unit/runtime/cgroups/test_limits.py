@@ -154,8 +154,8 @@ def test_disks_pages_networks_and_rdma() -> None:
     assert [(each.name, each.value, each.other) for each in found["io"]] == [
         ("io.bfq.weight", "500", ("io.weight", "default 4950")),
         ("io.bfq.weight", "8:0 100", ("io.weight", "8:0 910")),
-        ("io.max", "8:0 rbps=600", None),
-        ("io.max", "8:0 wiops=max", None),
+        ("io.max", "8:0 rbps=600", ()),
+        ("io.max", "8:0 wiops=max", ()),
     ]
     assert written(found)["hugetlb"] == [("hugetlb.2MB.max", "4194304"), ("hugetlb.2MB.rsvd.max", "4194304")]
     with pytest.raises(ConfigError, match=r"linux\.resources\.network cannot be set on cgroup v2"):

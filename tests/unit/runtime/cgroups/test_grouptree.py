@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.runtime.cgroups.grouptree import ChangeSetting
-from labkit.runtime.cgroups.ordering import in_order
+from labkit.runtime.cgroups.grouptree import ChangeSetting, in_order
 
 
 def change(name: str, before: int, after: int) -> ChangeSetting:
