@@ -15,7 +15,7 @@ import os
 import sys
 
 from labkit.errors import ConflictError, KernelError, LabkitError, MissingToolError, UsageError
-from labkit.runtime.kernel import probes
+from labkit.runtime.kernel import mounts
 
 PROGRAM = "fuse-overlayfs"
 
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.environ["PATH"] = _PATH  # as a program: whoever calls mount(8) need not have one
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if probes.has_filesystem("aufs"):
+        if mounts.has_filesystem("aufs"):
             os.execvp("mount", ["mount", "-i", "-t", "aufs", *words])  # noqa: S606 - words are arguments, no shell's
         if len(words) < 2:
             raise UsageError("a source and a target are needed", "mount -t aufs -o dirs=UPPER:LOWER none TARGET")

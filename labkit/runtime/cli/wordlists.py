@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 from labkit.errors import UsageError
-from labkit.runtime.kernel import rlimit
+from labkit.runtime.kernel.process import LIMITS
 from labkit.runtime.text import textfile
 
 _HINT = "a text file in UTF-8, one NAME=VALUE a line"
@@ -62,8 +62,8 @@ def ulimit(text: str) -> str:
     """``nofile=1024:2048`` as ``RLIMIT_NOFILE=1024:2048``; one number is both, -1 is no limit."""
     name, equals, numbers = text.partition("=")
     full = f"RLIMIT_{name.upper()}"
-    if full not in rlimit.NAMES or not equals:
-        names = ", ".join(known[len("RLIMIT_") :].lower() for known in rlimit.NAMES)
+    if full not in LIMITS or not equals:
+        names = ", ".join(known[len("RLIMIT_") :].lower() for known in LIMITS)
         raise UsageError(f"--ulimit '{text}' names no limit", f"write NAME=SOFT[:HARD], with one of {names}")
     soft, _, hard = numbers.partition(":")
     limits = [_limit(text, number) for number in (soft, hard or soft)]

@@ -18,7 +18,7 @@ from labkit.errors import ConflictError, KernelError, NotFoundError
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import DATA, Container, check_volume_name
-from labkit.runtime.kernel import inroot, mounts, rootdir
+from labkit.runtime.kernel import mounts, rootdir
 from labkit.runtime.operations import Operation
 from labkit.runtime.operations.files import MakeTree
 from labkit.runtime.operations.journal import perform
@@ -145,7 +145,7 @@ class FillVolume(Operation):
 
     def describe(self) -> str:
         """As cp(1)."""
-        source, target = quote(inroot.resolve(self.rootfs, self.place)), quote(data(self.name))
+        source, target = quote(rootdir.resolve(self.rootfs, self.place)), quote(data(self.name))
         if not self.from_image:
             return f"test -d {target}"
         return f'[ -n "$(ls -A {target})" ] || [ ! -d {source} ] || cp -a {source}/. {target}/'

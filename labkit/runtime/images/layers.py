@@ -18,7 +18,7 @@ from pathlib import Path
 from labkit.errors import ConfigError
 from labkit.runtime import storage
 from labkit.runtime.images.imagestore import FIRST_FORM
-from labkit.runtime.kernel.inroot import resolve
+from labkit.runtime.kernel.rootdir import resolve
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass, field
 from labkit.runtime.std.types import ModuleType

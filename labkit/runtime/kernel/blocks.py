@@ -1,4 +1,4 @@
-"""Blocks: at whose end a descriptor is closed, and in which what the kernel refuses is a KernelError."""
+"""Blocks: at whose end a descriptor is closed, in which a path is short, and what the kernel refuses a KernelError."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ def kept_open(descriptor: int) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def short_path(path: str) -> Iterator[str]:
+    """Another way to a path, as long as the ``with`` lasts: a socket's takes 107 bytes (unix(7), sun_path), and the way
+    through /proc is short however long the directory's is. OSError where there is no such directory.
+    """
+    with kept_open(os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as directory:
+        yield f"/proc/self/fd/{directory}/{os.path.basename(path)}"
 
 
 @contextmanager

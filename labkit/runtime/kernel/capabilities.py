@@ -27,18 +27,6 @@ _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _VERSION_3 = 0x20080522
 
 
-def numbers(names: list[str]) -> set[int]:
-    """``["CAP_CHOWN"]`` as ``{0}``; KeyError-free: a name that is not in NAMES raises ValueError with that name."""
-    result = set()
-    for name in names:
-        plain = name.upper()
-        plain = plain[4:] if plain.startswith("CAP_") else plain
-        if plain not in _NUMBERS:
-            raise ValueError(name)
-        result.add(_NUMBERS[plain])
-    return result
-
-
 def setpriv_words(names: list[str]) -> str:
     """A set as setpriv(1) takes it: ``-all,+chown,…``, without what this kernel does not know."""
     return ",".join(["-all", *[f"+{NAMES[number].lower()}" for number in sorted(known(names)[0])]])
@@ -46,19 +34,10 @@ def setpriv_words(names: list[str]) -> str:
 
 def known(names: list[str]) -> tuple[set[int], list[str]]:
     """The numbers of those names that this file and this kernel know, and the names that one of them does not."""
-    found: set[int] = set()
-    unknown = []
     last = last_known()
-    for name in names:
-        try:
-            number = numbers([name]).pop()
-        except ValueError:
-            number = last + 1
-        if number <= last:
-            found.add(number)
-        else:
-            unknown.append(name)
-    return found, unknown
+    numbers = {name: _NUMBERS.get(name.upper().removeprefix("CAP_"), last + 1) for name in names}
+    found = {number for number in numbers.values() if number <= last}
+    return found, [name for name, number in numbers.items() if number > last]
 
 
 @cache

@@ -35,9 +35,7 @@ def write(pid: int, users: list[Range], groups: list[Range]) -> None:
 
 def namespace(users: list[Range], groups: list[Range]) -> int:
     """A descriptor of a new user namespace with these maps, in which no process is any more."""
-    from labkit.runtime.kernel import (
-        namespaces,  # local: only mounts with numbers of their own need one without a container
-    )
+    from labkit.runtime.kernel import namespaces  # local: only mounts with numbers of their own need it
 
     reading, writing = os.pipe()
     pid = namespaces.clone(namespaces.FLAGS["user"])

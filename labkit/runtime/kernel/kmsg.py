@@ -5,46 +5,37 @@ from __future__ import annotations
 import errno
 import os
 
-from labkit.runtime.std.types import TracebackType
+from labkit.runtime.std.collections.abc import Callable, Iterator
+from labkit.runtime.std.contextlib import contextmanager, suppress
 
 
-class Watch:
-    """What the kernel writes from now on. Hears nothing where the log may not be read (``kernel.dmesg_restrict``)."""
+@contextmanager
+def watch(path: str = "/dev/kmsg") -> Iterator[Callable[[], list[str]]]:
+    """What gives the messages since it was called last, the oldest first, from now on. It gives none where the log may
+    not be read (``kernel.dmesg_restrict``).
+    """
+    log = -1
+    with suppress(OSError):
+        log = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        os.lseek(log, 0, os.SEEK_END)
+    try:
+        yield lambda: [text_of(record) for record in _records(log)]
+    finally:
+        if log >= 0:
+            os.close(log)
 
-    def __init__(self, path: str = "/dev/kmsg") -> None:
-        self._descriptor = -1
+
+def _records(log: int) -> Iterator[bytes]:
+    while True:
         try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            os.lseek(self._descriptor, 0, os.SEEK_END)
-        except OSError:
-            self.close()
-
-    def messages(self) -> list[str]:
-        """The messages since the last call, the oldest first."""
-        found = []
-        while self._descriptor >= 0:
-            try:
-                record = os.read(self._descriptor, 8192)  # one record a read(2)
-            except OSError as error:
-                if error.errno == errno.EPIPE:  # some were overwritten; the next read is the oldest that is left
-                    continue
-                break
-            if not record:
-                break
-            found.append(text_of(record))
-        return found
-
-    def close(self) -> None:
-        """Stop listening."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def __enter__(self) -> Watch:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
+            record = os.read(log, 8192)  # one record a read(2)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # some were overwritten; the next read is the oldest that is left
+                continue
+            return
+        if not record:
+            return
+        yield record
 
 
 def text_of(record: bytes) -> str:

@@ -8,57 +8,31 @@ from __future__ import annotations
 from labkit.runtime.kernel import mounts
 from labkit.runtime.std.dataclasses import dataclass, field
 
-_MS_SYNCHRONOUS = 0x10
-_MS_MANDLOCK = 0x40
-_MS_DIRSYNC = 0x80
-_MS_NOSYMFOLLOW = 0x100
-_MS_SILENT = 0x8000
-_MS_POSIXACL = 0x10000
-_MS_I_VERSION = 0x800000
-_MS_LAZYTIME = 0x2000000
-
-#: word -> flag that it sets.
-_SETS = {
-    "acl": _MS_POSIXACL,
-    "bind": mounts.MS_BIND,
-    "defaults": 0,
-    "dirsync": _MS_DIRSYNC,
-    "iversion": _MS_I_VERSION,
-    "lazytime": _MS_LAZYTIME,
-    "mand": _MS_MANDLOCK,
-    "noatime": mounts.MS_NOATIME,
-    "nodev": mounts.MS_NODEV,
-    "nodiratime": mounts.MS_NODIRATIME,
-    "noexec": mounts.MS_NOEXEC,
-    "nosuid": mounts.MS_NOSUID,
-    "nosymfollow": _MS_NOSYMFOLLOW,
-    "rbind": mounts.MS_BIND | mounts.MS_REC,
-    "relatime": mounts.MS_RELATIME,
-    "remount": mounts.MS_REMOUNT,
-    "ro": mounts.MS_RDONLY,
-    "silent": _MS_SILENT,
-    "strictatime": mounts.MS_STRICTATIME,
-    "sync": _MS_SYNCHRONOUS,
+#: word -> the flag of mount(2) that it sets, and the word that takes it back, if there is one.
+_FLAGS = {
+    "acl": (0x10000, "noacl"),  # MS_POSIXACL
+    "bind": (mounts.MS_BIND, ""),
+    "defaults": (0, ""),
+    "dirsync": (0x80, ""),
+    "iversion": (0x800000, "noiversion"),
+    "lazytime": (0x2000000, "nolazytime"),
+    "mand": (0x40, "nomand"),
+    "noatime": (mounts.MS_NOATIME, "atime"),
+    "nodev": (mounts.MS_NODEV, "dev"),
+    "nodiratime": (mounts.MS_NODIRATIME, "diratime"),
+    "noexec": (mounts.MS_NOEXEC, "exec"),
+    "nosuid": (mounts.MS_NOSUID, "suid"),
+    "nosymfollow": (0x100, "symfollow"),
+    "rbind": (mounts.MS_BIND | mounts.MS_REC, ""),
+    "relatime": (mounts.MS_RELATIME, "norelatime"),
+    "remount": (mounts.MS_REMOUNT, ""),
+    "ro": (mounts.MS_RDONLY, "rw"),
+    "silent": (0x8000, "loud"),
+    "strictatime": (mounts.MS_STRICTATIME, "nostrictatime"),
+    "sync": (0x10, "async"),  # MS_SYNCHRONOUS
 }
-
-#: word -> flag that it takes back.
-_CLEARS = {
-    "async": _MS_SYNCHRONOUS,
-    "atime": mounts.MS_NOATIME,
-    "dev": mounts.MS_NODEV,
-    "diratime": mounts.MS_NODIRATIME,
-    "exec": mounts.MS_NOEXEC,
-    "loud": _MS_SILENT,
-    "noacl": _MS_POSIXACL,
-    "noiversion": _MS_I_VERSION,
-    "nolazytime": _MS_LAZYTIME,
-    "nomand": _MS_MANDLOCK,
-    "norelatime": mounts.MS_RELATIME,
-    "nostrictatime": mounts.MS_STRICTATIME,
-    "rw": mounts.MS_RDONLY,
-    "suid": mounts.MS_NOSUID,
-    "symfollow": _MS_NOSYMFOLLOW,
-}
+_SETS = {word: flag for word, (flag, _) in _FLAGS.items()}
+_CLEARS = {word: flag for flag, word in _FLAGS.values() if word}
 
 #: How later mounts travel (mount_namespaces(7)): each is a call of mount(2) of its own.
 PROPAGATION = {

@@ -9,6 +9,8 @@ from labkit.errors import KernelError
 from labkit.runtime.kernel import libc
 from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.std import ctypes
+from labkit.runtime.std.collections.abc import Iterator
+from labkit.runtime.std.contextlib import suppress
 
 MS_RDONLY = 0x1
 MS_NOSUID = 0x2
@@ -87,11 +89,8 @@ def set_recursively(descriptor: int, to_set: int, to_clear: int, shown: str) -> 
 
     KernelError with ENOSYS on an older kernel.
     """
-    attributes = _MountAttributes(to_set, to_clear, 0, 0)
-    flags = AT_EMPTY_PATH | AT_RECURSIVE
-    size = ctypes.sizeof(attributes)
     what = f"mount_setattr({shown}, AT_RECURSIVE, set {to_set:#x}, clear {to_clear:#x})"
-    libc.syscall("mount_setattr", descriptor, "", flags, ctypes.byref(attributes), size, what=what)
+    _set_attributes(descriptor, _MountAttributes(to_set, to_clear, 0, 0), AT_RECURSIVE, what)
 
 
 def map_numbers(descriptor: int, namespace: int, recursive: bool, shown: str) -> None:
@@ -100,14 +99,19 @@ def map_numbers(descriptor: int, namespace: int, recursive: bool, shown: str) ->
     KernelError: EINVAL where the file system cannot do it, EPERM where we have no rights over it.
     """
     attributes = _MountAttributes(_MOUNT_ATTR_IDMAP, 0, 0, namespace)
-    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    size = ctypes.sizeof(attributes)
-    what = f"mount_setattr({shown}, MOUNT_ATTR_IDMAP)"
     hints = {
         errno.EINVAL: f"the file system of {shown} (or one below it) cannot do that on this kernel",
         errno.ENOSYS: "the option idmap needs mount_setattr(2), which came with Linux 5.12",
     }
-    libc.syscall("mount_setattr", descriptor, "", flags, ctypes.byref(attributes), size, what=what, hints=hints)
+    what = f"mount_setattr({shown}, MOUNT_ATTR_IDMAP)"
+    _set_attributes(descriptor, attributes, AT_RECURSIVE if recursive else 0, what, hints)
+
+
+def _set_attributes(
+    descriptor: int, attributes: _MountAttributes, flags: int, what: str, hints: dict[int, str] | None = None
+) -> None:
+    place, size = ctypes.byref(attributes), ctypes.sizeof(attributes)
+    libc.syscall("mount_setattr", descriptor, "", AT_EMPTY_PATH | flags, place, size, what=what, hints=hints)
 
 
 def copy_of(path: str, recursive: bool) -> int:
@@ -148,12 +152,21 @@ def pivot_root(new_root: str, put_old: str) -> None:
 
 def mount_points(table: str = "/proc/self/mountinfo") -> list[tuple[str, str]]:
     """``(mount point, file system type)`` of every mount, in the order in which they were made (proc(5))."""
-    result = []
+    return [(point, kind) for point, kind, _ in _mounted(table)]
+
+
+def super_options(target: str, table: str = "/proc/self/mountinfo") -> str:
+    """The file system's own options of what is mounted on ``target``, comma-separated; empty where nothing is."""
+    found = [options for point, _, options in _mounted(table) if point == target]
+    return found[-1] if found else ""  # a later mount lies over an earlier one
+
+
+def _mounted(table: str) -> Iterator[tuple[str, str, str]]:
     with open(table, encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
-            fields, _, rest = line.partition(" - ")
-            result.append((_unescaped(fields.split(" ")[4]), rest.split(" ", 1)[0]))
-    return result
+            fields, _, rest = line.rstrip("\n").partition(" - ")
+            kind, _, options = rest.split(" ", 2)
+            yield _unescaped(fields.split(" ")[4]), kind, options
 
 
 def is_mount_point(path: str) -> bool:
@@ -180,17 +193,6 @@ def stacked_on(target: str) -> int:
     return sum(point == target for point, _ in mount_points())
 
 
-def super_options(target: str, table: str = "/proc/self/mountinfo") -> str:
-    """The file system's own options of what is mounted on ``target``, comma-separated; empty where nothing is."""
-    found = ""
-    with open(table, encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            fields, _, rest = line.partition(" - ")
-            if _unescaped(fields.split(" ")[4]) == target:
-                found = rest.rstrip("\n").split(" ", 2)[2]  # a later mount lies over an earlier one
-    return found
-
-
 def filesystem_magic(path: str) -> int:
     """Which file system ``path`` lies on, as one of the ``…_MAGIC`` numbers; where it is not there yet, its parent.
 
@@ -208,3 +210,21 @@ def _unescaped(path: str) -> str:
     for character in " \t\n\\":
         path = path.replace(f"\\{ord(character):03o}", character)
     return path
+
+
+def has_filesystem(name: str) -> bool:
+    """Whether mount(2) knows this type, its module loaded if there is one (/proc/filesystems): what the kernel itself
+    says, and no number of a version.
+    """
+
+    def listed() -> bool:
+        with open("/proc/filesystems", encoding="utf-8") as file:
+            return any(line.split()[-1] == name for line in file)
+
+    if listed():
+        return True
+    # Not by subprocess: its import costs as much as the start of Python, and a start of a container waits for this.
+    silent = [(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
+    with suppress(FileNotFoundError):  # a system without modprobe has no modules to load
+        os.waitpid(os.posix_spawnp("modprobe", ["modprobe", "--quiet", name], os.environ, file_actions=silent), 0)
+    return listed()

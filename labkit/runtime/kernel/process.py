@@ -1,4 +1,4 @@
-"""Processes as /proc shows them (proc(5)), and as pidfd_open(2) holds on to them."""
+"""Processes as /proc shows them (proc(5)), and as pidfd_open(2) holds on to them; what this one is."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.std import signal
 from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.contextlib import suppress
+from labkit.runtime.std.typing import Any
 
 _FIRST_USER_NAMESPACE = 0xEFFFFFFD
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals by which somebody ends a command."""
+#: In the order of their numbers on x86 and ARM (include/uapi/asm-generic/resource.h).
+LIMITS = (
+    "RLIMIT_CPU RLIMIT_FSIZE RLIMIT_DATA RLIMIT_STACK RLIMIT_CORE RLIMIT_RSS RLIMIT_NPROC RLIMIT_NOFILE RLIMIT_MEMLOCK "
+    "RLIMIT_AS RLIMIT_LOCKS RLIMIT_SIGPENDING RLIMIT_MSGQUEUE RLIMIT_NICE RLIMIT_RTPRIO RLIMIT_RTTIME"
+).split()
 
 
 def fork_apart() -> int:
@@ -77,11 +83,6 @@ def wait_for_end(pid: int, started: int, seconds: float) -> bool:
         os.close(descriptor)
 
 
-def in_pid_namespace_of(pid: int) -> list[int]:
-    """The processes whose pid namespace is that process's, as far as we may look (pid_namespaces(7)); itself is one."""
-    return in_pid_namespace(pid_namespace_of(pid))
-
-
 def pid_namespace_of(pid: int) -> str:
     """Its name, as ``pid:[4026531836]``; empty where the process has ended, or is another user's."""
     try:
@@ -135,18 +136,20 @@ def boot_id() -> str:
         return file.read().strip()
 
 
+def _call(name: str, *arguments: Any, what: str = "") -> int:
+    from labkit.runtime.kernel import libc  # local: many a command only looks, or reads a specification
+
+    return libc.call(name, *arguments, what=what)
+
+
 def die_with_parent() -> None:
     """Be killed when the process that started us dies (prctl(2), PR_SET_PDEATHSIG)."""
-    from labkit.runtime.kernel import libc  # local, as below
-
-    libc.call("prctl", 1, int(signal.SIGKILL), 0, 0, 0, what="prctl(PR_SET_PDEATHSIG)")
+    _call("prctl", 1, int(signal.SIGKILL), 0, 0, 0, what="prctl(PR_SET_PDEATHSIG)")
 
 
 def become_subreaper() -> None:
     """Orphans among our descendants become our children, and not init's (prctl(2), PR_SET_CHILD_SUBREAPER)."""
-    from labkit.runtime.kernel import libc  # local, as above
-
-    libc.call("prctl", 36, 1, 0, 0, 0, what="prctl(PR_SET_CHILD_SUBREAPER)")
+    _call("prctl", 36, 1, 0, 0, 0, what="prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def set_title(title: str) -> None:
@@ -155,10 +158,9 @@ def set_title(title: str) -> None:
     The short name by prctl(2) PR_SET_NAME; the long one by writing over the memory where the kernel put the arguments
     (fields 48 and 49 of /proc/PID/stat), since that is where /proc/PID/cmdline reads.
     """
-    from labkit.runtime.kernel import libc  # local, as above
-    from labkit.runtime.std import ctypes
+    from labkit.runtime.std import ctypes  # local, as in ``_call``
 
-    libc.call("prctl", 15, title, 0, 0, 0, what="prctl(PR_SET_NAME)")
+    _call("prctl", 15, title, 0, 0, 0, what="prctl(PR_SET_NAME)")
     fields = stat_fields("self")
     start, end = int(fields[45]), int(fields[46])
     size = end - start
@@ -168,8 +170,10 @@ def set_title(title: str) -> None:
 
 def is_root() -> bool:
     """Whether we are root, and not of a user namespace only, whose map tells (user_namespaces(7))."""
-    if os.geteuid():
-        return False
+    return not os.geteuid() and _all_numbers_are_mapped()
+
+
+def _all_numbers_are_mapped() -> bool:
     with open("/proc/self/uid_map", "rb", buffering=0) as file:
         return file.read().split() == [b"0", b"0", b"4294967295"]
 
@@ -189,16 +193,12 @@ def set_dumpable(dumpable: bool) -> None:
 
     execve(2) sets it anew, and so does a change of user (prctl(2), PR_SET_DUMPABLE).
     """
-    from labkit.runtime.kernel import libc  # local, as above
-
-    libc.call("prctl", 4, int(dumpable), 0, 0, 0, what="prctl(PR_SET_DUMPABLE)")
+    _call("prctl", 4, int(dumpable), 0, 0, 0, what="prctl(PR_SET_DUMPABLE)")
 
 
 def set_personality(domain: int) -> None:
     """The execution domain, which every later execve(2) keeps (personality(2))."""
-    from labkit.runtime.kernel import libc  # local, as above
-
-    libc.call("personality", domain, what=f"personality({domain:#x})")
+    _call("personality", domain, what=f"personality({domain:#x})")
 
 
 def set_oom_score_adj(score: int) -> None:
@@ -211,10 +211,60 @@ def set_oom_score_adj(score: int) -> None:
         with open("/proc/self/oom_score_adj", "w", encoding="utf-8") as file:
             file.write(str(score))
     except PermissionError as error:
-        with open("/proc/self/uid_map", encoding="utf-8") as file:
-            in_the_first = file.read().split() == ["0", "0", "4294967295"]
-        if in_the_first:
+        if _all_numbers_are_mapped():
             hint = "a lower score than labkit's own needs CAP_SYS_RESOURCE"
             raise KernelError(
                 f"write /proc/self/oom_score_adj: {error.strerror} ({score})", hint, errno.EACCES
             ) from None
+
+
+def set_limit(name: str, soft: int, hard: int) -> None:
+    """Limit this process and its children; 2^64-1 is no limit at all. (Python's ``resource`` has only numbers that fit
+    into a long.)
+
+    KernelError, EPERM, where ``hard`` is above the present one and the caller has no CAP_SYS_RESOURCE in the first
+    user namespace, or above fs.nr_open for RLIMIT_NOFILE.
+    """
+    _prlimit(name, (soft, hard))
+
+
+def raise_hard_limit(name: str, hard: int) -> None:
+    """Only that, where it is lower: for a process that will have no right to do so later."""
+    soft, present = _prlimit(name)
+    if present < hard:
+        _prlimit(name, (soft, hard))
+
+
+def _prlimit(name: str, new: tuple[int, int] | None = None) -> tuple[int, int]:
+    """The limits until now, soft and hard."""
+    from labkit.runtime.std import ctypes
+
+    old = (ctypes.c_uint64 * 2)()
+    limit = ctypes.byref((ctypes.c_uint64 * 2)(*new)) if new else None
+    what = f"prlimit({name}, soft {new[0]}, hard {new[1]})" if new else f"prlimit({name})"
+    _call("prlimit", 0, LIMITS.index(name), limit, ctypes.byref(old), what=what)
+    return old[0], old[1]
+
+
+_MADV_DONTNEED = 4
+"""madvise(2): the pages leave the process; of a file's that were never written, the next use brings them back."""
+
+
+def let_code_go() -> None:
+    """Take executable pages out of our resident memory: 4 MiB of the 12 that Python's start has touched. A process that
+    waits for long need not keep the code that it does not run.
+
+    They are the files' own (never written: r-x, private), so that what is still needed comes back from the page cache,
+    a microsecond a page. Other mappings of files were changed when they were loaded, and must not be touched.
+    """
+    from labkit.runtime.std import ctypes  # local, as in ``_call``
+
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
+        lines = file.readlines()
+    _call("malloc_trim", 0)
+    for line in lines:
+        place, permissions, _, _, inode, *_ = line.split(maxsplit=5)
+        if permissions == "r-xp" and inode != "0":  # a file's, and neither vdso nor anonymous
+            start, _, end = place.partition("-")
+            first = int(start, 16)
+            _call("madvise", ctypes.c_void_p(first), ctypes.c_size_t(int(end, 16) - first), _MADV_DONTNEED)

@@ -1,6 +1,6 @@
 """Opening and making things inside a root file system, so that nothing in it leads outside, not even while we look.
 
-The text of a path (``inroot.resolve``) says where it would lead now. Here every step is taken on a descriptor: with
+The text of a path (``resolve``) says where it would lead now. All else here takes every step on a descriptor: with
 openat2(2) and RESOLVE_IN_ROOT (Linux 5.6) by the kernel, and by ``_walk`` where that is not there or something is to be
 made. What is mounted is mounted on ``/proc/self/fd/N``, and so on what was looked at.
 """
@@ -11,10 +11,12 @@ import errno
 import os
 import stat
 
-from labkit.errors import KernelError
+from labkit.errors import ConfigError, KernelError
 from labkit.runtime.kernel import libc, mounts
-from labkit.runtime.kernel.blocks import kernel_error
+from labkit.runtime.kernel.blocks import kept_open, kernel_error
 from labkit.runtime.std import ctypes
+from labkit.runtime.std.dataclasses import dataclass
+from labkit.runtime.std.types import TracebackType
 
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_IN_ROOT = 0x10
@@ -27,6 +29,36 @@ class _How(ctypes.Structure):
     """struct open_how (openat2(2))."""
 
     _fields_ = tuple((name, ctypes.c_uint64) for name in ("flags", "mode", "resolve"))
+
+
+def resolve(root: str, path: str) -> str:
+    """The place of ``path`` below ``root``, each link read as the container would read it: absolute from ``root``.
+
+    The last components need not exist. ConfigError for more than 40 links. It tells what there is at this moment: to
+    change something that others may be changing, see rootdir.py.
+    """
+    pending = [part for part in path.split("/") if part]
+    done: list[str] = []
+    links = 0
+    while pending:
+        part = pending.pop(0)
+        if part == ".":
+            continue
+        if part == "..":
+            done = done[:-1]
+            continue
+        try:
+            target = os.readlink(os.path.join(root, *done, part))
+        except OSError:  # no link, or nothing there
+            done.append(part)
+            continue
+        links += 1
+        if links > _MAXIMUM_LINKS:
+            raise ConfigError(f"{path} in the root file system {root} leads through more than {_MAXIMUM_LINKS} links")
+        if target.startswith("/"):
+            done = []
+        pending = [step for step in target.split("/") if step] + pending
+    return os.path.join(root, *done)
 
 
 def find(rootfs: str, path: str) -> int:
@@ -42,10 +74,8 @@ def directory(rootfs: str, path: str, follow: bool = True) -> int:
     if follow:
         return _found(rootfs, path, make="directory")
     parent, name = place(rootfs, path)
-    try:
+    with kept_open(parent):
         return _entry(parent, name, path)
-    finally:
-        os.close(parent)
 
 
 def file(rootfs: str, path: str) -> int:
@@ -67,18 +97,70 @@ def path_inside(rootfs: str, descriptor: int) -> str:
     return "/" + seen[len(rootfs.rstrip("/")) :].lstrip("/")
 
 
+@dataclass(frozen=True)
+class Place:
+    """An open directory and a name in it; the empty name is the directory itself. Closed at the end of a ``with``."""
+
+    directory: int
+    name: str
+    kind: int
+    """st_mode of what is there; 0 where there is nothing."""
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether one is there."""
+        return stat.S_ISDIR(self.kind)
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self.directory)
+
+
+def end_of(root: str, path: str, follow: bool = True) -> Place:
+    """Where ``path`` leads at the end of all its links, the last of which may lead to what is yet to be made; without
+    ``follow`` a link at its end is what is meant.
+
+    KernelError with ENOENT or ENOTDIR where the directory is missing, with ELOOP for too many links.
+    """
+    for _ in range(_MAXIMUM_LINKS):
+        parent, name = os.path.split(path.rstrip("/"))
+        if name in ("", ".", ".."):
+            opened = open_directory(root, path)
+            return Place(opened, "", os.fstat(opened).st_mode)
+        directory = open_directory(root, parent)
+        try:
+            kind = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+            target = os.readlink(name, dir_fd=directory) if follow and stat.S_ISLNK(kind) else ""
+        except FileNotFoundError:
+            return Place(directory, name, 0)
+        except OSError as error:
+            os.close(directory)
+            raise KernelError(f"{path} in {root}: {error.strerror}", errno=error.errno or 0) from error
+        if not target:
+            return Place(directory, name, kind)
+        os.close(directory)
+        path = os.path.join(parent, target)
+    raise KernelError(f"{path} in {root}: {os.strerror(errno.ELOOP)}", errno=errno.ELOOP)
+
+
+def open_directory(root: str, path: str) -> int:
+    """A directory, open for reading. KernelError."""
+    with kept_open(find(root, path)) as found, kernel_error(f"{path} in {root}"):
+        return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
 def _found(rootfs: str, path: str, make: str) -> int:
     with kernel_error(f"the root file system {rootfs}"):
         root = os.open(rootfs, _LOOK | os.O_DIRECTORY)
-    try:
+    with kept_open(root), kernel_error(f"{path} in {rootfs}"):
         found = _openat2(root, path)
         if found is None and make:
             found = _made(root, path, make)
         return _walk(root, path, make) if found is None else found
-    except OSError as error:
-        raise KernelError(f"{path} in {rootfs}: {error.strerror}", errno=error.errno or 0) from error
-    finally:
-        os.close(root)
 
 
 def _openat2(root: int, path: str) -> int | None:
@@ -101,10 +183,8 @@ def _made(root: int, path: str, make: str) -> int | None:
     directory = _openat2(root, parent)
     if directory is None:
         return None
-    try:
+    with kept_open(directory):
         made = _open_or_make(directory, name, make)
-    finally:
-        os.close(directory)
     if stat.S_ISLNK(os.fstat(made).st_mode):
         os.close(made)
         return None
@@ -130,10 +210,8 @@ def _walk(root: int, path: str, make: str) -> int:
             if not stat.S_ISLNK(os.fstat(here).st_mode):
                 trail.append(here)
                 continue
-            try:
+            with kept_open(here):
                 target = _link_target(here)
-            finally:
-                os.close(here)
             links += 1
             if links > _MAXIMUM_LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))

@@ -12,9 +12,9 @@ import stat
 import sys
 
 from labkit.errors import KernelError, LabkitError
-from labkit.runtime.kernel import capabilities, rlimit, trampoline
+from labkit.runtime.kernel import capabilities, trampoline
 from labkit.runtime.kernel.blocks import kept_open
-from labkit.runtime.kernel.process import set_dumpable, set_oom_score_adj, set_personality
+from labkit.runtime.kernel.process import raise_hard_limit, set_dumpable, set_limit, set_oom_score_adj, set_personality
 from labkit.runtime.oci.spec import Hook, Process
 from labkit.runtime.std import json, signal
 from labkit.runtime.std.contextlib import suppress
@@ -93,7 +93,7 @@ def claim(process: Process) -> None:
     if process.oom_score_adj is not None:
         set_oom_score_adj(process.oom_score_adj)
     for name, _, hard in process.rlimits:
-        rlimit.raise_hard_limit(name, hard)
+        raise_hard_limit(name, hard)
 
 
 def prepare(
@@ -145,7 +145,7 @@ def _refused(program: Program, report: int) -> RefusedError:
         if program.file >= 0:
             _fill_file(program, report)
         for limit in program.late_limits:
-            rlimit.set_limit(*limit)
+            set_limit(*limit)
         if program.file >= 0:
             os.set_inheritable(report, True)
             with suppress(KernelError):  # files in memory cannot be executed here
@@ -258,7 +258,7 @@ def _limit(limits: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
     late = [limit for limit in limits if limit[1] < _WE_NEED.get(limit[0], 0)]
     for limit in limits:
         if limit not in late:
-            rlimit.set_limit(*limit)
+            set_limit(*limit)
     return late
 
 

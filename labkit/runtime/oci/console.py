@@ -15,8 +15,7 @@ import termios
 
 from labkit.errors import ConflictError, KernelError, UsageError
 from labkit.runtime.kernel import mounts, rootdir
-from labkit.runtime.kernel.blocks import kept_open
-from labkit.runtime.kernel.socketpath import short_path
+from labkit.runtime.kernel.blocks import kept_open, short_path
 from labkit.runtime.oci.root.rootfs import by_number
 from labkit.runtime.oci.spec import Process
 from labkit.runtime.std import signal, socket

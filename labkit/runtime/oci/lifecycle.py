@@ -12,8 +12,7 @@ from labkit.errors import ConfigError, ConflictError, KernelError, LabkitError
 from labkit.runtime.cgroups import freezer, group, placement
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.kernel import process
-from labkit.runtime.kernel.blocks import kept_open, kernel_error
-from labkit.runtime.kernel.socketpath import short_path
+from labkit.runtime.kernel.blocks import kept_open, kernel_error, short_path
 from labkit.runtime.oci import launch, plan, spec, state
 from labkit.runtime.oci.channel import Start, start_through
 from labkit.runtime.oci.launch import Created

@@ -14,7 +14,7 @@ import os
 import select
 
 from labkit.errors import KernelError
-from labkit.runtime.kernel.socketpath import short_path
+from labkit.runtime.kernel.blocks import short_path
 from labkit.runtime.oci.spec import MountPoint, Spec
 from labkit.runtime.operations import Operation
 from labkit.runtime.operations.files import MakeTree

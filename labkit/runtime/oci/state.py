@@ -87,7 +87,7 @@ class BundleContainer:
             return group.pids(self.cgroups_path, here())
         if not self.is_alive():
             return []
-        return process.in_pid_namespace_of(self.pid) if self.own_pids else [self.pid]
+        return process.in_pid_namespace(process.pid_namespace_of(self.pid)) if self.own_pids else [self.pid]
 
     def is_alive(self) -> bool:
         """Whether its first process lives."""

@@ -14,7 +14,7 @@ import errno
 import os
 
 from labkit.errors import KernelError, LabkitError
-from labkit.runtime.kernel import kmsg, mounts, probes
+from labkit.runtime.kernel import kmsg, mounts
 from labkit.runtime.operations import Operation
 from labkit.runtime.operations.files import MakeTree
 from labkit.runtime.std.contextlib import suppress
@@ -42,7 +42,7 @@ _SEPARATORS = {":": "a colon", "=": "an equals sign", ",": "a comma"}
 
 def available() -> bool:
     """Whether the kernel itself has it. A mount.aufs that stands in for it does not count."""
-    return probes.has_filesystem("aufs")
+    return mounts.has_filesystem("aufs")
 
 
 def operations(rootfs: str, lowers: list[str], upper: str, work: str) -> list[Operation]:
@@ -149,14 +149,14 @@ class MountAufs(Operation):
         """mount(2), all of it or nothing. The KernelError has the reason from the kernel's log: errno says EINVAL."""
         writable = self.branches[0].partition("=")[0]
         before = control_files(writable)
-        with kmsg.Watch() as log:
+        with kmsg.watch() as messages:
             try:
                 self._mount()
             except KernelError as error:
                 with suppress(LabkitError):  # the first error is the one to read
                     self.undo()
                 remove_control_files(writable, control_files(writable) - before)
-                words = reason(log.messages(), os.getpid())
+                words = reason(messages(), os.getpid())
                 raise KernelError(
                     f"aufs cannot be mounted on {self.target}: {words or os.strerror(error.errno)}",
                     "" if words else "the kernel's log may say why (dmesg)",

@@ -6,7 +6,7 @@ import os
 import stat
 
 from labkit.errors import KernelError
-from labkit.runtime.kernel import probes
+from labkit.runtime.kernel import mounts
 from labkit.runtime.operations import Operation
 from labkit.runtime.operations.files import MakeTree
 from labkit.runtime.operations.mounting import Mount
@@ -20,7 +20,7 @@ OPTION_LIMIT = 4095
 
 def available() -> bool:
     """Whether the kernel has it, as a module or built in."""
-    return probes.has_filesystem("overlay")
+    return mounts.has_filesystem("overlay")
 
 
 def options(lowers: list[str], upper: str, work: str) -> tuple[str, ...]:

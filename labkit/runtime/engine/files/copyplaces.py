@@ -12,8 +12,8 @@ import stat
 
 from labkit.errors import ConflictError, KernelError, NotFoundError, UsageError
 from labkit.runtime.engine.files import tree
-from labkit.runtime.kernel import rootplace
-from labkit.runtime.kernel.rootplace import Place
+from labkit.runtime.kernel import rootdir
+from labkit.runtime.kernel.rootdir import Place
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager
 from labkit.runtime.std.dataclasses import dataclass
@@ -78,7 +78,7 @@ def source(root: str, path: str, links: bool, prefix: str) -> Iterator[Source]:
     must_be_directory, contents = _ending(path)
     clean, words = _clean(path), f"{prefix}{path}"
     try:
-        place = rootplace.find(root, clean, follow=links or must_be_directory)
+        place = rootdir.end_of(root, clean, follow=links or must_be_directory)
     except KernelError as error:
         raise NotFoundError(f"there is no {words}: {os.strerror(error.errno)}") from None
     with place:
@@ -124,7 +124,7 @@ def check_directory(root: str, path: str, prefix: str) -> None:
 
 def _found(root: str, path: str, prefix: str) -> Place:
     try:
-        return rootplace.find(root, path)
+        return rootdir.end_of(root, path)
     except KernelError as error:
         parent = os.path.dirname(path)
         raise NotFoundError(

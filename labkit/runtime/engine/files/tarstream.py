@@ -11,7 +11,7 @@ import tarfile
 from labkit.errors import ConfigError, ConflictError, KernelError
 from labkit.runtime.engine.files import tree
 from labkit.runtime.engine.files.forward import Forward, damaged, opened
-from labkit.runtime.kernel import filedata, rootplace
+from labkit.runtime.kernel import filedata, rootdir
 from labkit.runtime.std.contextlib import suppress
 
 #: Headers and small files are written together.
@@ -168,7 +168,7 @@ class _Into:
         self.bytes = 0
         self._root, self._path = root, path
         self._late: list[tuple[list[str], tree.About]] = []
-        self._open: tuple[list[str], int] = ([], rootplace.open_directory(root, path))
+        self._open: tuple[list[str], int] = ([], rootdir.open_directory(root, path))
 
     def close(self) -> None:
         """The directory that is open."""
@@ -219,7 +219,7 @@ class _Into:
 
     def _found(self, where: list[str]) -> int:
         try:
-            return rootplace.open_directory(self._root, "/".join([self._path, *where]))
+            return rootdir.open_directory(self._root, "/".join([self._path, *where]))
         except KernelError as error:
             if error.errno == errno.ENOTDIR:
                 raise ConflictError(f"{'/'.join(where)} leads through something that is no directory") from None
@@ -235,7 +235,7 @@ class _Into:
             os.close(above)
 
     def _link(self, other: list[str], parent: int, name: str) -> None:
-        directory = rootplace.open_directory(self._root, "/".join([self._path, *other[:-1]]))
+        directory = rootdir.open_directory(self._root, "/".join([self._path, *other[:-1]]))
         try:
             first = os.stat(other[-1] if other else ".", dir_fd=directory, follow_symlinks=False)
             with suppress(FileNotFoundError):

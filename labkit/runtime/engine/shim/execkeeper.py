@@ -98,9 +98,7 @@ def _attend(line: Line, pid: int, sources: list[int]) -> int:
         if ended in ready:
             return process.as_shell(os.waitpid(pid, 0)[1])
         if not ready and patience:
-            from labkit.runtime.kernel import memory  # local: most programs are short
-
-            memory.let_code_go()
+            process.let_code_go()
             patience = None
         if command in ready:
             watched = [ended, *sources]

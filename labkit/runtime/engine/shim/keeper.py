@@ -17,7 +17,7 @@ from labkit.runtime.engine.record.record import Container, State
 from labkit.runtime.engine.shim.logfile import Limits, LogWriter
 from labkit.runtime.engine.shim.output import OutputCopier
 from labkit.runtime.engine.shim.wire import Line
-from labkit.runtime.kernel import memory, process
+from labkit.runtime.kernel import process
 from labkit.runtime.oci.errors import LABKIT_FAILED, StartError
 from labkit.runtime.std import signal, socket
 from labkit.runtime.std.collections.abc import Sequence
@@ -41,7 +41,7 @@ class Keeper:
         self.hierarchies = here()
         self.copier = OutputCopier(_log(container))
         self.copier.attach(sinks)
-        self.copier.rest = memory.let_code_go
+        self.copier.rest = process.let_code_go
         self.attached: list[Line] = []
         self.sources: list[int] = []
         """What the container writes: its terminal's master, or two pipes."""

@@ -6,7 +6,7 @@ import os
 import stat
 
 from labkit.errors import ConfigError, KernelError
-from labkit.runtime.kernel.inroot import resolve
+from labkit.runtime.kernel.rootdir import resolve
 from labkit.runtime.oci.root.mounting import BindInside
 from labkit.runtime.oci.root.rootfs import Inside, opened_place
 from labkit.runtime.oci.spec.device import Device

@@ -12,7 +12,7 @@ import stat
 from labkit.errors import ConfigError, KernelError, NotFoundError
 from labkit.runtime.kernel import mountoptions, mounts, rootdir
 from labkit.runtime.kernel.blocks import kept_open
-from labkit.runtime.kernel.inroot import resolve
+from labkit.runtime.kernel.rootdir import resolve
 from labkit.runtime.oci.root.rootfs import Inside, by_number, found, reopened
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.shlex import quote

@@ -13,7 +13,7 @@ import stat
 from labkit.errors import KernelError
 from labkit.runtime.kernel import mounts, rootdir
 from labkit.runtime.kernel.blocks import kept_open, kernel_error
-from labkit.runtime.kernel.inroot import resolve
+from labkit.runtime.kernel.rootdir import resolve
 from labkit.runtime.operations import GoesAlong
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager, suppress

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.errors import ConfigError
-from labkit.runtime.kernel import rlimit
+from labkit.runtime.kernel.process import LIMITS
 from labkit.runtime.std.dataclasses import dataclass, field
 from labkit.runtime.text.document import Reader
 
@@ -96,7 +96,7 @@ def _rlimits(reader: Reader) -> list[tuple[str, int, int]]:
     for item in reader.children("rlimits"):
         name = item.value("type", str)
         soft, hard = item.value("soft", int), item.value("hard", int)
-        if name not in rlimit.NAMES:
+        if name not in LIMITS:
             raise ConfigError(f"config.json: {item.where('type')} is {name!r}, which is no resource limit")
         if name in limits:
             raise ConfigError(f"config.json: {reader.where('rlimits')} names {name} twice")

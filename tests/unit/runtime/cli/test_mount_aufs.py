@@ -10,7 +10,7 @@ import pytest
 
 from labkit.errors import LabkitError, UsageError
 from labkit.runtime.cli import mount_aufs
-from labkit.runtime.kernel import probes
+from labkit.runtime.kernel import mounts
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="paths are POSIX's, and a colon parts them")
 
@@ -86,7 +86,7 @@ def test_what_aufs_would_refuse_it_refuses(tmp_path: Path, options: str, sentenc
 def test_the_statuses_are_mounts(
     words: list[str], status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(probes, "has_filesystem", lambda name: False)
+    monkeypatch.setattr(mounts, "has_filesystem", lambda name: False)
     assert mount_aufs.main(words) == status
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("mount.aufs: ")
@@ -96,7 +96,7 @@ def test_the_statuses_are_mounts(
 def test_where_fuse_overlayfs_is_missing_it_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(probes, "has_filesystem", lambda name: False)
+    monkeypatch.setattr(mounts, "has_filesystem", lambda name: False)
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
@@ -106,7 +106,7 @@ def test_where_fuse_overlayfs_is_missing_it_is_named(
 
 
 def test_a_try_mounts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, "has_filesystem", lambda name: False)
+    monkeypatch.setattr(mounts, "has_filesystem", lambda name: False)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     assert mount_aufs.main(["none", "/mnt", "-f", "-v", "-o", f"dirs={tmp_path}/a:{tmp_path}/b"]) == 0
@@ -120,7 +120,7 @@ def test_where_the_kernel_has_aufs_it_steps_aside(monkeypatch: pytest.MonkeyPatc
     def replace(program: str, words: list[str]) -> None:
         raise ReplacedError(program, words)
 
-    monkeypatch.setattr(probes, "has_filesystem", lambda name: True)
+    monkeypatch.setattr(mounts, "has_filesystem", lambda name: True)
     monkeypatch.setattr(os, "execvp", replace)
     with pytest.raises(ReplacedError) as replaced:
         mount_aufs.main(["none", "/mnt", "-o", "rw,dirs=/a:/b,xino=/x"])

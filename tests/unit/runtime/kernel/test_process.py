@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -42,3 +43,24 @@ def test_a_child_apart_hears_nothing_of_what_ends_the_command(number: int, monke
         if child == 0:
             os._exit(2)
         signal.signal(number, earlier)
+
+
+_PROGRAM = """
+import json, re
+from labkit.runtime.kernel import process
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+before = resident()
+process.let_code_go()
+after = resident()
+assert json.loads('{"a": [1, 2.5, "x"]}') == {"a": [1, 2.5, "x"]} and re.fullmatch("a+", "aaa")
+print(before - after)
+"""
+
+
+def test_a_process_that_lets_its_code_go_is_smaller_and_goes_on() -> None:
+    done = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 1 << 20, "less than a MiB went"

@@ -11,7 +11,7 @@ if sys.platform != "linux":
 
 from labkit.errors import ConflictError, KernelError
 from labkit.runtime.engine.files import copyplaces, tree
-from labkit.runtime.kernel import rootplace
+from labkit.runtime.kernel import rootdir
 
 
 def test_what_was_made_is_finished_whatever_has_its_name_by_now(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_tree_that_is_too_deep(tmp_path: Path) -> None:
 def test_a_name_that_became_a_link_meanwhile_is_an_error_in_a_sentence(tmp_path: Path) -> None:
     """A process of the container may put a link in the directory's place, between the look and the open."""
     (tmp_path / "d").mkdir()
-    with rootplace.find(str(tmp_path), "/d") as place:
+    with rootdir.end_of(str(tmp_path), "/d") as place:
         (tmp_path / "d").rmdir()
         (tmp_path / "d").symlink_to("/tmp")
         with pytest.raises(KernelError, match="d cannot be copied: "), copyplaces._opened(place):

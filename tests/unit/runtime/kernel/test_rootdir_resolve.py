@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import ConfigError
-from labkit.runtime.kernel.inroot import resolve
+from labkit.runtime.kernel.rootdir import resolve
 
 
 def test_links_are_read_as_the_container_reads_them(tmp_path: Path) -> None:
