@@ -21,7 +21,7 @@ from conftest import labkit, output, wait_for
 from test_network_firewall import outside, run
 
 from labkit.runtime.kernel import namespaces
-from labkit.runtime.network import conntrack, forgetting
+from labkit.runtime.network import conntrack
 from labkit.runtime.network.conntrack import Entry
 
 pytestmark = pytest.mark.root
@@ -339,7 +339,7 @@ def test_the_kernel_says_the_same_in_both_ways(notes: tuple[str, list[Entry]], m
     dumped = [entry for entry in conntrack.dump() if address in str(entry)]
     assert set(dumped) == set(listed)
     monkeypatch.setattr(conntrack, "_TABLE", "/proc/net/nf_no_such_file")
-    forgetting.forget_address(address)
+    conntrack.forget_address(address)
     monkeypatch.undo()
     assert set(remembered(address)) <= {"icmp"}, "a ping goes on"
 
@@ -350,5 +350,5 @@ def test_a_kernel_without_ctnetlink_goes_on_without_a_word(
     address, listed = notes
     for number in (31, socket.NETLINK_ROUTE):  # no such protocol; one that does not know these messages
         monkeypatch.setattr(conntrack, "_NETLINK_NETFILTER", number)
-        forgetting.forget_address(address)
+        conntrack.forget_address(address)
     assert len(remembered(address)) == len(listed)

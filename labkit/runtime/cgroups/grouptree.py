@@ -76,6 +76,7 @@ def _remove_group(place: str, seconds: float = 5.0) -> None:
     while True:
         try:
             os.rmdir(place)
+            return
         except FileNotFoundError:
             return
         except OSError as error:
@@ -86,8 +87,6 @@ def _remove_group(place: str, seconds: float = 5.0) -> None:
                     error.errno or 0,
                 ) from error
             time.sleep(0.01)
-        else:
-            return
 
 
 @dataclass(frozen=True)
@@ -103,26 +102,22 @@ class EnableControllers(GoesAlong):
 
     def describe(self) -> str:
         """As a shell writes it."""
-        words = " ".join(f"+{name}" for name in self.controllers)
-        return f"echo {quote(words)} > {quote(self.path + '/cgroup.subtree_control')}"
+        return f"echo {quote(self._words(self.controllers))} > {quote(self.path + '/cgroup.subtree_control')}"
 
     def do(self) -> None:
         """One write, in which a controller that is on already is no error; one write each where that is refused."""
         try:
-            self._enable(" ".join(f"+{name}" for name in self.controllers))
+            self._enable(self.controllers)
         except KernelError:
             for name in self.controllers:
-                self._enable_one(name)
+                with suppress(*(() if name in self.required else (KernelError,))):
+                    self._enable((name,))
 
-    def _enable(self, words: str) -> None:
-        write_kernel_file(f"{self.path}/cgroup.subtree_control", words, _WHY_NO_CONTROLLER)
+    def _words(self, names: tuple[str, ...]) -> str:
+        return " ".join(f"+{name}" for name in names)
 
-    def _enable_one(self, name: str) -> None:
-        try:
-            self._enable(f"+{name}")
-        except KernelError:
-            if name in self.required:
-                raise
+    def _enable(self, names: tuple[str, ...]) -> None:
+        write_kernel_file(f"{self.path}/cgroup.subtree_control", self._words(names), _WHY_NO_CONTROLLER)
 
 
 _WHY_NO_CONTROLLER = {

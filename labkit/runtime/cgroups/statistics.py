@@ -147,17 +147,17 @@ def _throttling(used: dict[str, int], nanoseconds: int) -> dict[str, int]:
     }
 
 
-#: v1's switches; v2 has none of them.
-_SWITCHES = (
-    *("cpu_exclusive", "mem_hardwall", "mem_exclusive", "memory_migrate", "memory_spread_page", "memory_spread_slab"),
-    *("memory_pressure", "sched_load_balance", "sched_relax_domain_level"),
-)
+#: In runc's order: two lists, and v1's switches, of which v2 has none.
+_CPUSET = (
+    "cpus cpu_exclusive mems mem_hardwall mem_exclusive memory_migrate memory_spread_page memory_spread_slab "
+    "memory_pressure sched_load_balance sched_relax_domain_level"
+).split()
 
 
 def _cpuset(place: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name in ("cpus", *_SWITCHES[:1], "mems", *_SWITCHES[1:]):  # runc's order
-        if name in _SWITCHES:
+    for name in _CPUSET:
+        if name not in ("cpus", "mems"):
             found[name] = _number(place, f"cpuset.{name}")
             continue
         # v2's own file is empty where nothing was asked for; what holds then is the effective list.

@@ -61,7 +61,7 @@ def _data(source: int, position: int, size: int) -> tuple[int, int]:
 def move(source: int, target: int, size: int) -> int:
     """As many bytes from where the one stands to where the other does; fewer only where the source ends. OSError."""
     done = 0
-    for step in (_by_hand,) if size < _SMALL else (_copy_file_range, _sendfile, _splice, _by_hand):
+    for step in (_by_hand,) if size < _SMALL else (os.copy_file_range, _sendfile, _splice, _by_hand):
         while done < size:
             try:
                 count = step(source, target, min(size - done, _STEP))
@@ -73,10 +73,6 @@ def move(source: int, target: int, size: int) -> int:
                 break
             done += count
     return done
-
-
-def _copy_file_range(source: int, target: int, size: int) -> int:
-    return os.copy_file_range(source, target, size)
 
 
 def _sendfile(source: int, target: int, size: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 
 from labkit.errors import KernelError
 from labkit.runtime.kernel import libc
@@ -78,19 +79,13 @@ def remount(target: str, flags: int, cleared: int = 0, shown: str = "") -> None:
         mount("", target, flags=wanted | locked, shown=shown)
 
 
-class _MountAttributes(ctypes.Structure):
-    """struct mount_attr (mount_setattr(2))."""
-
-    _fields_ = tuple((name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd"))
-
-
 def set_recursively(descriptor: int, to_set: int, to_clear: int, shown: str) -> None:
     """Set and clear MOUNT_ATTR_… on a mount and on all that are below it, in one step (mount_setattr(2), Linux 5.12).
 
     KernelError with ENOSYS on an older kernel.
     """
     what = f"mount_setattr({shown}, AT_RECURSIVE, set {to_set:#x}, clear {to_clear:#x})"
-    _set_attributes(descriptor, _MountAttributes(to_set, to_clear, 0, 0), AT_RECURSIVE, what)
+    _set_attributes(descriptor, (to_set, to_clear, 0, 0), AT_RECURSIVE, what)
 
 
 def map_numbers(descriptor: int, namespace: int, recursive: bool, shown: str) -> None:
@@ -98,20 +93,20 @@ def map_numbers(descriptor: int, namespace: int, recursive: bool, shown: str) ->
 
     KernelError: EINVAL where the file system cannot do it, EPERM where we have no rights over it.
     """
-    attributes = _MountAttributes(_MOUNT_ATTR_IDMAP, 0, 0, namespace)
     hints = {
         errno.EINVAL: f"the file system of {shown} (or one below it) cannot do that on this kernel",
         errno.ENOSYS: "the option idmap needs mount_setattr(2), which came with Linux 5.12",
     }
     what = f"mount_setattr({shown}, MOUNT_ATTR_IDMAP)"
-    _set_attributes(descriptor, attributes, AT_RECURSIVE if recursive else 0, what, hints)
+    _set_attributes(descriptor, (_MOUNT_ATTR_IDMAP, 0, 0, namespace), AT_RECURSIVE if recursive else 0, what, hints)
 
 
 def _set_attributes(
-    descriptor: int, attributes: _MountAttributes, flags: int, what: str, hints: dict[int, str] | None = None
+    descriptor: int, attributes: tuple[int, ...], flags: int, what: str, hints: dict[int, str] | None = None
 ) -> None:
-    place, size = ctypes.byref(attributes), ctypes.sizeof(attributes)
-    libc.syscall("mount_setattr", descriptor, "", AT_EMPTY_PATH | flags, place, size, what=what, hints=hints)
+    """``attributes`` are struct mount_attr: attr_set, attr_clr, propagation, userns_fd."""
+    packed = struct.pack("4Q", *attributes)
+    libc.syscall("mount_setattr", descriptor, "", AT_EMPTY_PATH | flags, packed, len(packed), what=what, hints=hints)
 
 
 def copy_of(path: str, recursive: bool) -> int:

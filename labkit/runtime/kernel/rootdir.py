@@ -10,11 +10,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
 
 from labkit.errors import ConfigError, KernelError
 from labkit.runtime.kernel import libc, mounts
 from labkit.runtime.kernel.blocks import kept_open, kernel_error
-from labkit.runtime.std import ctypes
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.types import TracebackType
 
@@ -23,12 +23,8 @@ _RESOLVE_IN_ROOT = 0x10
 #: As many links as the kernel follows (path_resolution(7)).
 _MAXIMUM_LINKS = 40
 _LOOK = os.O_PATH | os.O_CLOEXEC
-
-
-class _How(ctypes.Structure):
-    """struct open_how (openat2(2))."""
-
-    _fields_ = tuple((name, ctypes.c_uint64) for name in ("flags", "mode", "resolve"))
+#: struct open_how (openat2(2)): flags, mode, resolve.
+_HOW = struct.Struct("3Q")
 
 
 def resolve(root: str, path: str) -> str:
@@ -168,9 +164,9 @@ def _openat2(root: int, path: str) -> int | None:
 
     What to do about a refusal, and its words, are ``_walk``'s.
     """
-    how = _How(_LOOK, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+    how = _HOW.pack(_LOOK, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
     try:
-        return libc.syscall("openat2", root, path.lstrip("/") or ".", ctypes.byref(how), ctypes.sizeof(how))
+        return libc.syscall("openat2", root, path.lstrip("/") or ".", how, _HOW.size)
     except KernelError:
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 
 from labkit.errors import KernelError
 from labkit.runtime.kernel import libc
@@ -26,8 +27,8 @@ class Filter:
         no_new_privs.
         """
         code = ctypes.create_string_buffer(self.program, len(self.program))
-        program = _SockFprog(len(self.program) // 8, ctypes.addressof(code))
-        libc.syscall("seccomp", SET_MODE_FILTER, self.flags, ctypes.byref(program), what="seccomp(SET_MODE_FILTER)")
+        program = struct.pack("HxxxxxxQ", len(self.program) // 8, ctypes.addressof(code))  # struct sock_fprog
+        libc.syscall("seccomp", SET_MODE_FILTER, self.flags, program, what="seccomp(SET_MODE_FILTER)")
 
 
 def has_flag(flag: int) -> bool:
@@ -37,9 +38,3 @@ def has_flag(flag: int) -> bool:
     except KernelError as error:
         return error.errno == errno.EFAULT
     return False
-
-
-class _SockFprog(ctypes.Structure):
-    """``struct sock_fprog`` of include/uapi/linux/filter.h."""
-
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))

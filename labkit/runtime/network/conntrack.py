@@ -1,4 +1,11 @@
-"""What the kernel remembers of a connection: its addresses on the way there, and those that its answers come with.
+"""What the kernel remembers of a connection, its addresses on the way there and those that its answers come with; and
+how it forgets what has become untrue.
+
+The rules of the table nat are asked for the first packet of a connection only; for all others the kernel looks into its
+notes. So whoever goes on sending from one port, as only UDP and ping do, keeps a note alive that says "this port leads
+nowhere", or "to that container", long after the rules say otherwise. (A TCP connection without a server is refused,
+which ends its note.) docker forgets a container's address when it ends, too; its release 20.10 leaves the ports alone,
+and they stay as dead as said.
 
 It is read from a file of /proc, or, where the kernel has none, by ctnetlink, which also forgets it
 (linux/netfilter/nfnetlink_conntrack.h). ``forget`` and ``dump`` raise OSError where the kernel has no nfnetlink; one
@@ -10,9 +17,12 @@ from __future__ import annotations
 import os
 import struct
 
-from labkit.runtime.network.netlink import attribute
+from labkit.runtime.network import ipam, netlink
+from labkit.runtime.network.model import ANY
+from labkit.runtime.operations import Operation
 from labkit.runtime.std import socket
-from labkit.runtime.std.collections.abc import Iterable, Iterator
+from labkit.runtime.std.collections.abc import Callable, Iterable, Iterator
+from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass
 
 _TABLE = "/proc/net/nf_conntrack"
@@ -55,11 +65,6 @@ class Entry:
     """ICMP has no ports (its addresses are written without), but a type, a code and an id."""
     state: str = ""
     """TCP's, where pyroute2 has read it (reading.py)."""
-
-
-def address_of(end: str) -> str:
-    """``10.77.0.2`` of ``10.77.0.2:6379``."""
-    return end.partition(":")[0]
 
 
 def listed(words: list[str]) -> Iterator[Entry]:
@@ -146,32 +151,23 @@ def dump() -> Iterator[Entry]:
 
 def _send(wire: socket.socket, kind: int, flags: int, body: bytes) -> None:
     header = struct.pack("=IHHII", _HEADER + len(body), kind, _NLM_F_REQUEST | flags, 1, 0)
-    wire.send(header + struct.pack("=BBH", socket.AF_INET, 0, 0) + body)
+    wire.send(header + struct.pack("=BBH", ipam.FAMILY, 0, 0) + body)
 
 
 def tuple_of(known: Entry) -> bytes:
     """CTA_TUPLE_ORIG: by what the kernel finds it."""
-    (source, source_port), (destination, port) = (end.partition(":")[::2] for end in (known.source, known.destination))
-    addresses = [
-        attribute(_CTA_IP_V4_SRC, socket.inet_aton(source)),
-        attribute(_CTA_IP_V4_DST, socket.inet_aton(destination)),
-    ]
-    details = [attribute(_CTA_PROTO_NUM, bytes([PROTOCOLS[known.protocol]]))]
+    (source, source_port), (destination, port) = ipam.split(known.source), ipam.split(known.destination)
+    addresses = {_CTA_IP_V4_SRC: ipam.packed(source), _CTA_IP_V4_DST: ipam.packed(destination)}
+    details = {_CTA_PROTO_NUM: bytes([PROTOCOLS[known.protocol]])}
     if known.echo:
         kind, code, number = known.echo
-        details += [
-            attribute(_CTA_PROTO_ICMP_ID, struct.pack("!H", number)),
-            attribute(_CTA_PROTO_ICMP_TYPE, bytes([kind])),
-            attribute(_CTA_PROTO_ICMP_CODE, bytes([code])),
-        ]
+        details[_CTA_PROTO_ICMP_ID] = struct.pack("!H", number)
+        details.update({_CTA_PROTO_ICMP_TYPE: bytes([kind]), _CTA_PROTO_ICMP_CODE: bytes([code])})
     else:
-        details += [
-            attribute(_CTA_PROTO_SRC_PORT, struct.pack("!H", int(source_port))),
-            attribute(_CTA_PROTO_DST_PORT, struct.pack("!H", int(port))),
-        ]
-    parts = attribute(_CTA_TUPLE_IP | _NLA_F_NESTED, b"".join(addresses))
-    parts += attribute(_CTA_TUPLE_PROTO | _NLA_F_NESTED, b"".join(details))
-    return attribute(_CTA_TUPLE_ORIG | _NLA_F_NESTED, parts)
+        details[_CTA_PROTO_SRC_PORT] = struct.pack("!H", int(source_port))
+        details[_CTA_PROTO_DST_PORT] = struct.pack("!H", int(port))
+    parts = {_CTA_TUPLE_IP: addresses, _CTA_TUPLE_PROTO: details}
+    return netlink.encoded({_CTA_TUPLE_ORIG: parts}, _NLA_F_NESTED)
 
 
 def attributes(data: bytes) -> dict[int, bytes]:
@@ -200,5 +196,106 @@ def _way(parts: dict[int, bytes], protocol: str) -> tuple[str, ...]:
     kinds = [_CTA_PROTO_SRC_PORT, _CTA_PROTO_DST_PORT]
     if protocol == "icmp":
         kinds = [_CTA_PROTO_ICMP_TYPE, _CTA_PROTO_ICMP_CODE, _CTA_PROTO_ICMP_ID]
-    ends = [socket.inet_ntoa(addresses[kind]) for kind in (_CTA_IP_V4_SRC, _CTA_IP_V4_DST)]
+    ends = [ipam.text_of(int.from_bytes(addresses[kind], "big")) for kind in (_CTA_IP_V4_SRC, _CTA_IP_V4_DST)]
     return (*ends, *(str(int.from_bytes(details[kind], "big")) for kind in kinds))
+
+
+#: conntrack(8) is not everywhere, and calls it a failure when there was nothing to forget.
+_IF_IT_CAN = " > /dev/null 2>&1 || true"
+
+
+@dataclass(frozen=True)
+class ForgetPorts(Operation):
+    """Published UDP ports lead to a container from now on: the notes that say otherwise go.
+
+    ``ports`` are ``ADDRESS:PORT`` of this machine, 0.0.0.0 for any. It comes after the rules: before them, a client
+    would at once make the kernel write the same note again.
+    """
+
+    ports: tuple[str, ...]
+    address: str
+    """The container's."""
+    needs_all = True
+
+    def describe(self) -> str:
+        """As conntrack(8), which cannot say "those that lead elsewhere", and takes them all."""
+        commands = []
+        for host, port in map(ipam.split, self.ports):
+            there = "" if host == ANY else f" -d {host}"
+            commands.append(f"conntrack -D -p udp{there} --dport {port}{_IF_IT_CAN}")
+        return "\n".join(commands)
+
+    def do(self) -> None:
+        """IPCTNL_MSG_CT_DELETE for each."""
+        words = [f"dport={ipam.split(end)[1]} " for end in self.ports]
+        _forget(words, self.is_stale)
+
+    def is_stale(self, entry: Entry) -> bool:
+        """Whether it is about such a port and leads elsewhere."""
+        host, port = ipam.split(entry.destination)
+        if entry.protocol != "udp" or not {f"{ANY}:{port}", entry.destination} & set(self.ports):
+            return False
+        if ipam.split(entry.reply_source)[0] == self.address:
+            return False
+        return entry.reply_source != entry.destination or _is_ours(host)
+
+    def undo(self) -> None:
+        """Nothing: what is true now, ``forget_address`` takes away when it ends to be."""
+
+
+@dataclass(frozen=True)
+class ForgetUnanswered(Operation):
+    """Rules of a network were put back: what its containers sent meanwhile, untranslated, and what nobody could answer
+    is judged anew. A connection that has had an answer works, and is left alone.
+    """
+
+    subnet: str
+
+    def describe(self) -> str:
+        """As conntrack(8), which cannot say "never answered", nor "translated to this subnet"."""
+        return f"conntrack -D -s {self.subnet}{_IF_IT_CAN}"
+
+    def do(self) -> None:
+        """IPCTNL_MSG_CT_DELETE for each."""
+        _forget(["[UNREPLIED]"], self.is_stale)
+
+    def is_stale(self, entry: Entry) -> bool:
+        """Whether one of its own began it, or was to answer, and nobody did."""
+        ends = (entry.source, entry.reply_source)
+        return not entry.is_answered and any(ipam.is_host(ipam.split(end)[0], self.subnet) for end in ends)
+
+    def undo(self) -> None:
+        """Nothing: there is no way to remember it."""
+
+
+def forget_address(address: str) -> None:
+    """All that a container's address began or answered: the next container with this address is another one."""
+    words = [f"src={address} "]  # the original's, or the reply's
+    _forget(words, lambda entry: address in (ipam.split(entry.source)[0], ipam.split(entry.reply_source)[0]))
+
+
+def describe_address(address: str) -> str:
+    """The commands of ``forget_address``."""
+    return "\n".join(f"conntrack -D --{way}-src {address}{_IF_IT_CAN}" for way in ("orig", "reply"))
+
+
+def _forget(words: list[str], is_stale: Callable[[Entry], bool]) -> None:
+    """Those of the entries with one of the words that are stale."""
+    with suppress(OSError):  # a kernel without ctnetlink, or without any of this
+        try:
+            entries = listed(words)
+        except FileNotFoundError:
+            entries = dump()
+        stale = [entry for entry in entries if is_stale(entry)]
+        if stale:
+            forget(stale)
+
+
+def _is_ours(address: str) -> bool:
+    """Whether it is one of this machine's: another machine's port of that number is no business of ours."""
+    with socket.socket(ipam.FAMILY, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+        return True

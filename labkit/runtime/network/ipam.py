@@ -1,4 +1,8 @@
-"""Address management: subnets, and which address is next. Pure.
+"""Addresses and subnets: how they are written, what they are for the kernel, and which is next. Pure.
+
+Elsewhere an address is a word that is handed on, and IPv6 would begin here: with another form for ``number_of`` and
+``text_of``, ``packed`` and FAMILY by the address, 128 bits in ``bounds``, ``[ADDRESS]:PORT`` in ``split``. Beside this,
+bridge.py and portmap.py say IPv4 (rules, settings), definitions.py (/proc/net/route), conntrack.py and watching.py.
 
 Addresses are whole numbers here: the standard ``ipaddress`` takes 4 ms to import, on every start of a container.
 """
@@ -6,7 +10,10 @@ Addresses are whole numbers here: the standard ``ipaddress`` takes 4 ms to impor
 from __future__ import annotations
 
 from labkit.errors import ConflictError, UsageError
+from labkit.runtime.std import socket
 from labkit.runtime.std.collections.abc import Collection, Iterable
+
+FAMILY = socket.AF_INET
 
 #: Where a network without a wished subnet gets one: as large as labkit0's, and beside it.
 POOL = tuple(f"10.{number}.0.0/16" for number in range(78, 128)) + tuple(
@@ -19,8 +26,7 @@ def number_of(address: str) -> int:
     parts = address.split(".")
     if len(parts) != 4 or not all(_is_byte(part) for part in parts):
         raise UsageError(f"'{address}' is no IPv4 address", "four numbers from 0 to 255, as 10.90.0.7")
-    first, second, third, fourth = map(int, parts)
-    return first << 24 | second << 16 | third << 8 | fourth
+    return int.from_bytes(map(int, parts), "big")
 
 
 def _is_byte(word: str) -> bool:
@@ -29,13 +35,22 @@ def _is_byte(word: str) -> bool:
 
 def text_of(number: int) -> str:
     """The number as an address."""
-    return f"{number >> 24 & 255}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    return ".".join(map(str, number.to_bytes(4, "big")))
+
+
+def packed(address: str) -> bytes:
+    """As the kernel's messages have it: its bytes, the highest first."""
+    return number_of(address).to_bytes(4, "big")
+
+
+def split(end: str) -> tuple[str, str]:
+    """``10.77.0.2:6379`` as address and port; the port may be missing."""
+    return end.partition(":")[::2]
 
 
 def mac_of(address: str) -> str:
     """The hardware address that goes with it, as docker's: 02 says that no maker of cards gave it (IEEE 802)."""
-    number = number_of(address)
-    return ":".join(["02", "42", *(f"{number >> shift & 255:02x}" for shift in (24, 16, 8, 0))])
+    return f"02:42:{packed(address).hex(':')}"
 
 
 def prefix_of(subnet: str) -> int:

@@ -7,6 +7,7 @@ import os
 
 from labkit.errors import KernelError
 from labkit.runtime.kernel import mounts, namespaces
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.network import netlink
 from labkit.runtime.operations import Operation
 from labkit.runtime.std.contextlib import suppress
@@ -46,15 +47,12 @@ class AddNamespace(Operation):
         os.makedirs(NETNS_DIRECTORY, exist_ok=True)
         path = namespace_path(self.name)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o444))
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
+        with kept_open(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)) as home:
             namespaces.unshare(namespaces.FLAGS["net"])
             try:
                 mounts.mount("/proc/thread-self/ns/net", path, flags=mounts.MS_BIND)
             finally:
                 namespaces.setns(home, namespaces.FLAGS["net"])
-        finally:
-            os.close(home)
 
     def undo(self) -> None:
         """Unmount and remove the file. The namespace goes with its last process, its end of a veth pair with it."""
@@ -154,12 +152,9 @@ class AddVeth(_AddLink):
 
     def do(self) -> None:
         """RTM_NEWLINK, the peer's namespace given by a descriptor."""
-        descriptor = os.open(namespace_path(self.namespace), os.O_RDONLY | os.O_CLOEXEC)
-        try:
+        with kept_open(os.open(namespace_path(self.namespace), os.O_RDONLY | os.O_CLOEXEC)) as descriptor:
             message = netlink.veth_message(self.name, self.peer, descriptor, self.mac)
             netlink.ask(self.request, message, self.describe())
-        finally:
-            os.close(descriptor)
 
     def describe_undo(self) -> str:
         """Nothing: it goes with its namespace, if not before."""

@@ -12,7 +12,9 @@ import struct
 
 from labkit.errors import KernelError
 from labkit.runtime.kernel import libc
+from labkit.runtime.network import ipam
 from labkit.runtime.std import socket
+from labkit.runtime.std.typing import Any
 
 _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_EXCL, _NLM_F_CREATE = 0x1, 0x4, 0x200, 0x400
 _NEW = _NLM_F_CREATE | _NLM_F_EXCL
@@ -32,77 +34,74 @@ _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_GATEWAY = 5
 
 
-def link_message(number: int = 0, flags: int = 0, attributes: bytes = b"") -> bytes:
+def link_message(number: int = 0, flags: int = 0, attributes: dict[int, Any] | None = None) -> bytes:
     """struct ifinfomsg: the link of that index (0: by its name, or a new one); ``flags`` are set, others stay."""
-    return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, number, flags, flags) + attributes
+    return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, number, flags, flags) + encoded(attributes or {})
 
 
 def bridge_message(name: str, mac: str = "") -> bytes:
     """A new bridge, with that address of its own if one is given."""
-    kind = attribute(_IFLA_INFO_KIND, b"bridge\0")
-    named = attribute(_IFLA_IFNAME, _text(name)) + _hardware_address(mac)
-    return link_message(attributes=named + attribute(_IFLA_LINKINFO, kind))
+    kind = {_IFLA_INFO_KIND: "bridge"}
+    return link_message(attributes={_IFLA_IFNAME: name, **_hardware_address(mac), _IFLA_LINKINFO: kind})
 
 
 def veth_message(name: str, peer: str, namespace: int, mac: str = "") -> bytes:
     """A new pair; ``namespace`` is a descriptor of the peer's network namespace, ``mac`` the peer's address."""
-    other = attribute(_IFLA_IFNAME, _text(peer)) + _hardware_address(mac)
-    other += attribute(_IFLA_NET_NS_FD, _number(namespace))
-    data = attribute(_VETH_INFO_PEER, link_message(attributes=other))
-    info = attribute(_IFLA_INFO_KIND, b"veth\0") + attribute(_IFLA_INFO_DATA, data)
-    return link_message(attributes=attribute(_IFLA_IFNAME, _text(name)) + attribute(_IFLA_LINKINFO, info))
+    other = {_IFLA_IFNAME: peer, **_hardware_address(mac), _IFLA_NET_NS_FD: namespace}
+    data = {_VETH_INFO_PEER: link_message(attributes=other)}
+    info = {_IFLA_INFO_KIND: "veth", _IFLA_INFO_DATA: data}
+    return link_message(attributes={_IFLA_IFNAME: name, _IFLA_LINKINFO: info})
 
 
 def port_message(number: int, bridge: int) -> bytes:
     """The link of that index becomes a port of the bridge of the index ``bridge``."""
-    return link_message(number, attributes=attribute(_IFLA_MASTER, _number(bridge)))
+    return link_message(number, attributes={_IFLA_MASTER: bridge})
 
 
 def hairpin_message(number: int) -> bytes:
     """The link of that index is a port of a bridge, and takes back what came from it."""
-    data = attribute(_IFLA_INFO_SLAVE_DATA, attribute(_IFLA_BRPORT_MODE, b"\1"))
-    info = attribute(_IFLA_INFO_SLAVE_KIND, b"bridge\0") + data
-    return link_message(number, attributes=attribute(_IFLA_LINKINFO, info))
+    info = {_IFLA_INFO_SLAVE_KIND: "bridge", _IFLA_INFO_SLAVE_DATA: {_IFLA_BRPORT_MODE: b"\1"}}
+    return link_message(number, attributes={_IFLA_LINKINFO: info})
 
 
 def vlan_message(name: str, parent: int, vlan: int) -> bytes:
     """A new link of the VLAN ``vlan`` of the link of the index ``parent``."""
-    data = attribute(_IFLA_INFO_DATA, attribute(_IFLA_VLAN_ID, struct.pack("=H", vlan)))
-    info = attribute(_IFLA_INFO_KIND, b"vlan\0") + data
-    made = attribute(_IFLA_IFNAME, _text(name)) + attribute(_IFLA_LINK, _number(parent))
-    return link_message(attributes=made + attribute(_IFLA_LINKINFO, info))
+    info = {_IFLA_INFO_KIND: "vlan", _IFLA_INFO_DATA: {_IFLA_VLAN_ID: struct.pack("=H", vlan)}}
+    return link_message(attributes={_IFLA_IFNAME: name, _IFLA_LINK: parent, _IFLA_LINKINFO: info})
 
 
 def address_message(number: int, address: str, prefix: int) -> bytes:
-    """struct ifaddrmsg: an IPv4 address of the link of that index."""
-    packed = socket.inet_aton(address)
-    start = struct.pack("=BBBBI", socket.AF_INET, prefix, 0, _RT_SCOPE_UNIVERSE, number)
-    return start + attribute(_IFA_LOCAL, packed) + attribute(_IFA_ADDRESS, packed)
+    """struct ifaddrmsg: an address of the link of that index."""
+    packed = ipam.packed(address)
+    start = struct.pack("=BBBBI", ipam.FAMILY, prefix, 0, _RT_SCOPE_UNIVERSE, number)
+    return start + encoded({_IFA_LOCAL: packed, _IFA_ADDRESS: packed})
 
 
 def default_route_message(gateway: str) -> bytes:
     """struct rtmsg: the way to everywhere (a destination of no bits)."""
-    start = struct.pack(
-        "=BBBBBBBBI", socket.AF_INET, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RTN_UNICAST, 0
-    )
-    return start + attribute(_RTA_GATEWAY, socket.inet_aton(gateway))
+    about = (_RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RTN_UNICAST)
+    return struct.pack("=8BI", ipam.FAMILY, 0, 0, 0, *about, 0) + encoded({_RTA_GATEWAY: ipam.packed(gateway)})
 
 
-def attribute(kind: int, value: bytes) -> bytes:
-    """struct rtattr: its length, its kind and its value, filled up to four bytes."""
-    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+def encoded(attributes: dict[int, Any], nested: int = 0) -> bytes:
+    """struct rtattr for each: its length, its kind and its value, filled up to four bytes.
+
+    A value is bytes, text (a zero ends it), a number of 32 bits, or attributes in it, of a kind marked ``nested``.
+    """
+    made = b""
+    for kind, value in attributes.items():
+        if isinstance(value, dict):
+            value, kind = encoded(value, nested), kind | nested
+        elif isinstance(value, str):
+            value = os.fsencode(value) + b"\0"
+        elif isinstance(value, int):
+            value = struct.pack("=I", value)
+        made += struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+    return made
 
 
-def _text(name: str) -> bytes:
-    return os.fsencode(name) + b"\0"
-
-
-def _hardware_address(mac: str) -> bytes:
-    return attribute(_IFLA_ADDRESS, bytes.fromhex(mac.replace(":", ""))) if mac else b""
-
-
-def _number(value: int) -> bytes:
-    return struct.pack("=I", value)
+def _hardware_address(mac: str) -> dict[int, bytes]:
+    return {_IFLA_ADDRESS: bytes.fromhex(mac.replace(":", ""))} if mac else {}
 
 
 def ask(request: tuple[int, int], body: bytes, command: str) -> None:

@@ -100,7 +100,7 @@ def overlap(mapping: PortMapping, protocol: str, port: int, address: str) -> boo
 def check_free(mapping: PortMapping) -> None:
     """ConflictError if a process listens on that port: DNAT would silently take its connections away."""
     kind = socket.SOCK_DGRAM if mapping.protocol == "udp" else socket.SOCK_STREAM
-    with socket.socket(socket.AF_INET, kind) as probe:
+    with socket.socket(ipam.FAMILY, kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((mapping.host_address, mapping.host_port))

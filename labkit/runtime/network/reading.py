@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from labkit.errors import MissingToolError
 from labkit.runtime.kernel import namespaces
-from labkit.runtime.network.conntrack import PROTOCOLS, Entry, address_of, entry
-from labkit.runtime.std import socket
+from labkit.runtime.network import ipam
+from labkit.runtime.network.conntrack import PROTOCOLS, Entry, entry
 from labkit.runtime.std.collections.abc import Callable, Iterable, Iterator
 from labkit.runtime.std.contextlib import contextmanager, suppress
 from labkit.runtime.std.dataclasses import asdict, dataclass, replace
@@ -137,7 +137,7 @@ def picture(namespace: str = "") -> list[Fact]:
     """What a network namespace has now: links, addresses, routes, neighbours. FileNotFoundError for no such path."""
     with kernel(namespace) as wire:
         links = list(wire.get_links())
-        rest = [dump(family=socket.AF_INET) for dump in (wire.get_addr, wire.get_routes, wire.get_neighbours)]
+        rest = [dump(family=ipam.FAMILY) for dump in (wire.get_addr, wire.get_routes, wire.get_neighbours)]
         names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in links}
         return list(filter(None, (fact(message, names) for part in (links, *rest) for message in part)))
 
@@ -162,7 +162,7 @@ def fact(message: Any, names: dict[int, str]) -> Fact | None:
             device(about("IFLA_MASTER")),
             about("IFLA_LINK") or 0,
         )
-    if message["family"] != socket.AF_INET:
+    if message["family"] != ipam.FAMILY:
         return None
     if kind == "ADDR":
         return Address(device(message["index"]), about("IFA_LOCAL"), message["prefixlen"])
@@ -184,9 +184,9 @@ def source_for(address: str) -> str:
 def connection(protocol: str, source: str, destination: str) -> Entry | None:
     """The kernel's note of a connection (``ADDRESS:PORT`` each); None where there is none, or the kernel keeps none."""
     pyroute2, filters = _library("pyroute2"), _library("pyroute2.netlink.nfnetlink.nfctsocket")
-    ends = [int(end.partition(":")[2]) for end in (source, destination)]
+    (here, port), (there, other) = ipam.split(source), ipam.split(destination)
     wanted = filters.NFCTAttrTuple(
-        saddr=address_of(source), daddr=address_of(destination), proto=PROTOCOLS[protocol], sport=ends[0], dport=ends[1]
+        saddr=here, daddr=there, proto=PROTOCOLS[protocol], sport=int(port), dport=int(other)
     )
     with suppress(OSError, pyroute2.NetlinkError), pyroute2.Conntrack() as wire:
         for found in wire.dump_entries(tuple_orig=wanted):

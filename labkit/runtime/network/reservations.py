@@ -124,17 +124,17 @@ class ReserveAddress(Reserve):
 
     def describe_undo(self) -> str:
         """As conntrack(8), and rm(1)."""
-        from labkit.runtime.network import forgetting  # local, as below: a start needs none of it
+        from labkit.runtime.network import conntrack  # local, as below: a start needs none of it
 
-        return f"{forgetting.describe_address(self.address)}\n{super().describe_undo()}"
+        return f"{conntrack.describe_address(self.address)}\n{super().describe_undo()}"
 
     def _let_go(self) -> None:
         with suppress(FileNotFoundError):  # nothing in this kernel remembers connections
             if textfile.read(_REMEMBERED).strip() == "0":
                 return
-            from labkit.runtime.network import forgetting
+            from labkit.runtime.network import conntrack
 
-            forgetting.forget_address(self.address)
+            conntrack.forget_address(self.address)
 
 
 def reservation(name: str, address: str, owner: str) -> ReserveAddress:

@@ -50,7 +50,7 @@ class Beside:
     explained: bool = False
     """Whether anybody wants to hear of each operation inside."""
     sub_groups: list[str] = field(default_factory=list)
-    """Groups below the container's to be in, as cgroups/subgroups.py reads them; none for the container's own."""
+    """Groups below the container's to be in, as cgroups/group.py reads them; none for the container's own."""
 
 
 def create(beside: Beside, hierarchies: Hierarchies) -> Created:
@@ -144,9 +144,7 @@ def _enter(
 
 def _doors(beside: Beside, hierarchies: Hierarchies) -> list[int]:
     if beside.sub_groups:
-        from labkit.runtime.cgroups import subgroups  # local: hardly anybody asks for them
-
-        return subgroups.doors(beside.cgroups_path, beside.sub_groups, hierarchies)
+        return group.doors_below(beside.cgroups_path, beside.sub_groups, hierarchies)
     return group.doors(beside.cgroups_path, hierarchies, beside.target) if beside.cgroups_path else []
 
 

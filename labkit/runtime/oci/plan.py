@@ -25,7 +25,7 @@ from labkit.runtime.oci.root.newroot import (
 from labkit.runtime.oci.root.rootfs import MakeDirectoryInside
 from labkit.runtime.oci.spec import Spec
 from labkit.runtime.operations import Operation
-from labkit.runtime.operations.mounting import SetPropagation
+from labkit.runtime.operations.files import SetPropagation
 from labkit.runtime.std.dataclasses import dataclass
 
 

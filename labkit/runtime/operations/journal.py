@@ -153,22 +153,24 @@ class _Undoing:
             raise KernelError(message, errno=error.errno or 0) from error
 
 
-def _timed(event: str, act: Callable[[], None], describe: Callable[[], str]) -> Callable[[], None]:
+def _timed(
+    event: str,
+    act: Callable[[], None],
+    describe: Callable[[], str],
+    where: str = "host",
+    emit: Callable[..., None] = log.emit,
+) -> Callable[[], None]:
     """``act``, which tells the listeners how long it took from now on."""
     started = time.monotonic()
 
     def act_and_tell() -> None:
         act()
-        if log.is_heard():
-            log.emit(event, where="host", command=describe(), seconds=time.monotonic() - started)
+        if emit is not log.emit or log.is_heard():
+            emit(event, where=where, command=describe(), seconds=time.monotonic() - started)
 
     return act_and_tell
 
 
 def perform(operation: Operation, where: str, emit: Callable[..., None] = log.emit) -> None:
     """Do an operation and tell the listeners: ``where`` it is done (host or init), the command, the seconds it took."""
-    started = time.monotonic()
-    operation.do()
-    if emit is log.emit and not log.is_heard():
-        return
-    emit("operation", where=where, command=operation.describe(), seconds=time.monotonic() - started)
+    _timed("operation", operation.do, operation.describe, where, emit)()

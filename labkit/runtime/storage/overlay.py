@@ -8,8 +8,7 @@ import stat
 from labkit.errors import KernelError
 from labkit.runtime.kernel import mounts
 from labkit.runtime.operations import Operation
-from labkit.runtime.operations.files import MakeTree
-from labkit.runtime.operations.mounting import Mount
+from labkit.runtime.operations.files import MakeTree, Mount
 
 LAYER_FORM = "fs"
 """Which form of a layer it reads; see images/layers.py."""

@@ -92,7 +92,7 @@ def operations(container: Container) -> list[Operation]:
     """With ``--ipc shareable`` the shared memory is mounted out here, where others can bind it."""
     if container.options.ipc != "shareable":
         return []
-    from labkit.runtime.operations.mounting import Mount
+    from labkit.runtime.operations.files import Mount
 
     place = own_shared_memory(container)
     words = ("nosuid", "nodev", "noexec", "mode=1777", f"size={container.options.shm_size}")

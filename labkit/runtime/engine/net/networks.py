@@ -7,7 +7,7 @@ from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.network import bridge, definitions, netlink, reading, reservations
-from labkit.runtime.network.forgetting import ForgetUnanswered
+from labkit.runtime.network.conntrack import ForgetUnanswered
 from labkit.runtime.network.iptables import AddRules, saved
 from labkit.runtime.network.model import DEFAULT, Network
 from labkit.runtime.operations import Operation

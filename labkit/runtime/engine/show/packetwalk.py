@@ -14,9 +14,9 @@ from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import lease, record
 from labkit.runtime.engine.record.record import Container, running
 from labkit.runtime.kernel import namespaces
-from labkit.runtime.network import counters, reading, reservations
+from labkit.runtime.network import counters, ipam, reading, reservations
+from labkit.runtime.network.bridge import Endpoint, Sandbox
 from labkit.runtime.network.conntrack import Entry
-from labkit.runtime.network.endpoint import Endpoint, Sandbox
 from labkit.runtime.network.iptables import saved
 from labkit.runtime.network.model import Network, PortMapping
 from labkit.runtime.std import socket
@@ -165,7 +165,7 @@ def _connect(protocol: str, address: str, port: int, namespace: str) -> tuple[st
     """Our end's address, what went wrong (or nothing), and what the kernel noted while the connection stood."""
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     with namespaces.entered(namespace) if namespace else suppress():
-        wire = socket.socket(socket.AF_INET, kind)  # it stays in the namespace in which it was made
+        wire = socket.socket(ipam.FAMILY, kind)  # it stays in the namespace in which it was made
     with wire:
         wire.settimeout(_SECONDS)
         error = ""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labkit.runtime.network.conntrack import Entry
-from labkit.runtime.network.forgetting import ForgetPorts, ForgetUnanswered, describe_address
+from labkit.runtime.network.conntrack import Entry, ForgetPorts, ForgetUnanswered, describe_address
 from labkit.runtime.std.dataclasses import replace
 
 

@@ -59,7 +59,7 @@ def test_a_link_that_is_set_up() -> None:
 
 
 def test_a_link_that_becomes_a_bridges_port() -> None:
-    ours = netlink.link_message(5, attributes=netlink.attribute(10, (3).to_bytes(4, sys.byteorder)))
+    ours = netlink.link_message(5, attributes={10: 3})
     assert ours == body(link(index=5, attrs=[["IFLA_MASTER", 3]]))
 
 
@@ -95,5 +95,5 @@ def test_a_default_route() -> None:
 
 @pytest.mark.parametrize(("value", "padded"), [(b"", 4), (b"1", 8), (b"1234", 8), (b"12345", 12)])
 def test_an_attribute_is_filled_up_and_says_its_own_length(value: bytes, padded: int) -> None:
-    made = netlink.attribute(3, value)
+    made = netlink.encoded({3: value})
     assert (len(made), int.from_bytes(made[:2], sys.byteorder)) == (padded, 4 + len(value))

@@ -13,8 +13,7 @@ from labkit.runtime.oci.root.mounting import BindInside, MountInside, RemountIns
 from labkit.runtime.oci.root.newroot import ChangeRoot, DetachOldRoot, PivotRoot
 from labkit.runtime.oci.root.rootfs import LinkInside, MakeDirectoryInside, MakeReadOnly, Mask
 from labkit.runtime.operations import Operation
-from labkit.runtime.operations.files import WriteSetting
-from labkit.runtime.operations.mounting import Mount, SetPropagation
+from labkit.runtime.operations.files import Mount, SetPropagation, WriteSetting
 
 
 @pytest.mark.parametrize(

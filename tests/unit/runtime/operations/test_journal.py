@@ -9,15 +9,14 @@ import pytest
 from labkit import log
 from labkit.errors import ConfigError, KernelError
 from labkit.runtime.operations import Journal, Section, from_record, to_record
-from labkit.runtime.operations.files import MakeDirectory, MakeTree
+from labkit.runtime.operations.files import MakeDirectory, MakeTree, Mount
 from labkit.runtime.operations.journal import perform
-from labkit.runtime.operations.mounting import Mount
 
 
 def test_an_operation_survives_the_journal() -> None:
     mount = Mount("overlay", "/mnt", "overlay", ("lowerdir=/a:/b", "ro"))
     record = json.loads(json.dumps(to_record(mount)))
-    assert record["operation"] == "labkit.runtime.operations.mounting:Mount"
+    assert record["operation"] == "labkit.runtime.operations.files:Mount"
     assert from_record(record) == mount
 
 
