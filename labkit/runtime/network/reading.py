@@ -71,11 +71,14 @@ class Route(Fact):
     gateway: str
     source: str
     """The address that they come from where their sender does not say."""
+    metric: int = 0
+    """Of two routes to one destination the lower one is taken."""
 
     def __str__(self) -> str:
         via = f" via {self.gateway}" if self.gateway else ""
         source = f" src {self.source}" if self.source else ""
-        return f"{self.destination}{via} dev {self.device}{source}"
+        metric = f" metric {self.metric}" if self.metric else ""
+        return f"{self.destination}{via} dev {self.device}{source}{metric}"
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,8 @@ def fact(message: Any, names: dict[int, str]) -> Fact | None:
         return Address(device(message["index"]), about("IFA_LOCAL"), message["prefixlen"])
     if kind == "ROUTE" and (about("RTA_TABLE"), message["type"]) == (_MAIN_TABLE, _UNICAST):
         to = f"{about('RTA_DST')}/{message['dst_len']}" if message["dst_len"] else "default"
-        return Route(device(about("RTA_OIF")), to, about("RTA_GATEWAY") or "", about("RTA_PREFSRC") or "")
+        gateway, source = about("RTA_GATEWAY") or "", about("RTA_PREFSRC") or ""
+        return Route(device(about("RTA_OIF")), to, gateway, source, about("RTA_PRIORITY") or 0)
     if kind == "NEIGH" and message["ndm_type"] == _UNICAST:
         return Neighbour(device(message["ifindex"]), about("NDA_DST"), about("NDA_LLADDR") or "")
     return None

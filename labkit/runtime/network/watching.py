@@ -89,12 +89,22 @@ class Watch:
         else:
             names = self._names.setdefault(namespace, {})
             if kind == "RTM_NEWLINK":
+                self._rename(namespace, names.get(message["index"], ""), message.get_attr("IFLA_IFNAME"))
                 names[message["index"]] = message.get_attr("IFLA_IFNAME")
             fact = reading.fact(message, names)
             if fact and kind == "RTM_DELLINK":  # nor of an IPv4 route that goes with its device
+                names.pop(message["index"], None)
                 yield from self._drop(namespace, fact.device)
             elif fact:
                 yield from self._note(namespace, fact, kind.startswith("RTM_NEW"))
+
+    def _rename(self, namespace: int, before: str, now: str) -> None:
+        """What is known of a device is of its new name from now on; that it has one is said of the link itself."""
+        for key, fact in list(self._known.items()) if before not in ("", now) else []:
+            if key[:2] == (namespace, before):
+                del self._known[key]
+                renamed = replace(fact, device=now)
+                self._known[_key(namespace, renamed)] = fact if isinstance(fact, Link) else renamed
 
     def _note(self, namespace: int, fact: Fact, is_there: bool) -> Iterator[Event]:
         key = _key(namespace, fact)
@@ -135,7 +145,7 @@ class Watch:
 
 
 def _key(namespace: int, fact: Fact) -> tuple[int, str, str, str]:
-    subject = getattr(fact, "address", "") or getattr(fact, "destination", "")
+    subject = getattr(fact, "address", "") or f"{getattr(fact, 'destination', '')} {getattr(fact, 'metric', '')}"
     return namespace, fact.device, fact.subject, subject
 
 
