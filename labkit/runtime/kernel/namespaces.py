@@ -93,7 +93,10 @@ def clone(flags: int, group: int = -1) -> int:
 
     With ``group``, a descriptor of a directory of cgroup v2, the child is born in there, by clone3(2). KernelError
     where this kernel does not have that, or the group takes no process.
+
+    Ctrl-C is the child's end, from its first moment: what a KeyboardInterrupt would run there is the parent's clean-up.
     """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     ctypes.pythonapi.PyOS_BeforeFork()
     pid = -1
     try:
@@ -106,8 +109,10 @@ def clone(flags: int, group: int = -1) -> int:
     finally:
         if pid == 0:
             ctypes.pythonapi.PyOS_AfterFork_Child()
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         else:
             ctypes.pythonapi.PyOS_AfterFork_Parent()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return pid
 
 

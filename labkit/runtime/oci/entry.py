@@ -37,7 +37,7 @@ def clone(spec: Spec, flags: int) -> int:
     """
     links = open_links(spec)
     ours, theirs = socket.socketpair()
-    scout = os.fork()
+    scout = namespaces.clone(0)
     if scout == 0:
         ours.close()
         if _scout(spec, flags, links, theirs):

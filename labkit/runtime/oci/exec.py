@@ -64,10 +64,10 @@ def create(beside: Beside, hierarchies: Hierarchies) -> Created:
     ours, theirs = socket.socketpair()
     reader, writer = os.pipe()
     try:
-        helper = os.fork()
-    except OSError as error:
+        helper = namespaces.clone(0)
+    except KernelError as error:
         raise ConflictError(
-            f"no process can be started: {error.strerror}", "a limit of processes is reached"
+            f"no process can be started: {os.strerror(error.errno)}", "a limit of processes is reached"
         ) from error
     if helper == 0:
         ours.close()
