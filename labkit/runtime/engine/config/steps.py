@@ -37,8 +37,13 @@ class WriteId(Operation):
     def do(self) -> None:
         """ConflictError if it is there."""
         try:
-            with open(self.path, "x", encoding="utf-8") as file:
-                file.write(self.owner)
+            file = open(self.path, "x", encoding="utf-8")  # noqa: SIM115 - closed below
+            try:
+                with file:
+                    file.write(self.owner)
+            except BaseException:
+                os.unlink(self.path)  # half of it would not be known as ours
+                raise
         except FileExistsError:
             raise ConflictError(f"the file {self.path} for --cidfile is there already", "remove it") from None
         except OSError as error:
