@@ -209,9 +209,9 @@ def keep(container: Container, only_named: bool) -> None:
     for mount in of(container):
         unfilled = f"{ROOT}/{mount['source']}/unfilled"
         if not mount.get("anonymous") and os.path.exists(unfilled):
-            textfile.write(unfilled, "")  # it is nobody's any more: ``MakeVolume.undo`` lets it be
+            textfile.save(unfilled, "")  # it is nobody's any more: ``MakeVolume.undo`` lets it be
     if not only_named and any(mount.get("anonymous") for mount in of(container)):
-        textfile.write(stay_mark(container), "")
+        textfile.save(stay_mark(container), "")
 
 
 def stay_mark(container: Container) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from labkit.errors import ConflictError
+from labkit.errors import ConflictError, KernelError
 from labkit.runtime.network import bridge, ipam, iptables, portmap
 from labkit.runtime.network.model import Network, PortMapping
 from labkit.runtime.operations import Journal, Operation, Section
@@ -168,7 +168,11 @@ class _BringUp(Journal):
         """The network's operations."""
         self.undo()
         super().run(operations)
-        textfile.write(self.mark, self.program)
+        try:
+            textfile.save(self.mark, self.program)
+        except KernelError:
+            self.undo()
+            raise
 
 
 def take_down_if_unused(name: str) -> None:

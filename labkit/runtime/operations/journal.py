@@ -29,7 +29,16 @@ class Journal:
         self.path = path
 
     def run(self, operations: Iterable[Operation]) -> None:
-        """Do them one by one; if one fails, undo all that this journal holds, in reverse order, and raise its error.
+        """``add``; if one fails, undo all that this journal holds, in reverse order, and raise its error."""
+        try:
+            self.add(operations)
+        except BaseException:
+            with suppress(LabkitError):  # the first error is the one to read; gc tries the rest again
+                self.undo()
+            raise
+
+    def add(self, operations: Iterable[Operation]) -> None:
+        """Do them one by one. If one fails those before it stay: an undo may need locks that the caller must free.
 
         Those that are ``apart`` are begun in their turn, and waited for at the end, or before one that ``needs_all``.
         """
@@ -46,19 +55,17 @@ class Journal:
             while under_way:
                 under_way.pop()()
         except BaseException:
-            with suppress(LabkitError):  # the first error is the one to read; gc tries the rest again
-                for wait in under_way:
-                    with suppress(LabkitError):
-                        wait()
-                self.undo()
+            for wait in under_way:
+                with suppress(LabkitError):
+                    wait()
             raise
 
     def run_sections(self, sections: list[Section]) -> None:
-        """Run sections as one list. Those that have a journal of their own come first, each by that one."""
+        """``add`` sections as one list. Those that have a journal of their own come first, each run by that one."""
         for section in sections:
             if section.journal:
                 section.journal.run(section.operations)
-        self.run([operation for section in sections if not section.journal for operation in section.operations])
+        self.add([operation for section in sections if not section.journal for operation in section.operations])
 
     def write(self, operation: Operation) -> None:
         """Note that an operation is about to be done. One write(2) with O_APPEND: whole, or not there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from labkit.errors import KernelError
 from labkit.runtime.std.contextlib import suppress
 
 
@@ -42,6 +43,16 @@ def replace(path: str, text: str) -> None:
     except OSError:
         remove(beside)
         raise
+
+
+def save(path: str, text: str) -> None:
+    """``replace``, for what labkit keeps. KernelError where it cannot be written."""
+    try:
+        replace(path, text)
+    except OSError as error:
+        raise KernelError(
+            f"{path} cannot be written: {error.strerror}", "is the disk full?", error.errno or 0
+        ) from error
 
 
 def remove(path: str) -> None:

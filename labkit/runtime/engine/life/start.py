@@ -90,7 +90,7 @@ def _prepare(container: Container, image: Image) -> Container:
     container = steps.run(container, image, record.run_journal(container.id).run_sections)
     container.save()
     document = bundle.specification(container, image, here())
-    textfile.write(f"{container.directory}/config.json", json.dumps(document))
+    textfile.save(f"{container.directory}/config.json", json.dumps(document))
     return container
 
 
@@ -116,12 +116,12 @@ def _wait_for_start(wire: Wire) -> int:
 
 def _abandon(container: Container, taken: Lease, fresh: bool) -> None:
     """Take back a start that failed: first the run, then what would have outlived it."""
-    with suppress(LabkitError):
+    with suppress(LabkitError):  # what cannot be undone stays in its journal, and gc tries it again
         record.undo_run(container.id)
-        if fresh:
-            create.take_back(container, taken)
-        else:
-            taken.release()
+    if fresh:
+        create.take_back(container, taken)
+    else:
+        taken.release()
 
 
 def run(options: Options, detach: bool) -> int:

@@ -44,7 +44,7 @@ class ReplaceFile(Operation):
 
     def do(self) -> None:
         """Write it beside, and rename."""
-        textfile.replace(self.path, self.text)
+        textfile.save(self.path, self.text)
 
     def undo(self) -> None:
         """The old text, if ours is there."""
@@ -82,10 +82,10 @@ def _replace(journal: Journal, record: ReplaceFile) -> None:
     journal.write(record)
     try:
         record.do()
-    except OSError as error:
+    except KernelError:
         with suppress(LabkitError):  # the first error is the one to read; gc tries the rest again
             journal.undo()
-        raise KernelError(f"{record.path} cannot be written: {error.strerror}", "is the disk full?") from error
+        raise
 
 
 def _check(resources: dict[str, Any]) -> None:

@@ -116,10 +116,8 @@ def _plug_in(container: Container, network: Network, wish: dict[str, Any]) -> No
     done: list[Operation] = []
 
     def do(operations: list[Operation]) -> None:
-        for operation in operations:
-            journal.write(operation)
-            done.append(operation)
-            perform(operation, "host")
+        done.extend(operations)  # an undo finds nothing to do for those that were not begun
+        journal.add(operations)
 
     def join(sections: list[Section]) -> None:
         for section in sections:

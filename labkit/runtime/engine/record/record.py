@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 
-from labkit.errors import ConfigError, ConflictError, KernelError, NotFoundError, UsageError
+from labkit.errors import ConfigError, ConflictError, NotFoundError, UsageError
 from labkit.runtime.cgroups import freezer
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.record import lease
@@ -143,7 +143,7 @@ class Container:
 
     def save(self) -> None:
         """Write it, for others to find."""
-        _write(f"{self.directory}/container.json", json.dumps(asdict(self)))
+        textfile.save(f"{self.directory}/container.json", json.dumps(asdict(self)))
 
     def state(self) -> State:
         """What it is doing now. A first process that is gone while nobody is responsible any more means that its shim
@@ -177,16 +177,7 @@ class Container:
 
     def save_state(self, state: State) -> None:
         """Write it in one step."""
-        _write(f"{self.directory}/state.json", json.dumps(asdict(state)))
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        textfile.replace(path, text)
-    except OSError as error:
-        raise KernelError(
-            f"{path} cannot be written: {error.strerror}", "is the disk full?", error.errno or 0
-        ) from error
+        textfile.save(f"{self.directory}/state.json", json.dumps(asdict(state)))
 
 
 def read(path: str, make: Callable[[dict[str, Any]], T]) -> T:
@@ -250,7 +241,7 @@ def undo_run(container_id: str) -> None:
 
 def note_stop(container: Container) -> None:
     """From now on no restart policy starts it again, not even after a boot."""
-    textfile.write(_stop_mark(container), "")
+    textfile.save(_stop_mark(container), "")
 
 
 def is_stopped_by_hand(container: Container) -> bool:

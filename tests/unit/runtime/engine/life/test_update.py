@@ -73,7 +73,7 @@ def test_a_record_that_cannot_be_written_takes_the_limits_back(tree: Path, monke
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(update.ReplaceFile, "do", full)
+    monkeypatch.setattr(update.textfile, "replace", full)
     with pytest.raises(KernelError, match=r"config\.json cannot be written: No space left"):
         update.update(CONTAINER, {"cpu": {"quota": 25000}})
     assert files(tree) == before
