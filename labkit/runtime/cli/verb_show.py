@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from labkit.errors import ConflictError, NotFoundError, UsageError
+from labkit.errors import NotFoundError, UsageError
 from labkit.runtime.cli import listing, table
 from labkit.runtime.cli.flags import JSON, Option, VerbCall, verb
 from labkit.runtime.engine.record import record
@@ -174,8 +174,7 @@ def top(call: VerbCall) -> int:
     from labkit.runtime.engine.show import processes
 
     container = record.find(call.arguments[0])
-    if container.state().status not in ("running", "paused"):
-        raise ConflictError(f"the container {container.name} is not running", "see 'labkit ps -a'")
+    record.running(container, or_paused=True)
     pids = stopping.processes(container)
     if len(call.arguments) > 1:
         from labkit.runtime.cli.oci import commands

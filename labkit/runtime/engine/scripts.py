@@ -218,11 +218,11 @@ def _keeping(container: Container) -> list[str]:
 
 def _stopping(container: Container, seconds: float) -> list[str]:
     state = container.state()
-    if state.status not in ("running", "paused", "restarting"):
+    if not state.lives:
         return ["# It does not run: there is nothing to stop.", ""]
     lines = [
         "# No restart policy starts it again.",
-        f": > {quote(f'{container.directory}/stopped')}",
+        f": > {quote(container.stop_mark)}",
         "",
     ]
     if state.status == "restarting":

@@ -19,6 +19,7 @@ from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import DATA, Container, check_volume_name
 from labkit.runtime.kernel import mounts, rootdir
+from labkit.runtime.kernel.blocks import kept_open, kernel_error
 from labkit.runtime.operations import Operation
 from labkit.runtime.operations.files import MakeTree
 from labkit.runtime.operations.journal import perform
@@ -33,6 +34,7 @@ from labkit.runtime.text import textfile
 ROOT = f"{DATA}/volumes"
 #: Directories that are being made or removed; whoever holds the lock finds only those of the dead.
 _NEW, _GONE = f"{ROOT}/.new", f"{ROOT}/.gone"
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 #: Digits of the container's id in the name of a volume without one.
 _OWNER = 56
 #: In a container's directory: its volumes without names stay when it goes.
@@ -86,17 +88,13 @@ class MakeVolume(Operation):
             if os.path.isdir(f"{ROOT}/{self.name}"):
                 return
             about = {"name": self.name, "created": time.time(), "labels": list(self.labels)}
-            try:
+            with kernel_error(f"the volume {self.name} cannot be made"):
                 os.mkdir(_NEW, 0o711)
                 os.mkdir(f"{_NEW}/_data", 0o755)
                 os.chmod(f"{_NEW}/_data", 0o755)  # noqa: S103 - whatever the umask; as docker's
                 textfile.write(f"{_NEW}/volume.json", json.dumps(about))
                 textfile.write(f"{_NEW}/unfilled", self.owner)
                 os.rename(_NEW, f"{ROOT}/{self.name}")
-            except OSError as error:
-                raise KernelError(
-                    f"the volume {self.name} cannot be made: {error.strerror}", errno=error.errno or 0
-                ) from error
 
     def undo(self) -> None:
         """Remove it as long as nobody has used it: its container never came to be."""
@@ -164,25 +162,20 @@ class FillVolume(Operation):
         from labkit.runtime.oci.root import copyup  # local: only the first use of a volume copies
 
         try:
-            source = rootdir.find(self.rootfs, self.place)
+            found = rootdir.find(self.rootfs, self.place)
         except KernelError:
             return  # the image has nothing there
-        try:
+        with kept_open(found) as source:
             about = os.fstat(source)
             if not stat.S_ISDIR(about.st_mode):
                 return
             MakeTree(f"{base}/.filling").undo()  # of somebody who died
             os.mkdir(f"{base}/.filling", 0o700)
-            target = os.open(f"{base}/.filling", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
+            with kept_open(os.open(f"{base}/.filling", _DIRECTORY)) as target:
                 copyup.copy(source, target, self.place)
                 os.fchown(target, about.st_uid, about.st_gid)
                 os.fchmod(target, stat.S_IMODE(about.st_mode))
-            finally:
-                os.close(target)
             os.rename(f"{base}/.filling", f"{base}/_data")
-        finally:
-            os.close(source)
 
     def undo(self) -> None:
         """Nothing: what it holds is the volume's from now on."""
@@ -226,10 +219,7 @@ def is_owned(name: str, container_id: str) -> bool:
 
 def names() -> list[str]:
     """All volumes, in order."""
-    try:
-        return sorted(name for name in os.listdir(ROOT) if not name.startswith("."))
-    except FileNotFoundError:
-        return []
+    return sorted(name for name in textfile.names(ROOT) if not name.startswith("."))
 
 
 def is_there(name: str) -> bool:
@@ -271,17 +261,11 @@ def _locked() -> Iterator[None]:
 @contextmanager
 def _holding(directory: str) -> Iterator[None]:
     """A lock that goes with us (flock(2)), on a directory. KernelError where that is not there."""
-    try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise KernelError(
-            f"{directory} cannot be opened: {error.strerror}", "was the volume just removed?", error.errno or 0
-        ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with kernel_error(f"{directory} cannot be opened", "was the volume just removed?"):
+        opened = os.open(directory, _DIRECTORY)
+    with kept_open(opened):
+        fcntl.flock(opened, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
 
 
 # What is done to volumes by hand (labkit volume).

@@ -103,11 +103,7 @@ def find(text: str) -> Image:
 
 def everything() -> list[Image]:
     """All images, by name."""
-    try:
-        names = sorted(name for name in os.listdir(IMAGES) if name.endswith(".json"))
-    except FileNotFoundError:
-        return []
-    return [_read(f"{IMAGES}/{name}") for name in names]
+    return [_read(f"{IMAGES}/{name}") for name in sorted(textfile.names(IMAGES)) if name.endswith(".json")]
 
 
 def _read(path: str) -> Image:

@@ -1,4 +1,7 @@
-"""Small text files, whole: read, written, replaced in one step. Paths are strings: pathlib takes 4 ms to import."""
+"""Small text files, whole: read, written, replaced in one step; and what names there are.
+
+Paths are strings: pathlib takes 4 ms to import.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +56,21 @@ def save(path: str, text: str) -> None:
         raise KernelError(
             f"{path} cannot be written: {error.strerror}", "is the disk full?", error.errno or 0
         ) from error
+
+
+def names(directory: str) -> list[str]:
+    """What is in a directory; nothing where there is none. OSError."""
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
+
+
+def leads_to(path: str, descriptor: int) -> bool:
+    """Whether a name is that of an open file still: another may have taken its place."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    return False
 
 
 def remove(path: str) -> None:

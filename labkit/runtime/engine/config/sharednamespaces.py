@@ -55,7 +55,7 @@ def path_of(name: str, kind: str) -> str:
 def first_process(container: Container) -> int:
     """The pid of its first process, as long as that is the same one. ConflictError if it does not run."""
     state = container.state()
-    if state.status not in ("running", "paused") or not process.is_alive(state.pid, state.pid_started):
+    if not state.runs or not process.is_alive(state.pid, state.pid_started):
         raise ConflictError(
             f"the container {container.name}, whose namespace is to be joined, is not running",
             f"labkit start {container.name}",

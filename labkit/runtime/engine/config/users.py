@@ -10,6 +10,8 @@ import stat
 
 from labkit.errors import KernelError, UsageError
 from labkit.runtime.kernel import rootdir
+from labkit.runtime.kernel.blocks import kept_open
+from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass, field
 
 _LAST_ID = (1 << 32) - 2
@@ -90,16 +92,9 @@ def _rows(roots: list[str], path: str, columns: int) -> list[list[str]]:
 
 def _read(root: str, path: str) -> str | None:
     """A file's text, looked for as the container would; None where there is none, or no ordinary file."""
-    try:
-        found = rootdir.find(root, path)
-    except KernelError:
-        return None
-    try:
-        if not stat.S_ISREG(os.fstat(found).st_mode):
-            return None  # what is no file is not opened: a pipe would keep us waiting, a device might do something
-        with open(f"/proc/self/fd/{found}", "rb") as file:
-            return file.read(_MOST).decode("utf-8", "surrogateescape")
-    except OSError:
-        return None
-    finally:
-        os.close(found)
+    with suppress(KernelError, OSError), kept_open(rootdir.find(root, path)) as found:
+        # What is no file is not opened: a pipe would keep us waiting, a device might do something.
+        if stat.S_ISREG(os.fstat(found).st_mode):
+            with open(f"/proc/self/fd/{found}", "rb") as file:
+                return file.read(_MOST).decode("utf-8", "surrogateescape")
+    return None

@@ -26,7 +26,7 @@ from labkit.runtime.std.shlex import join
 def root_of(container: Container) -> Iterator[str]:
     """The container's root file system, as long as this lasts. ConflictError where another command is at work on it."""
     state = container.state()
-    if state.status in ("running", "paused"):
+    if state.runs:
         yield f"/proc/{state.pid}/root"
         return
     taken = lease.take(container.id)

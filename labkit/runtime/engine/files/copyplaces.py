@@ -13,6 +13,7 @@ import stat
 from labkit.errors import ConflictError, KernelError, NotFoundError, UsageError
 from labkit.runtime.engine.files import tree
 from labkit.runtime.kernel import rootdir
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.kernel.rootdir import Place
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager
@@ -136,10 +137,8 @@ def _found(root: str, path: str, prefix: str) -> Place:
 def _opened(place: Place) -> Iterator[int]:
     with tree.named(place.name or "."):  # a process in there may have put a link in its place
         opened = os.open(place.name or ".", tree.DIRECTORY, dir_fd=place.directory)
-    try:
+    with kept_open(opened):
         yield opened
-    finally:
-        os.close(opened)
 
 
 def _check_replaceable(place: Place, copied: Source, words: str, must_be_directory: bool) -> None:

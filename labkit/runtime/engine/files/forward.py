@@ -65,10 +65,7 @@ class Forward:
         if not 0 <= size <= _LONGEST_HEADER:
             raise damaged(f"a header of {size} bytes")
         found = bytearray()
-        while len(found) < size:
-            part = self._read(min(size - len(found), _BUFFER))
-            if not part:
-                break
+        while part := self._read(min(size - len(found), _BUFFER)):
             found += part
         return bytes(found)
 
@@ -110,10 +107,7 @@ class Forward:
 def opened(descriptor: int) -> Forward | None:
     """The stream, unpacked if gzip(1), bzip2(1) or xz(1) have packed it; None where it is empty."""
     head = b""
-    while len(head) < _BLOCK:
-        part = os.read(descriptor, _BLOCK - len(head))
-        if not part:
-            break
+    while part := os.read(descriptor, _BLOCK - len(head)):
         head += part
     raw = _Raw(descriptor, head)
     packer = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "")

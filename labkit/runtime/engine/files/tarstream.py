@@ -12,6 +12,7 @@ from labkit.errors import ConfigError, ConflictError, KernelError
 from labkit.runtime.engine.files import tree
 from labkit.runtime.engine.files.forward import Forward, damaged, opened
 from labkit.runtime.kernel import filedata, rootdir
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.std.contextlib import suppress
 
 #: Headers and small files are written together.
@@ -136,10 +137,7 @@ def unpack(stream: int, root: str, path: str) -> int:
     into = _Into(root, path)
     try:
         tar = tarfile.TarFile(fileobj=source, encoding="utf-8", errors="surrogateescape")  # type: ignore[arg-type]
-        while True:
-            entry = tar.next()
-            if entry is None:
-                break
+        while (entry := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined]  # or it would know all that there was
             with tree.named(entry.name):
                 into.put(entry, tar, source)
@@ -192,12 +190,9 @@ class _Into:
             return
         tree.make_room(parent, name)
         if entry.isreg():
-            made = os.open(name, tree.NEW_FILE, 0o600, dir_fd=parent)
-            try:
+            with kept_open(os.open(name, tree.NEW_FILE, 0o600, dir_fd=parent)) as made:
                 self._file(entry, tar, source, made)
                 tree.finish(made, about)
-            finally:
-                os.close(made)
         elif entry.issym():
             tree.make_link(entry.linkname, parent, name, about)
         else:
@@ -225,26 +220,21 @@ class _Into:
                 raise ConflictError(f"{'/'.join(where)} leads through something that is no directory") from None
             if error.errno != errno.ENOENT or not where:
                 raise
-        above = self._found(where[:-1])
-        try:
-            os.mkdir(where[-1], 0o755, dir_fd=above)
+        with kept_open(self._found(where[:-1])) as above:
+            try:
+                os.mkdir(where[-1], 0o755, dir_fd=above)
+            except FileExistsError:
+                raise ConflictError(f"{'/'.join(where)} is a link that leads nowhere") from None
             return os.open(where[-1], tree.DIRECTORY, dir_fd=above)
-        except FileExistsError:
-            raise ConflictError(f"{'/'.join(where)} is a link that leads nowhere") from None
-        finally:
-            os.close(above)
 
     def _link(self, other: list[str], parent: int, name: str) -> None:
-        directory = rootdir.open_directory(self._root, "/".join([self._path, *other[:-1]]))
-        try:
+        with kept_open(rootdir.open_directory(self._root, "/".join([self._path, *other[:-1]]))) as directory:
             first = os.stat(other[-1] if other else ".", dir_fd=directory, follow_symlinks=False)
             with suppress(FileNotFoundError):
                 if os.path.samestat(first, os.stat(name, dir_fd=parent, follow_symlinks=False)):
                     return  # GNU tar writes a link to itself for a file that it is given twice
             tree.make_room(parent, name)
             os.link(other[-1] if other else ".", name, src_dir_fd=directory, dst_dir_fd=parent, follow_symlinks=False)
-        finally:
-            os.close(directory)
 
     def _file(self, entry: tarfile.TarInfo, tar: tarfile.TarFile, source: Forward, made: int) -> None:
         if entry.issparse():
@@ -257,10 +247,7 @@ class _Into:
 def _unpack_sparse(tar: tarfile.TarFile, entry: tarfile.TarInfo, made: int) -> None:
     """GNU tar's form of files with holes: ``tarfile`` reads zeros for them, which become holes again."""
     data = tar.extractfile(entry)
-    while data:
-        block = data.read(_BUFFER)
-        if not block:
-            break
+    while data and (block := data.read(_BUFFER)):
         if block.count(0) == len(block):
             os.lseek(made, len(block), os.SEEK_CUR)
         else:

@@ -11,6 +11,7 @@ import stat
 
 from labkit.errors import ConflictError, KernelError, NotFoundError
 from labkit.runtime.kernel import filedata, mounts
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.std.collections.abc import Iterator, Sequence
 from labkit.runtime.std.contextlib import contextmanager, suppress
 from labkit.runtime.std.dataclasses import dataclass
@@ -23,6 +24,8 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Not blocking: a pipe may have taken the file's place by now.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+#: Whatever has the name, and nothing is done to it by that.
+_PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 #: What the kernel says where something else has taken a name's place, or nothing.
 _CHANGED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 
@@ -107,14 +110,11 @@ class Copier:
 
     def _directory(self, source: int, target: int, path: tuple[str, ...]) -> None:
         make_directory(target, path[-1])
-        made = os.open(path[-1], DIRECTORY, dir_fd=target)
-        try:
+        with kept_open(os.open(path[-1], DIRECTORY, dir_fd=target)) as made:
             if self._made is None:
                 self._made = _identity(made)
             self._contents(source, made, path)
             finish(made, self._about(os.fstat(source)))
-        finally:
-            os.close(made)
 
     def _file(self, source: int, target: int, path: tuple[str, ...]) -> None:
         status = os.fstat(source)
@@ -124,12 +124,9 @@ class Copier:
             if first is not path:
                 self._link(first, target, path[-1])
                 return
-        made = os.open(path[-1], NEW_FILE, 0o600, dir_fd=target)
-        try:
+        with kept_open(os.open(path[-1], NEW_FILE, 0o600, dir_fd=target)) as made:
             self.bytes += filedata.copy(source, made)
             finish(made, self._about(status, capability_of(source)))
-        finally:
-            os.close(made)
 
     def _about(self, status: os.stat_result, capability: bytes = b"") -> About:
         owner = (status.st_uid, status.st_gid) if self.keep else None
@@ -187,12 +184,10 @@ def to_read(directory: int, name: str, flags: int = _FILE) -> Iterator[int]:
         if error.errno in _CHANGED:
             raise GoneError from None
         raise
-    try:
+    with kept_open(opened):
         if flags == _FILE and not stat.S_ISREG(os.fstat(opened).st_mode):
             raise GoneError
         yield opened
-    finally:
-        os.close(opened)
 
 
 def capability_of(file: int) -> bytes:
@@ -209,15 +204,11 @@ def make_room(directory: int, name: str) -> None:
     In another mount namespace than ours unlink(2) would take the mount away with the name (since Linux 3.18).
     """
     try:
-        there = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    except FileNotFoundError:
-        return
-    try:
-        if mounts.mount_id(there) != mounts.mount_id(directory):
-            raise ConflictError(f"'{name}' is a mount point, so nothing can take its place", "write into it instead")
-    finally:
-        os.close(there)
-    try:
+        with kept_open(os.open(name, _PLACE, dir_fd=directory)) as there:
+            if mounts.mount_id(there) != mounts.mount_id(directory):
+                raise ConflictError(
+                    f"'{name}' is a mount point, so nothing can take its place", "write into it instead"
+                )
         os.unlink(name, dir_fd=directory)
     except FileNotFoundError:
         pass
@@ -245,11 +236,8 @@ def make_link(link: str, directory: int, name: str, about: About) -> None:
 def make_node(directory: int, name: str, about: About) -> None:
     """A device or a pipe."""
     os.mknod(name, stat.S_IFMT(about.mode) | 0o600, about.device, dir_fd=directory)
-    made = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    try:
+    with kept_open(os.open(name, _PLACE, dir_fd=directory)) as made:
         finish(made, about)
-    finally:
-        os.close(made)
 
 
 def finish(made: int, about: About) -> None:

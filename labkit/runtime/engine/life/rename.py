@@ -27,7 +27,7 @@ def rename(container: Container, name: str) -> None:
     renamed.save()
     ReserveName(container.name, container.id).undo()
     eventlog.note("rename", renamed, old_name=container.name)
-    if container.state().status in ("running", "paused"):
+    if container.state().runs:
         _tell_neighbours(container, renamed)
 
 

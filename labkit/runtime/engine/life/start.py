@@ -61,7 +61,7 @@ def again(container: Container, attached: bool = False) -> Started:
         if known is None or not known.is_complete():
             raise ConflictError(f"the container {container.name} is being removed")
         record.undo_run(container.id)  # what a dead shim has left
-        record.forget_stop(container)
+        textfile.remove(container.stop_mark)
     except BaseException:
         taken.release()
         raise
@@ -172,7 +172,7 @@ def attach(container: Container, stdin: bool, signals: bool) -> int:
 
 def wait(container: Container) -> int:
     """Its exit status, when it has ended; at once where it does not run."""
-    if container.state().status in ("running", "paused", "restarting"):
+    if container.state().lives:
         try:
             line = Line(_connect(container))
         except ConflictError:

@@ -29,16 +29,16 @@ def stop(container: Container, seconds: float | None = None) -> None:
     """
     _wait_until_started(container)
     state = container.state()
-    if state.status in ("running", "paused", "restarting"):
+    if state.lives:
         record.note_stop(container)
-    if state.status in ("running", "paused"):
+    if state.runs:
         seconds = patience(container, seconds)
         _send(state, stop_signal(container))
         _thaw(container)
         if not process.wait_for_end(state.pid, state.pid_started, seconds):
             _send(state, signal.SIGKILL)
     _wait_until_settled(container)
-    if state.status in ("running", "paused", "restarting"):
+    if state.lives:
         eventlog.note("stop", container)
 
 
@@ -64,9 +64,7 @@ def stop_signal(container: Container) -> int:
 
 def kill(container: Container, number: int) -> None:
     """Send a signal to its first process; SIGKILL and its stop signal end its restart policy, too."""
-    state = container.state()
-    if state.status not in ("running", "paused"):
-        raise ConflictError(f"the container {container.name} is not running", "see 'labkit ps -a'")
+    state = record.running(container, or_paused=True)
     if number in (signal.SIGKILL, stop_signal(container)):
         record.note_stop(container)
     _send(state, number)
@@ -113,10 +111,10 @@ def remove(container: Container, force: bool = False, with_volumes: bool = False
 
 def check_removable(container: Container, force: bool) -> None:
     """ConflictError if it runs and ``force`` is not given."""
-    status = container.state().status
-    if not force and (status in ("running", "paused", "restarting") or lease.is_held(container.id)):
+    state = container.state()
+    if not force and (state.lives or lease.is_held(container.id)):
         hint = f"stop it first, or: labkit rm -f {container.name}"
-        now = status if status in ("paused", "restarting") else "running"
+        now = state.status if state.lives else "running"
         raise ConflictError(f"the container {container.name} is {now}", hint)
 
 
@@ -124,7 +122,7 @@ def _wait_until_started(container: Container) -> None:
     """A container whose making another command has just begun cannot be stopped before it runs."""
     deadline = time.monotonic() + _PATIENCE
     while lease.is_held(container.id) and time.monotonic() < deadline:
-        if container.state().status in ("running", "paused", "restarting"):
+        if container.state().lives:
             return
         time.sleep(0.01)
 

@@ -14,7 +14,7 @@ from labkit.errors import ConflictError, KernelError, LabkitError
 from labkit.runtime.cgroups import group, limits
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.record import eventlog, lease
-from labkit.runtime.engine.record.record import UPDATES, Container
+from labkit.runtime.engine.record.record import UPDATES, Container, running
 from labkit.runtime.oci import spec
 from labkit.runtime.operations import Journal, Operation
 from labkit.runtime.std import json
@@ -60,8 +60,7 @@ def update(container: Container, wanted: dict[str, Any]) -> None:
     where the kernel refuses one. In each case nothing is changed.
     """
     with _locked(container.id):
-        if container.state().status not in ("running", "paused"):
-            raise ConflictError(f"the container {container.name} is not running", "see 'labkit ps'")
+        running(container, or_paused=True)
         path = f"{container.directory}/{spec.FILE}"
         before = textfile.read(path)
         document = Reader.parse(before, path).object
@@ -101,11 +100,7 @@ def _check(resources: dict[str, Any]) -> None:
 
 def recover_all() -> None:
     """Take back what killed updates have left: a journal, or only the lock."""
-    try:
-        names = {name.partition(".")[0] for name in os.listdir(UPDATES)}
-    except FileNotFoundError:
-        return
-    for name in names:
+    for name in {name.partition(".")[0] for name in textfile.names(UPDATES)}:
         taken = lease.take(name, UPDATES)
         if taken:
             try:

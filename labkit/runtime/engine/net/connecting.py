@@ -86,7 +86,7 @@ def _check_own_network(container: Container) -> None:
 
 def _is_running(container: Container) -> bool:
     """ConflictError while another command starts it: that one has read its record."""
-    if container.state().status in ("running", "paused", "restarting"):
+    if container.state().lives:
         return True
     if lease.is_held(container.id):
         raise ConflictError(f"another command is at work on {container.name}", "try again in a moment")

@@ -109,7 +109,7 @@ def owner_of_namespace(container: Container) -> Container:
     from labkit.runtime.engine.record import record
 
     other = record.find(container.network[len(_ANOTHERS) :])
-    if other.state().status not in ("running", "paused"):
+    if not other.state().runs:
         raise ConflictError(f"the container {other.name} is not running: its network cannot be joined", "start it")
     return other
 

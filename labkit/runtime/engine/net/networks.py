@@ -17,8 +17,6 @@ from labkit.runtime.std.dataclasses import asdict, replace
 from labkit.runtime.std.typing import Any
 from labkit.runtime.text import textfile
 
-_ALIVE = ("running", "paused", "restarting")
-
 
 def shown(network: Network) -> dict[str, Any]:
     """A network for programs that read: its definition, whether it is up, and its containers by their ids."""
@@ -54,7 +52,7 @@ def _members(name: str) -> list[Container]:
 
 def _place(container: Container, network: str) -> dict[str, Any]:
     """What it has there, if it runs; what it wishes, otherwise."""
-    if container.state().status in _ALIVE and network in container.endpoints:
+    if container.state().lives and network in container.endpoints:
         return dict(container.endpoints[network])
     return dict(networking.wishes(container)[network])
 
@@ -81,7 +79,7 @@ def repair() -> list[str]:
             if reservations.is_up(network.name):
                 commands += _repair_network(network)
     for container in record.everything():
-        if container.ports and container.endpoints and container.state().status in _ALIVE:
+        if container.ports and container.endpoints and container.state().lives:
             commands += _repair_ports(container)
     return commands
 

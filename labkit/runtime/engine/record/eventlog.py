@@ -10,10 +10,12 @@ import os
 import time
 
 from labkit.runtime.engine.record.record import RUN, Container
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.std import json
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.typing import Any
+from labkit.runtime.text import textfile
 
 LOG = f"{RUN}/events/log"
 _LONGEST = 1 << 20
@@ -36,29 +38,13 @@ def note(action: str, container: Container, **attributes: Any) -> None:
         **attributes,
     }
     with suppress(OSError):
-        descriptor = _opened()
-        try:
-            os.write(descriptor, (json.dumps(event) + "\n").encode())
-            if os.fstat(descriptor).st_size > _LONGEST:
-                _turn_over(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _opened() -> int:
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-    try:
-        return os.open(LOG, flags, 0o600)
-    except FileNotFoundError:
         os.makedirs(os.path.dirname(LOG), mode=0o700, exist_ok=True)
-        return os.open(LOG, flags, 0o600)
-
-
-def _turn_over(descriptor: int) -> None:
-    """The log becomes the old one; by one process, and once."""
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    if os.stat(LOG).st_ino == os.fstat(descriptor).st_ino:
-        os.rename(LOG, f"{LOG}.old")
+        with kept_open(os.open(LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)) as descriptor:
+            os.write(descriptor, (json.dumps(event) + "\n").encode())
+            if os.fstat(descriptor).st_size > _LONGEST:  # the log becomes the old one; by one process, and once
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if textfile.leads_to(LOG, descriptor):
+                    os.rename(LOG, f"{LOG}.old")
 
 
 def read(since: float | None, until: float | None) -> Iterator[dict[str, Any]]:
@@ -77,35 +63,26 @@ def _between(found: Iterator[dict[str, Any]], since: float | None, until: float 
 
 def _followed(from_now: bool, until: float | None) -> Iterator[dict[str, Any]]:
     """What is appended, also when another file takes the log's place."""
-    file = None
-    try:
-        while True:
-            if file is None:
-                with suppress(FileNotFoundError):
-                    file = open(LOG, encoding="utf-8")  # noqa: SIM115 - closed below
-                    file.seek(0, os.SEEK_END if from_now else os.SEEK_SET)
-            from_now = False  # what comes later is all new
-            last = until is not None and time.time() >= until
-            turned_over = file is not None and _is_another(file.fileno())
-            if file is not None:
+    place, last = os.SEEK_END if from_now else os.SEEK_SET, False
+    while not last:
+        last = _is_past(until)
+        with suppress(FileNotFoundError), open(LOG, encoding="utf-8") as file:
+            file.seek(0, place)
+            goes_on = True
+            while goes_on:
+                # Both before what is there is read: all that was written before them is among it.
+                last, goes_on = _is_past(until), textfile.leads_to(LOG, file.fileno())
                 yield from _lines(file)
-            if turned_over and file is not None:
-                file.close()
-                file = None
-            elif last:
-                return
-            else:
-                time.sleep(_PAUSE)
-    finally:
-        if file is not None:
-            file.close()
+                if last and goes_on:
+                    return
+                time.sleep(_PAUSE if goes_on else 0)
+            last = False  # another file has what came later
+        place = os.SEEK_SET
+        time.sleep(0 if last else _PAUSE)
 
 
-def _is_another(descriptor: int) -> bool:
-    try:
-        return os.stat(LOG).st_ino != os.fstat(descriptor).st_ino
-    except FileNotFoundError:
-        return True
+def _is_past(moment: float | None) -> bool:
+    return moment is not None and time.time() >= moment
 
 
 def _lines(file: Any) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import fcntl
 import os
 
-from labkit.runtime.std.contextlib import suppress
+from labkit.runtime.kernel.blocks import kept_open
+from labkit.runtime.text import textfile
 
 _DIRECTORY = "/run/labkit/leases"
 
@@ -24,8 +25,7 @@ class Lease:
 
     def release(self) -> None:
         """Nothing is left to be responsible for: remove the file while it is locked, so that who waits sees it."""
-        with suppress(FileNotFoundError):
-            os.unlink(self.path)
+        textfile.remove(self.path)
         self.let_go()
 
     def let_go(self) -> None:
@@ -44,32 +44,25 @@ def take(container_id: str, directory: str = _DIRECTORY) -> Lease | None:
         if not _lock(descriptor):
             os.close(descriptor)
             return None
-        try:
-            if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
-                return Lease(path, descriptor)
-        except FileNotFoundError:
-            pass
+        if textfile.leads_to(path, descriptor):
+            return Lease(path, descriptor)
         os.close(descriptor)  # its last holder removed it between our two calls: try again
 
 
 def take_new(container_id: str) -> Lease:
     """The lease of a container that nobody else knows; somebody may look at the file just now, but not for long."""
-    while True:
-        lease = take(container_id)
-        if lease:
-            return lease
+    while (lease := take(container_id)) is None:
+        pass
+    return lease
 
 
 def is_held(container_id: str) -> bool:
     """Whether somebody is responsible now. It looks, and takes nothing."""
     try:
-        descriptor = os.open(f"{_DIRECTORY}/{container_id}", os.O_RDWR | os.O_CLOEXEC)
+        with kept_open(os.open(f"{_DIRECTORY}/{container_id}", os.O_RDWR | os.O_CLOEXEC)) as descriptor:
+            return not _lock(descriptor)
     except FileNotFoundError:
         return False
-    try:
-        return not _lock(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _lock(descriptor: int) -> bool:
@@ -82,7 +75,4 @@ def _lock(descriptor: int) -> bool:
 
 def everything() -> list[str]:
     """The ids for which there is a lease, held or orphaned."""
-    try:
-        return os.listdir(_DIRECTORY)
-    except FileNotFoundError:
-        return []
+    return textfile.names(_DIRECTORY)

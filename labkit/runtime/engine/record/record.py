@@ -37,10 +37,7 @@ NAMES = f"{DATA}/names"
 UPDATES = f"{RUN}/updates"
 OWN_RUNTIME = "labkit-oci"
 
-
-_ALPHANUMERIC = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _PUNCTUATION = dict.fromkeys(map(ord, "_.-"))
-
 
 STATUSES = ("created", "running", "paused", "restarting", "exited")
 
@@ -67,6 +64,16 @@ class State:
     """Whether the kernel killed something in it for want of memory, in its last run."""
     error: str = ""
     """Why its policy could not start it again."""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has processes."""
+        return self.status in ("running", "paused")
+
+    @property
+    def lives(self) -> bool:
+        """Whether its shim is at work: it has processes, or will have some again."""
+        return self.runs or self.status == "restarting"
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,11 @@ class Container:
     def log_path(self) -> str:
         """What it wrote (shim/logfile.py); empty where nothing is kept."""
         return "" if self.options.log_driver == "none" else f"{self.directory}/container.log"
+
+    @property
+    def stop_mark(self) -> str:
+        """The file that says that somebody wanted it to end."""
+        return f"{self.directory}/stopped"
 
     @property
     def attach_path(self) -> str:
@@ -241,29 +253,20 @@ def undo_run(container_id: str) -> None:
 
 def note_stop(container: Container) -> None:
     """From now on no restart policy starts it again, not even after a boot."""
-    textfile.save(_stop_mark(container), "")
+    textfile.save(container.stop_mark, "")
 
 
 def is_stopped_by_hand(container: Container) -> bool:
     """Whether somebody wanted it to end."""
-    return os.path.exists(_stop_mark(container))
+    return os.path.exists(container.stop_mark)
 
 
-def forget_stop(container: Container) -> None:
-    """Somebody wants it to run."""
-    textfile.remove(_stop_mark(container))
-
-
-def _stop_mark(container: Container) -> str:
-    return f"{container.directory}/stopped"
-
-
-def running(container: Container) -> State:
-    """Its state. ConflictError if it is not running, or paused."""
+def running(container: Container, or_paused: bool = False) -> State:
+    """Its state. ConflictError if it is not running, or paused and not asked for with ``or_paused``."""
     state = container.state()
-    if state.status == "paused":
+    if state.status == "paused" and not or_paused:
         raise ConflictError(f"the container {container.name} is paused", f"labkit unpause {container.name}")
-    if state.status != "running":
+    if not state.runs:
         raise ConflictError(f"the container {container.name} is not running", "see 'labkit ps -a'")
     return state
 
@@ -286,8 +289,8 @@ def check_volume_name(name: str) -> str:
 
 def _is_name(name: str, least: int, most: int) -> bool:
     """By its length and its letters; ``re`` takes 3 ms to import."""
-    possible = least <= len(name) <= most and name[0] in _ALPHANUMERIC
-    return possible and _ALPHANUMERIC.issuperset(name.translate(_PUNCTUATION))
+    possible = least <= len(name) <= most and name.isascii() and name[0].isalnum()
+    return possible and name.translate(_PUNCTUATION).isalnum()
 
 
 def load(container_id: str) -> Container | None:
@@ -310,8 +313,7 @@ def state_of(container_id: str) -> State:
 
 def everything() -> list[Container]:
     """All containers, the oldest first."""
-    found = [container for container in map(load, _ids()) if container]
-    return sorted(found, key=lambda container: container.created)
+    return sorted(_loaded(""), key=lambda container: container.created)
 
 
 def find(text: str) -> Container:
@@ -324,8 +326,7 @@ def find(text: str) -> Container:
     named = _named(text)
     if named:
         return named
-    matches = [name for name in _ids() if len(text) >= 2 and name.startswith(text)]
-    found = [container for container in map(load, matches) if container]
+    found = _loaded(text) if len(text) >= 2 else []
     if len(found) > 1:
         raise ConflictError(
             f"'{text}' is the beginning of {len(found)} containers' ids", "give more of it, or the name"
@@ -337,6 +338,12 @@ def find(text: str) -> Container:
     return found[0]
 
 
+def _loaded(beginning: str) -> list[Container]:
+    """Those whose ids begin like that."""
+    ids = [name for name in textfile.names(f"{DATA}/containers") if name.startswith(beginning)]
+    return [container for container in map(load, ids) if container]
+
+
 def _named(name: str) -> Container | None:
     try:
         container = load(os.readlink(f"{NAMES}/{name}"))
@@ -344,13 +351,6 @@ def _named(name: str) -> Container | None:
         return None
     # While it is renamed it has two, and a death in between leaves both.
     return container if container and container.name == name else None
-
-
-def _ids() -> list[str]:
-    try:
-        return os.listdir(f"{DATA}/containers")
-    except FileNotFoundError:
-        return []
 
 
 def _unknown(text: str) -> NotFoundError:

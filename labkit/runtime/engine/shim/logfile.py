@@ -17,10 +17,12 @@ from __future__ import annotations
 import os
 import time
 
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.std.collections.abc import Callable, Iterator
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.typing import TYPE_CHECKING
+from labkit.runtime.text import textfile
 
 if TYPE_CHECKING:
     Position = tuple[int, int]
@@ -150,10 +152,8 @@ class LogWriter:
 def _earlier(path: str) -> list[int]:
     """The numbers of the files that were turned over, in their order."""
     directory, _, name = path.rpartition("/")
-    with suppress(FileNotFoundError):
-        found = [entry[len(name) + 1 :] for entry in os.listdir(directory or ".") if entry.startswith(f"{name}.")]
-        return sorted(int(text) for text in found if text.isascii() and text.isdigit())
-    return []
+    found = [entry[len(name) + 1 :] for entry in textfile.names(directory or ".") if entry.startswith(f"{name}.")]
+    return sorted(int(text) for text in found if text.isascii() and text.isdigit())
 
 
 def _number_of(file: int) -> int | None:
@@ -226,14 +226,10 @@ class LogReader:
 
     def end(self) -> Position:
         """Where the log ends now."""
-        with suppress(FileNotFoundError):
-            file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                number = _number_of(file)
-                if number is not None:
-                    return number, os.fstat(file).st_size
-            finally:
-                os.close(file)
+        with suppress(FileNotFoundError), kept_open(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)) as file:
+            number = _number_of(file)
+            if number is not None:
+                return number, os.fstat(file).st_size
         return max(_earlier(self.path), default=0) + 1, START
 
     def pieces(self, start: Position, end: Position | None, more: Callable[[], bool]) -> Iterator[Piece]:
@@ -249,7 +245,7 @@ class LogReader:
                     return
                 number, place = (number, place) if later is None else (later, START)
                 continue
-            try:
+            with kept_open(file):
                 turned_over = False
                 while True:
                     for piece in _forward(file, place):
@@ -260,11 +256,9 @@ class LogReader:
                     if turned_over:
                         break
                     # What was written before it was turned over has been written before we look: once more, then.
-                    turned_over = self._is_another(file)
+                    turned_over = not textfile.leads_to(self.path, file)
                     if not turned_over and not more():
                         return
-            finally:
-                os.close(file)
             number, place = number + 1, START
 
     def backwards(self, end: Position) -> Iterator[tuple[Position, Piece]]:
@@ -274,13 +268,11 @@ class LogReader:
             file = self._open(number)
             if file < 0:
                 continue  # removed meanwhile, as the earliest one
-            try:
+            with kept_open(file):
                 place = end[1] if number == end[0] else os.fstat(file).st_size
                 for piece in _backward(file, place):
                     place -= piece.size
                     yield (number, place), piece
-            finally:
-                os.close(file)
 
     def _open(self, number: int) -> int:
         """A file by its number, -1 where there is none (any more)."""
@@ -304,9 +296,3 @@ class LogReader:
         if file >= 0:
             os.close(file)
         return file >= 0
-
-    def _is_another(self, file: int) -> bool:
-        """Whether the log goes on in another file than that."""
-        with suppress(FileNotFoundError):
-            return os.stat(self.path).st_ino != os.fstat(file).st_ino
-        return True

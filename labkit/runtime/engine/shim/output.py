@@ -16,6 +16,7 @@ import time
 
 from labkit.runtime.engine.shim.logfile import LogWriter
 from labkit.runtime.engine.shim.wire import enlarge
+from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.std.collections.abc import Callable, Sequence
 
 _CHUNK = 1 << 19
@@ -122,12 +123,9 @@ class OutputCopier:
         for stream, source in zip(self.streams, sources):
             os.set_blocking(source, False)
             stream.source, stream.open = source, True
-        ended = os.pidfd_open(pid)
-        try:
+        with kept_open(os.pidfd_open(pid)) as ended:
             while self._step(ended, listener, called):
                 pass
-        finally:
-            os.close(ended)
         # What is in the pipes now is all that will come, and no more than two pipes hold.
         for stream in self.streams[: len(sources)]:
             while self._read(stream):

@@ -43,7 +43,7 @@ def explain(container: Container) -> dict[str, Any]:
         "pid": state.pid,
         "operations": _operations(container, state.pid > 0),
     }
-    if state.status not in ("running", "paused"):
+    if not state.runs:
         return found
     # It may end while we look: whatever has gone is left out.
     with suppress(FileNotFoundError, ProcessLookupError):
