@@ -22,7 +22,7 @@ from labkit.runtime.storage import aufs
 _NO_AUFS = "this kernel has no aufs (modprobe aufs, then /proc/filesystems)"
 pytestmark = [
     pytest.mark.machine,
-    pytest.mark.skipif(sys.platform != "linux" or not aufs.available(), reason=_NO_AUFS),
+    pytest.mark.skipif(sys.platform != "linux" or not mounts.has_filesystem("aufs"), reason=_NO_AUFS),
 ]
 
 START = ("run", "-d", "--network", "none", "--storage-driver", "aufs", "--name", "one")

@@ -21,7 +21,7 @@ HELPER = [sys.executable, "-c", "import sys; from labkit.runtime.cli.mount_aufs 
 
 
 def _absence() -> str:
-    if sys.platform != "linux" or aufs.available():
+    if sys.platform != "linux" or mounts.has_filesystem("aufs"):
         return "this kernel has aufs, so that nothing stands in for it"
     if not shutil.which(mount_aufs.PROGRAM):
         return f"{mount_aufs.PROGRAM} is not installed"
@@ -122,4 +122,4 @@ def test_mount_calls_it_and_never_takes_it_for_the_kernels_own(place: Path) -> N
     subprocess.run(["umount", "mnt"], check=True)
     refused = subprocess.run(["mount", "-i", "-t", "aufs", "-o", "dirs=home:company", "none", "mnt"], check=False)
     assert refused.returncode != 0
-    assert not aufs.available()
+    assert not mounts.has_filesystem("aufs")

@@ -12,7 +12,7 @@ from conftest import labkit, picture
 from layered import loaded, tar
 
 from labkit.errors import KernelError
-from labkit.runtime import storage
+from labkit.runtime.kernel import mounts
 from labkit.runtime.operations.files import MakeTree
 from labkit.runtime.storage import DRIVERS, aufs
 
@@ -22,7 +22,7 @@ LISTING = "cd /srv && find . | sort && cat $(find . -type f | sort)"
 @pytest.fixture(params=DRIVERS)
 def driver(request: pytest.FixtureRequest) -> str:
     name: str = request.param
-    if not storage.driver(name).available():
+    if not mounts.has_filesystem(name):
         pytest.skip(f"this kernel has no {name} (/proc/filesystems, after modprobe)")
     return name
 
@@ -76,7 +76,7 @@ def test_an_unknown_driver_and_one_that_is_not_here() -> None:
         ["labkit: there is no storage driver 'btrfs'", f"hint: one of {', '.join(DRIVERS)}"],
     )
     for name in DRIVERS:
-        if not storage.driver(name).available():
+        if not mounts.has_filesystem(name):
             missing = labkit("run", "--storage-driver", name, "busybox", "true", check=False)
             assert missing.returncode == 125
             assert missing.stderr.startswith(f"labkit: this kernel has no {name}\nhint: leave --storage-driver out")

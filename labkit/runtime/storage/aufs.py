@@ -40,11 +40,6 @@ CONTROL_NAMES = (".wh..wh.aufs", ".wh..wh.orph", ".wh..wh.plnk")
 _SEPARATORS = {":": "a colon", "=": "an equals sign", ",": "a comma"}
 
 
-def available() -> bool:
-    """Whether the kernel itself has it. A mount.aufs that stands in for it does not count."""
-    return mounts.has_filesystem("aufs")
-
-
 def operations(rootfs: str, lowers: list[str], upper: str, work: str) -> list[Operation]:
     """Make the mount point and mount the stack on it. ``work`` is of no use here.
 

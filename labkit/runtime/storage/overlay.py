@@ -6,7 +6,6 @@ import os
 import stat
 
 from labkit.errors import KernelError
-from labkit.runtime.kernel import mounts
 from labkit.runtime.operations import Operation
 from labkit.runtime.operations.files import MakeTree, Mount
 
@@ -15,11 +14,6 @@ LAYER_FORM = "fs"
 
 #: mount(2) copies one page of options and cuts the rest off without a word.
 OPTION_LIMIT = 4095
-
-
-def available() -> bool:
-    """Whether the kernel has it, as a module or built in."""
-    return mounts.has_filesystem("overlay")
 
 
 def options(lowers: list[str], upper: str, work: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from labkit.runtime.engine.record import record
 from labkit.runtime.engine.shim import logoptions
 from labkit.runtime.engine.show import stats
 from labkit.runtime.images import imagestore
-from labkit.runtime.kernel import seccomp
+from labkit.runtime.kernel import mounts, seccomp
 from labkit.runtime.network import definitions, iptables
 from labkit.runtime.oci.state import OCI_VERSION
 from labkit.runtime.std.typing import Any
@@ -40,7 +40,7 @@ def information() -> dict[str, Any]:
         "containers": {kind: states.count(kind) for kind in ("running", "paused", "restarting", "created", "exited")},
         "images": len(imagestore.everything()),
         "networks": [network.name for network in definitions.everything()],
-        "storage_drivers": [name for name in storage.DRIVERS if storage.driver(name).available()],
+        "storage_drivers": [name for name in storage.DRIVERS if mounts.has_filesystem(name)],
         "logs": logoptions.shown(),
         "cgroups": {"version": here().mode, "controllers": _controllers()},
         "namespaces": sorted(name for name in os.listdir("/proc/self/ns") if not name.endswith("_for_children")),

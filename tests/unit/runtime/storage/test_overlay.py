@@ -24,7 +24,6 @@ def test_more_options_than_a_page_are_refused_before_anything_is_mounted() -> No
 
 def test_drivers_are_named_in_one_place() -> None:
     for module in map(driver, DRIVERS):
-        assert callable(module.available)
         assert callable(module.operations)
 
 
