@@ -7,10 +7,9 @@ import os
 from labkit.errors import UsageError
 from labkit.runtime.cli import limitflags, wordlists
 from labkit.runtime.cli.flags import EXPLAIN, Flags, Option, VerbCall
-from labkit.runtime.engine.config import bundle, environment, rights
+from labkit.runtime.engine.config import bundle, rights
 from labkit.runtime.engine.net import networking
-from labkit.runtime.engine.record import restart
-from labkit.runtime.engine.record.options import Options
+from labkit.runtime.engine.record.options import Options, RestartPolicy, variables
 from labkit.runtime.engine.record.record import check_name
 from labkit.runtime.std.typing import Any
 
@@ -99,7 +98,7 @@ def wanted(call: VerbCall) -> Options:
     options = Options(
         image=call.arguments[0],
         command=call.arguments[1:],
-        env=[*wordlists.variables(flags.env_file), *environment.entries(flags.env)],
+        env=[*wordlists.variables(flags.env_file), *variables(flags.env)],
         resources=resources,
         storage_driver=bundle.check_storage_driver(flags.storage_driver),
         **{field: getattr(flags, flag) for flag, field in _AS_GIVEN.items()},
@@ -122,7 +121,7 @@ def _log(flags: Flags) -> dict[str, Any]:
 
 def _check(options: Options) -> None:
     networking.check(options)
-    restart.parse(options.restart)
+    RestartPolicy(options.restart)
     if options.restart not in ("", "no") and options.auto_remove:
         raise UsageError("--rm and --restart exclude one another", "leave one of them out")
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from labkit.errors import UsageError
 from labkit.runtime.cli.flags import DRY_RUN, Option, VerbCall, verb
-from labkit.runtime.engine.config import environment
 from labkit.runtime.engine.record import record
-from labkit.runtime.engine.record.execrequest import ExecRequest
+from labkit.runtime.engine.record.options import ExecRequest, variables
 from labkit.runtime.engine.shim.execshim import execute
 
 
@@ -43,14 +43,16 @@ def exec_(call: VerbCall) -> int:
     """
     options = call.options
     container = record.find(call.arguments[0])
-    variables = []
+    if options.workdir and not options.workdir.startswith("/"):
+        raise UsageError(f"the working directory '{options.workdir}' is no absolute path", "as -w /data")
+    of_files = []
     if options.env_file:
         from labkit.runtime.cli import wordlists  # local: few have any
 
-        variables = wordlists.variables(options.env_file)
+        of_files = wordlists.variables(options.env_file)
     request = ExecRequest(
         call.arguments[1:],
-        [*variables, *environment.entries(options.env)],
+        [*of_files, *variables(options.env)],
         options.workdir,
         options.user,
         interactive=options.interactive,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from labkit.errors import NotFoundError, UsageError
+from labkit.runtime.cgroups import group
+from labkit.runtime.cgroups.detect import here
 from labkit.runtime.cli import listing
 from labkit.runtime.cli.dockernames import container as docker_container
 from labkit.runtime.cli.flags import Option, VerbCall, verb
 from labkit.runtime.cli.gotypes import Mapping, only_in_templates, or_nothing
-from labkit.runtime.engine.life import stopping
 from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container
@@ -75,7 +76,7 @@ def _container(container: Container, size: bool) -> dict[str, Any]:
         **(_sizes(container, image) if size else {}),
         **container.shown(),
         "state": asdict(state),
-        "processes": stopping.processes(container),
+        "processes": group.pids(container.cgroups_path, here()),
         "network_namespace": networking.shown_namespace(container),
         "rootfs": container.rootfs,
         "upper": f"{container.directory}/upper",

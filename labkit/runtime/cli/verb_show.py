@@ -170,18 +170,16 @@ def top(call: VerbCall) -> int:
 
     The numbers are those of the host; 'labkit exec redis ps' shows those inside.
     """
-    from labkit.runtime.engine.life import stopping
-    from labkit.runtime.engine.show import processes
+    from labkit.runtime.engine.show import stats
 
     container = record.find(call.arguments[0])
     record.running(container, or_paused=True)
-    pids = stopping.processes(container)
+    found = stats.processes(container)
     if len(call.arguments) > 1:
         from labkit.runtime.cli.oci import commands
 
-        print("\n".join(commands.rows_of(set(pids), commands.listed(call.arguments[1:]))))
+        print("\n".join(commands.rows_of({row["pid"] for row in found}, commands.listed(call.arguments[1:]))))
         return 0
-    found = processes.look(pids)
     rows = [
         [
             *(str(row["uid"]), str(row["pid"]), str(row["ppid"]), f"{row['cpu_percent']:.0f}"),

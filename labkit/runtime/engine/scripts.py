@@ -17,8 +17,7 @@ from labkit.runtime.engine.config import beside, bundle, steps
 from labkit.runtime.engine.life import stopping
 from labkit.runtime.engine.life.create import new_container
 from labkit.runtime.engine.record import record
-from labkit.runtime.engine.record.execrequest import ExecRequest
-from labkit.runtime.engine.record.options import Options
+from labkit.runtime.engine.record.options import ExecRequest, Options
 from labkit.runtime.engine.record.record import RUN, Container
 from labkit.runtime.images import imagestore as images
 from labkit.runtime.kernel import capabilities, libc, process, signals

@@ -6,9 +6,9 @@ from labkit.errors import LabkitError
 from labkit.runtime.cli.dockernames import settings
 from labkit.runtime.cli.gotypes import Mapping, only_in_templates, or_nothing
 from labkit.runtime.engine.config import rights
-from labkit.runtime.engine.record import record, restart
+from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.mountflags import PROPAGATION
-from labkit.runtime.engine.record.options import Options
+from labkit.runtime.engine.record.options import Options, RestartPolicy
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.typing import Any
@@ -42,7 +42,7 @@ def config(container: Container, specification: dict[str, Any] | None) -> dict[s
 
 def _life(container: Container) -> dict[str, Any]:
     options = container.options
-    policy = restart.parse(options.restart)
+    policy = RestartPolicy(options.restart)
     mounts = _asked_by_mount(options.mounts)
     tmpfs = _tmpfs(options.mounts)
     return {

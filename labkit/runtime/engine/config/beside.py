@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 
-from labkit.runtime.engine.config import environment
-from labkit.runtime.engine.record.execrequest import ExecRequest, checked
-from labkit.runtime.engine.record.record import RUN, Container, State
+from labkit.runtime.engine.record.options import ExecRequest, set_variable
+from labkit.runtime.engine.record.record import RUN, Container, State, running
 from labkit.runtime.oci import spec
 from labkit.runtime.oci.exec import Beside
 from labkit.runtime.oci.spec import Process
@@ -17,7 +16,7 @@ from labkit.runtime.std.typing import Any
 
 def of(container: Container, request: ExecRequest) -> Beside:
     """What ``execute`` would run, and beside whom. Raises what it would raise."""
-    return process(container, request, checked(container, request))
+    return process(container, request, running(container))
 
 
 def process(container: Container, request: ExecRequest, state: State) -> Beside:
@@ -70,7 +69,7 @@ def _environment(
     if home and "HOME" not in chosen and variables.get("HOME") == home[0]:
         variables["HOME"] = home[1]
     for entry in request.env:
-        environment.set_variable(variables, entry)
+        set_variable(variables, entry)
     return [f"{name}={value}" for name, value in variables.items()]
 
 

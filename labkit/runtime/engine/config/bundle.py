@@ -9,9 +9,9 @@ from labkit.errors import UsageError
 from labkit.runtime import storage
 from labkit.runtime.cgroups import group
 from labkit.runtime.cgroups.detect import Hierarchies
-from labkit.runtime.engine.config import environment, filesystems, rights, sharednamespaces, users
+from labkit.runtime.engine.config import filesystems, rights, sharednamespaces, users
 from labkit.runtime.engine.net import networking
-from labkit.runtime.engine.record.options import Options
+from labkit.runtime.engine.record.options import Options, set_variable
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.images.imagestore import Image
 from labkit.runtime.std.typing import Any
@@ -41,7 +41,7 @@ def environment_of(image: Image, options: Options, hostname: str, home: str = "/
         name, _, value = entry.partition("=")
         variables[name] = value
     for entry in options.env:
-        environment.set_variable(variables, entry)
+        set_variable(variables, entry)
     return [f"{name}={value}" for name, value in variables.items()]
 
 

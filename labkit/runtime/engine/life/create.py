@@ -1,4 +1,4 @@
-"""``labkit create``: a container that is there and does not run."""
+"""``labkit create`` and ``rename``: a container that is there and does not run; and its name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from labkit.errors import InfrastructureError, LabkitError
 from labkit.runtime import storage
 from labkit.runtime.engine.config import bundle, steps
+from labkit.runtime.engine.net import networking
 from labkit.runtime.engine.record import eventlog, record
 from labkit.runtime.engine.record.lease import Lease, take_new
 from labkit.runtime.engine.record.options import Options
@@ -98,3 +99,29 @@ def take_back(container: Container, lease: Lease) -> None:
         record.creation_journal(container.id).undo()
         eventlog.note("destroy", container)
         lease.release()
+
+
+def rename(container: Container, name: str) -> None:
+    """ConflictError where another container has the name; UsageError where it is none.
+
+    The new name is reserved before the old one is free, and both stand in the journal: whenever we die, ``rm`` frees
+    what the container has.
+    """
+    record.check_name(name)
+    if name == container.name:
+        return
+    record.creation_journal(container.id).add([steps.ReserveName(name, container.id)])
+    renamed = replace(container, name=name, options=replace(container.options, name=name))
+    renamed.save()
+    steps.ReserveName(container.name, container.id).undo()
+    eventlog.note("rename", renamed, old_name=container.name)
+    if container.state().runs:
+        _tell_neighbours(container, renamed)
+
+
+def _tell_neighbours(before: Container, after: Container) -> None:
+    """The members of its networks know it by its new name; the run's journal takes that one back, too."""
+    journal = record.run_journal(after.id)
+    for network in after.endpoints:
+        old = networking.name_operations(before, network)
+        journal.add([made for made in networking.name_operations(after, network) if made not in old])

@@ -12,6 +12,7 @@ from labkit.errors import LabkitError
 from labkit.runtime.cgroups import group
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.record import eventlog, lease, record
+from labkit.runtime.engine.record.options import RestartPolicy
 from labkit.runtime.engine.record.record import DATA, RUN, UPDATES, Container
 from labkit.runtime.images.imagestore import LAYERS
 from labkit.runtime.operations.files import remove_tree
@@ -37,15 +38,21 @@ def collect(only: str = "") -> list[str]:
             ended = _clean(container_id)
             taken.release()
             cleaned.append(container_id)
-            if ended and _is_to_run(ended):
+            if ended and RestartPolicy(ended.options.restart).wants(137, record.is_stopped_by_hand(ended)):
                 to_restart.append(ended)
         except LabkitError as error:
             taken.let_go()
             first_error = first_error or error
     _networks()
     _half_unpacked_layers()
-    _half_made_volumes()
-    _updates()
+    if os.path.isdir(f"{DATA}/volumes"):
+        from labkit.runtime.engine import volumes  # local, as all below: only needed where there are any
+
+        volumes.clean_up()
+    if _names(UPDATES):
+        from labkit.runtime.engine.life import update
+
+        update.recover_all()
     for container in to_restart:
         try:
             _restart(container)
@@ -110,14 +117,8 @@ def _clean(container_id: str) -> Container | None:
     return container if was_running else None
 
 
-def _is_to_run(container: Container) -> bool:
-    from labkit.runtime.engine.record import restart  # local, as below: only after a death
-
-    return restart.parse(container.options.restart).wants(137, record.is_stopped_by_hand(container))
-
-
 def _restart(container: Container) -> None:
-    from labkit.runtime.engine.life import start
+    from labkit.runtime.engine.life import start  # local, as below: only after a death
 
     log.emit("restart", container=container.id, name=container.name)
     start.again(container).let_go()
@@ -143,17 +144,3 @@ def _half_unpacked_layers() -> None:
         if name.startswith(".") and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
             with suppress(OSError):
                 remove_tree(f"{LAYERS}/{name}")
-
-
-def _half_made_volumes() -> None:
-    if os.path.isdir(f"{DATA}/volumes"):
-        from labkit.runtime.engine import volumes  # local: only needed where there are any
-
-        volumes.clean_up()
-
-
-def _updates() -> None:
-    if _names(UPDATES):
-        from labkit.runtime.engine.life import update  # local: only needed where one was killed half-way
-
-        update.recover_all()

@@ -6,7 +6,7 @@ import time
 
 from labkit import log
 from labkit.errors import ConflictError, KernelError
-from labkit.runtime.cgroups import freezer, group
+from labkit.runtime.cgroups import freezer
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.life import gc
 from labkit.runtime.engine.record import eventlog, lease, record
@@ -150,11 +150,6 @@ def unpause(container: Container) -> None:
         raise ConflictError(f"the container {container.name} is not paused", "see 'labkit ps -a'")
     perform(freezer.operation(container.cgroups_path, here(), frozen=False), "host")
     eventlog.note("unpause", container)
-
-
-def processes(container: Container) -> list[int]:
-    """The host's pids of all its processes."""
-    return group.pids(container.cgroups_path, here())
 
 
 def prunable() -> list[Container]:

@@ -1,11 +1,19 @@
-"""What ``labkit run`` and ``labkit create`` were asked for: kept with the container, so that a later start does the
-same.
+"""What ``labkit run`` and ``create`` were asked for, which is kept with the container, so that a later start does the
+same; and what ``labkit exec`` is asked for.
 """
 
 from __future__ import annotations
 
+import os
+
+from labkit.errors import UsageError
 from labkit.runtime.std.dataclasses import dataclass, field
 from labkit.runtime.std.typing import Any
+
+_FIRST_DELAY = 0.1
+_LONGEST_DELAY = 60.0
+_STEADY = 10.0
+"""Seconds of life after which the next end counts as the first one."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,7 @@ class Options:
     entrypoint: list[str] | None = None
     """In place of the image's; an empty list removes it."""
     env: list[str] = field(default_factory=list)
+    """See ``variables``."""
     user: str = ""
     """``NAME|UID[:GROUP|GID]``, in place of the image's."""
     groups: list[str] = field(default_factory=list)
@@ -94,9 +103,81 @@ class Options:
 
     # its life
     restart: str = ""
-    """``no``, ``always``, ``unless-stopped`` or ``on-failure[:TIMES]``."""
+    """A ``RestartPolicy``."""
     auto_remove: bool = False
     cidfile: str = ""
     """Gets its id."""
     runtime: str = ""
     """``labkit-oci`` (in this process), ``runc`` or ``crun``."""
+
+
+class RestartPolicy:
+    """Whether a container that has ended is started again, and after how long, as docker has it.
+
+    ``no``, ``always``, ``unless-stopped`` or ``on-failure[:TIMES]``; UsageError for anything else.
+    """
+
+    def __init__(self, text: str) -> None:
+        name, colon, times = text.partition(":")
+        if name not in ("", "no", "always", "unless-stopped", "on-failure"):
+            raise UsageError(
+                f"there is no restart policy '{text}'", "one of no, always, unless-stopped, on-failure and on-failure:5"
+            )
+        if colon and not (name == "on-failure" and times.isascii() and times.isdigit() and len(times) < 6):
+            raise UsageError(f"the restart policy '{text}' cannot be meant", "a number of times as in on-failure:5")
+        self.name = name or "no"
+        self.most = int(times or 0)
+        """How many times in a row, 0 for any number."""
+        self.times = 0
+
+    def wants(self, code: int, stopped_by_hand: bool) -> bool:
+        """Whether the container is to run again after it has ended with that status."""
+        if self.name == "no" or stopped_by_hand:
+            return False
+        return self.name != "on-failure" or code != 0
+
+    def after(self, code: int, seconds: float, stopped_by_hand: bool) -> float | None:
+        """Seconds to wait before it is started again, each time twice as long as before; None to let it be."""
+        if seconds >= _STEADY:
+            self.times = 0
+        if not self.wants(code, stopped_by_hand) or (self.most and self.times >= self.most):
+            return None
+        delay = min(_FIRST_DELAY * (1 << self.times), _LONGEST_DELAY)
+        self.times += 1
+        return delay
+
+
+@dataclass(frozen=True)
+class ExecRequest:
+    """What is to run beside a container's first process."""
+
+    args: list[str]
+    env: list[str] = field(default_factory=list)
+    workdir: str = ""
+    user: str = ""
+    interactive: bool = False
+    tty: bool = False
+    detach: bool = False
+    privileged: bool = False
+
+
+def variables(given: list[str]) -> list[str]:
+    """``-e`` as docker reads it: NAME=VALUE, or NAME alone for our own value of it. Where we have none it stays NAME:
+    the variable is taken away that the image, or the container, has of this name.
+    """
+    found = []
+    for entry in given:
+        name, equals, _ = entry.partition("=")
+        if not name or "\0" in entry:
+            raise UsageError(f"-e '{entry}' names no variable", "write NAME=VALUE")
+        found.append(f"{name}={os.environ[name]}" if not equals and name in os.environ else entry)
+    return found
+
+
+def set_variable(variables: dict[str, str], entry: str) -> None:
+    """What one of ``variables`` asks for."""
+    name, equals, value = entry.partition("=")
+    if equals:
+        variables[name] = value
+    else:
+        variables.pop(name, None)

@@ -9,7 +9,7 @@ from labkit.errors import LabkitError
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.config import beside
 from labkit.runtime.engine.record import eventlog
-from labkit.runtime.engine.record.execrequest import ExecRequest
+from labkit.runtime.engine.record.options import ExecRequest
 from labkit.runtime.engine.record.record import OWN_RUNTIME, Container, State
 from labkit.runtime.engine.shim.wire import Line, let_go
 from labkit.runtime.kernel import process

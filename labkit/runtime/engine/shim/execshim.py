@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 
 from labkit.errors import InfrastructureError
-from labkit.runtime.engine.record.execrequest import ExecRequest, checked
-from labkit.runtime.engine.record.record import Container, State
+from labkit.runtime.engine.record.options import ExecRequest
+from labkit.runtime.engine.record.record import Container, State, running
 from labkit.runtime.engine.shim.wire import SHIM_ERRORS, Line, Pipes, end_after
 from labkit.runtime.kernel import process
 from labkit.runtime.oci.errors import StartError
@@ -26,7 +26,7 @@ def execute(container: Container, request: ExecRequest) -> int:
     It has pipes, a terminal or nothing, and we carry what goes through them. If we are killed, or our reader goes away,
     it goes on. ConflictError where the container does not run; StartError where the program cannot be executed.
     """
-    line, pipes, given = fork(container, request, checked(container, request))
+    line, pipes, given = fork(container, request, running(container))
     from labkit.runtime.engine.shim.attached import Foreground  # local: meanwhile the other process is at work
 
     event = line.read()

@@ -12,7 +12,8 @@ from labkit.errors import LabkitError
 from labkit.runtime.cgroups import group
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.config import runtimes
-from labkit.runtime.engine.record import eventlog, record, restart
+from labkit.runtime.engine.record import eventlog, record
+from labkit.runtime.engine.record.options import RestartPolicy
 from labkit.runtime.engine.record.record import Container, State
 from labkit.runtime.engine.shim.logfile import Limits, LogWriter
 from labkit.runtime.engine.shim.output import OutputCopier
@@ -63,24 +64,23 @@ class Keeper:
             self._begin(created, State())
         except LabkitError as error:
             failed = error.exit_status if error.passes_status_on else LABKIT_FAILED
-            self._take_back_failed()
+            self._take_back()  # for the command may be dead; what was there before the start stays
+            if self.fresh:
+                self._remove()
             self.command.tell(event="error", status=failed, message=error.message, hint=error.hint)
             return failed
         self._hand_over(self.command)
-        policy = restart.parse(self.container.options.restart)
+        policy = RestartPolicy(self.container.options.restart)
         while True:
             code, seconds = self._attend(created)
             starved = self._is_starved(code)
             eventlog.note("die", self.container, exit_code=code)
-            again = policy.after(code, seconds, record.is_stopped_by_hand(self.container))
-            if again is None:
-                break
-            following = self._again(code, again)
+            delay = policy.after(code, seconds, record.is_stopped_by_hand(self.container))
+            following = None if delay is None else self._again(code, delay)
             if following is None:
-                break
+                self._end(code, starved)
+                return code
             created = following
-        self._end(code, starved)
-        return code
 
     def _is_starved(self, code: int) -> bool:
         """Whether the kernel killed something in it for want of memory: its own limit's, or the machine's (SIGKILL)."""
@@ -132,16 +132,8 @@ class Keeper:
 
     def _begin(self, created: runtimes.Process, before: State) -> None:
         # Written before the start: whoever sees the program at work finds its pid.
-        self.container.save_state(
-            replace(
-                before,
-                status="running",
-                pid=created.pid,
-                pid_started=created.started,
-                started_at=time.time(),
-                boot=process.boot_id(),
-            )
-        )
+        state = replace(before, status="running", pid=created.pid, pid_started=created.started, boot=process.boot_id())
+        self.container.save_state(replace(state, started_at=time.time()))
         created.start()
         eventlog.note("start", self.container)
 
@@ -226,12 +218,6 @@ class Keeper:
         with suppress(LabkitError):  # a full disk; the state still says running, and gc corrects it
             self.container.save_state(replace(state, finished_at=time.time()))
         if self.container.options.auto_remove:
-            self._remove()
-
-    def _take_back_failed(self) -> None:
-        """The command may be dead; what was there before the start stays."""
-        self._take_back()
-        if self.fresh:
             self._remove()
 
     def _take_back(self) -> None:

@@ -1,17 +1,23 @@
-"""``labkit stats``: what containers use, by the counters of their cgroups and of their networks' devices."""
+"""``labkit stats`` and ``top``: what containers use, by the counters of their cgroups and of their networks' devices,
+and their processes.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 
-from labkit.runtime.cgroups import statistics
+from labkit.runtime.cgroups import group, statistics
 from labkit.runtime.cgroups.detect import here
 from labkit.runtime.engine.record.record import Container
+from labkit.runtime.kernel import process
+from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.typing import Any
 from labkit.runtime.text import textfile
 
 #: v1 says so where there is no limit: the largest number of pages that fits (mm/page_counter.c).
 _UNLIMITED = 1 << 62
+_TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 def sample(containers: list[Container], seconds: float) -> list[dict[str, Any]]:
@@ -73,3 +79,42 @@ def memory_of_machine() -> int:
     """Bytes: what a container without a limit could use (proc(5), /proc/meminfo)."""
     with open("/proc/meminfo", encoding="utf-8") as file:
         return int(next(line for line in file if line.startswith("MemTotal:")).split()[1]) * 1024
+
+
+def processes(container: Container) -> list[dict[str, Any]]:
+    """Its processes as the host sees them (proc(5)): a dictionary for each, with ``uid``, ``pid``, ``ppid``,
+    ``cpu_percent`` over its life, ``started`` (seconds since the epoch), ``tty``, ``cpu_seconds`` and ``command``.
+    """
+    uptime = float(textfile.read("/proc/uptime").split()[0])
+    found = []
+    for pid in group.pids(container.cgroups_path, here()):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.append(_process(pid, uptime))
+    return found
+
+
+def _process(pid: int, uptime: float) -> dict[str, Any]:
+    # The fields that follow the name: state 0, ppid 1, tty_nr 4, utime 11, stime 12, starttime 19.
+    fields = process.stat_fields(pid)
+    used = (int(fields[11]) + int(fields[12])) / _TICKS
+    lived = uptime - int(fields[19]) / _TICKS
+    words = [word for word in textfile.read(f"/proc/{pid}/cmdline").split("\0") if word]
+    name = textfile.read(f"/proc/{pid}/comm").strip()
+    return {
+        "uid": os.stat(f"/proc/{pid}").st_uid,
+        "pid": pid,
+        "ppid": int(fields[1]),
+        "cpu_percent": round(100 * used / lived, 1) if lived > 0 else 0.0,
+        "started": time.time() - lived,
+        "tty": _terminal(int(fields[4])),
+        "cpu_seconds": used,
+        "command": " ".join(words) or f"[{name}]",
+    }
+
+
+def _terminal(number: int) -> str:
+    """As ps(1) shows it; 136 to 143 are the majors of pts (devices.txt in the kernel's documentation)."""
+    major, minor = os.major(number), os.minor(number)
+    if 136 <= major <= 143:
+        return f"pts/{(major - 136) * 256 + minor}"
+    return f"tty{minor}" if major == 4 else "?"

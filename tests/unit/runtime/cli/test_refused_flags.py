@@ -12,7 +12,8 @@ pytest.importorskip("fcntl", reason="the engine locks files as POSIX systems do"
 from labkit.errors import UsageError
 from labkit.runtime.cli import runflags, verb_run, wordlists
 from labkit.runtime.cli.main import read_call
-from labkit.runtime.engine.config import environment, rights
+from labkit.runtime.engine.config import rights
+from labkit.runtime.engine.record import options
 from labkit.runtime.engine.record.options import Options
 
 
@@ -93,7 +94,7 @@ def test_a_profile_may_come_from_windows(tmp_path: Path) -> None:
 def test_a_variable_that_we_have_not_is_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OURS", "1")
     monkeypatch.delenv("NOT_OURS", raising=False)
-    assert environment.entries(["OURS", "NOT_OURS", "A=2"]) == ["OURS=1", "NOT_OURS", "A=2"]
+    assert options.variables(["OURS", "NOT_OURS", "A=2"]) == ["OURS=1", "NOT_OURS", "A=2"]
     variables = {"NOT_OURS": "the image's"}
-    environment.set_variable(variables, "NOT_OURS")
+    options.set_variable(variables, "NOT_OURS")
     assert variables == {}

@@ -11,7 +11,7 @@ if sys.platform != "linux":
     pytest.skip("the guest side is Linux's", allow_module_level=True)
 
 from labkit.errors import UsageError
-from labkit.runtime.engine.config import deviceoptions, rights, seccompfile, users
+from labkit.runtime.engine.config import deviceoptions, rights, users
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.oci import defaults
 
@@ -64,7 +64,7 @@ def test_a_profile_in_dockers_form() -> None:
     }
 
     def allowed(capabilities: list[str], release: str) -> list[str]:
-        found = seccompfile.for_machine(profile, capabilities, "x86_64", release)
+        found = rights.for_machine(profile, capabilities, "x86_64", release)
         assert found["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
         return [name for rule in found["syscalls"] for name in rule["names"]]
 
@@ -72,7 +72,7 @@ def test_a_profile_in_dockers_form() -> None:
     assert allowed(["CAP_SYS_ADMIN"], "4.7") == ["read", "old", "mount"]
     for bad in ({"syscalls": [1]}, {"archMap": [{}]}, {"syscalls": [{"action": "x"}]}):
         with pytest.raises(UsageError, match="has not the form of one"):
-            seccompfile.for_machine(bad, [], "x86_64", "6.1")
+            rights.for_machine(bad, [], "x86_64", "6.1")
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytest.importorskip("fcntl", reason="the engine locks files as POSIX systems do")
-pytest.importorskip("resource", reason="the limit of a file's size stands for a full disk")
-
-import resource
 
 from labkit.errors import KernelError
 from labkit.runtime.engine.life import create, start
@@ -38,19 +36,16 @@ def test_a_run_that_cannot_be_undone_now_keeps_nothing_else_from_being_taken_bac
     assert done == (["box"] if fresh else ["released"])
 
 
-def test_a_full_disk_is_one_sentence_that_names_config_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_sentence_that_names_config_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
     monkeypatch.setattr(record, "DATA", str(tmp_path))
     monkeypatch.setattr(start, "here", lambda: None)
     monkeypatch.setattr(start.steps, "run", lambda container, *_: container)
     monkeypatch.setattr(start.bundle, "specification", lambda *_: {"ociVersion": "1.0.2"})
     monkeypatch.setattr(Container, "save", lambda _: None)
     Path(CONTAINER.directory).mkdir(parents=True)
-    before: Any = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
-    try:
-        with pytest.raises(KernelError, match=r"config\.json cannot be written: File too large") as caught:
-            start._prepare(CONTAINER, IMAGE)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with full_disk(0), pytest.raises(KernelError, match=r"config\.json cannot be written: File too large") as caught:
+        start._prepare(CONTAINER, IMAGE)
     assert caught.value.hint == "is the disk full?"
     assert list(Path(CONTAINER.directory).iterdir()) == []

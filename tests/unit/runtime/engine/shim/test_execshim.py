@@ -14,7 +14,7 @@ _SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 from labkit.runtime.engine.shim import execkeeper, execshim
-from labkit.runtime.engine.record.execrequest import ExecRequest
+from labkit.runtime.engine.record.options import ExecRequest
 fork = os.fork
 def interrupted():
     child = fork()

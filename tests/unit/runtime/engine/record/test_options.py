@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from labkit.errors import UsageError
-from labkit.runtime.engine.record import restart
+from labkit.runtime.engine.record.options import RestartPolicy
 
 
 @pytest.mark.parametrize(
@@ -21,11 +21,11 @@ from labkit.runtime.engine.record import restart
     ],
 )
 def test_who_is_started_again(text: str, code: int, by_hand: bool, wanted: bool) -> None:
-    assert (restart.parse(text).after(code, 0.1, by_hand) is not None) == wanted
+    assert (RestartPolicy(text).after(code, 0.1, by_hand) is not None) == wanted
 
 
 def test_the_delay_doubles_and_a_steady_life_begins_anew() -> None:
-    policy = restart.parse("always")
+    policy = RestartPolicy("always")
     assert [policy.after(1, 0.1, False) for _ in range(4)] == [0.1, 0.2, 0.4, 0.8]
     assert policy.after(1, 11, False) == 0.1
     for _ in range(40):
@@ -34,11 +34,11 @@ def test_the_delay_doubles_and_a_steady_life_begins_anew() -> None:
 
 
 def test_times_are_counted() -> None:
-    policy = restart.parse("on-failure:2")
+    policy = RestartPolicy("on-failure:2")
     assert [policy.after(1, 0.1, False) is None for _ in range(3)] == [False, False, True]
 
 
 @pytest.mark.parametrize("text", ["sometimes", "always:3", "on-failure:", "on-failure:x", "on-failure:-1"])
 def test_no_policies(text: str) -> None:
     with pytest.raises(UsageError):
-        restart.parse(text)
+        RestartPolicy(text)
