@@ -140,7 +140,7 @@ def execute(container: Container, request: ExecRequest, typed: list[str]) -> str
     call. The program has the script's standard output and
     error, and with ``interactive`` its input; of a terminal of its own (-t) and of seccomp the script knows nothing.
     """
-    wanted = beside.of(container, request)
+    wanted = beside.of(container, request, record.running(container))
     kinds = oci_exec.entered(wanted.target)
     by_nsenter = [UNSHARE_WORDS[kind] for kind in kinds if kind != "mnt"]
     perl = ["perl", "-e", _program(), *_arguments(wanted.process, wanted.target if "mnt" in kinds else 0)]

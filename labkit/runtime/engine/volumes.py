@@ -128,7 +128,7 @@ class OwnVolumes(Operation):
         if len(self.owner) != 64 or os.path.exists(f"{self.directory}/{_STAY}"):
             return
         for name in names():
-            if is_owned(name, self.owner):
+            if len(name) == 64 and name.startswith(self.owner[:_OWNER]):
                 remove(name)
 
 
@@ -210,11 +210,6 @@ def keep(container: Container, only_named: bool) -> None:
 def stay_mark(container: Container) -> str:
     """The file that says it."""
     return f"{container.directory}/{_STAY}"
-
-
-def is_owned(name: str, container_id: str) -> bool:
-    """Whether it is a volume without a name of that container."""
-    return len(name) == 64 and name[:_OWNER] == container_id[:_OWNER]
 
 
 def names() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from labkit.runtime.engine.record.options import ExecRequest, set_variable
-from labkit.runtime.engine.record.record import RUN, Container, State, running
+from labkit.runtime.engine.record.record import RUN, Container, State
 from labkit.runtime.oci import spec
 from labkit.runtime.oci.exec import Beside
 from labkit.runtime.oci.spec import Process
@@ -14,13 +14,8 @@ from labkit.runtime.std.dataclasses import replace
 from labkit.runtime.std.typing import Any
 
 
-def of(container: Container, request: ExecRequest) -> Beside:
-    """What ``execute`` would run, and beside whom. Raises what it would raise."""
-    return process(container, request, running(container))
-
-
-def process(container: Container, request: ExecRequest, state: State) -> Beside:
-    """As ``of``, in a container whose state is known."""
+def of(container: Container, request: ExecRequest, state: State) -> Beside:
+    """What is to run, and beside whom. UsageError for a user that the container does not know."""
     specification = spec.load(container.directory)
     return Beside(
         process=replace(specification.process, **_changes(container, request, specification.process)),

@@ -35,11 +35,8 @@ def command_of(image: Image, options: Options) -> list[str]:
 
 def environment_of(image: Image, options: Options, hostname: str, home: str = "/root") -> list[str]:
     """PATH, HOSTNAME and HOME, the image's, then those given; a later one wins."""
-    variables: dict[str, str] = {}
     first = [_PATH, f"HOSTNAME={hostname}", *(["TERM=xterm"] if options.tty else []), f"HOME={home}"]
-    for entry in [*first, *(image.config.get("Env") or [])]:
-        name, _, value = entry.partition("=")
-        variables[name] = value
+    variables = dict(entry.partition("=")[::2] for entry in [*first, *(image.config.get("Env") or [])])
     for entry in options.env:
         set_variable(variables, entry)
     return [f"{name}={value}" for name, value in variables.items()]

@@ -111,20 +111,18 @@ def _defaults(container: Container) -> list[dict[str, Any]]:
     for mount in defaults.mounts():
         place = mount["destination"]
         if place == "/dev/shm":  # noqa: S108 - the container's
-            source = sharednamespaces.own_shared_memory(container) if options.ipc == "shareable" else _shared(container)
+            source = sharednamespaces.shared_memory(options)
+            if options.ipc == "shareable":
+                source = sharednamespaces.own_shared_memory(container)
             if source is None:
                 continue
             # The flags that the source has are named, since crun 1.8 takes off those that are not.
             quiet = ("nosuid", "nodev") if source == place else ("nosuid", "noexec", "nodev")
             mount = _bind(source, place, *quiet, "rprivate") if source else _with_size(mount, options.shm_size)
-        elif place == "/dev/mqueue" and options.ipc in ("none", "host"):
-            if options.ipc == "none":
-                continue
-            mount = (
-                _bind("/dev/mqueue", place, "nosuid", "noexec", "nodev", "rprivate")
-                if os.path.isdir("/dev/mqueue")
-                else mount
-            )
+        elif place == "/dev/mqueue" and options.ipc == "none":
+            continue
+        elif place == "/dev/mqueue" and options.ipc == "host" and os.path.isdir(place):
+            mount = _bind(place, place, "nosuid", "noexec", "nodev", "rprivate")
         elif place in ("/sys", "/sys/fs/cgroup"):
             if place == "/sys" and not sharednamespaces.sees_sysfs(options):
                 mount = _bind("/sys", place, "nosuid", "noexec", "nodev", "ro", "rprivate")
@@ -132,10 +130,6 @@ def _defaults(container: Container) -> list[dict[str, Any]]:
                 mount = {**mount, "options": [word if word != "ro" else "rw" for word in mount["options"]]}
         found.append(mount)
     return found
-
-
-def _shared(container: Container) -> str | None:
-    return sharednamespaces.shared_memory(container.options)
 
 
 def _with_size(mount: dict[str, Any], size: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager, suppress
 from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.std.typing import TYPE_CHECKING
+from labkit.runtime.text import textfile
 
 if TYPE_CHECKING:
     from labkit.runtime.cgroups.detect import Hierarchies
@@ -117,7 +118,6 @@ class CreateByRuntime(Operation):
             raise StartError(f"{self.program}: {message}", "", status)
 
     def _said(self) -> str:
-
         message = ""
         with suppress(OSError, ValueError), open(f"{self.directory}/runtime.log", encoding="utf-8") as file:
             for line in file:
@@ -165,10 +165,9 @@ class Foreign:
             container.run_directory,
             f"{container.run_directory}/console" if console else "",
         )
-        with suppress(FileNotFoundError):
-            os.unlink(f"{operation.directory}/runtime.log")
+        textfile.remove(f"{operation.directory}/runtime.log")
         journal.write(operation)
-        with _standing_in(stdio), _Handover(operation.console, console):
+        with _standing_in(stdio), _handing_over(operation.console, console):
             operation.do()
         with open(f"{operation.directory}/pid", encoding="utf-8") as file:
             pid = int(file.read())
@@ -198,29 +197,23 @@ def _standing_in(stdio: tuple[int, int, int]) -> Iterator[None]:
         os.close(null)
 
 
-class _Handover:
+@contextmanager
+def _handing_over(path: str, console: socket.socket | None) -> Iterator[None]:
     """A listening socket for the terminal's master, which goes on to whoever waits at ``console``."""
-
-    def __init__(self, path: str, console: socket.socket | None) -> None:
-        self.path, self.console = path, console
-
-    def __enter__(self) -> None:
-        if self.console:
-            with suppress(FileNotFoundError):
-                os.unlink(self.path)
-            self.listener = socket.socket(socket.AF_UNIX)
-            self.listener.bind(self.path)
-            self.listener.listen(1)
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if not self.console:
-            return
-        with self.listener:
-            if kind is None:
-                connection, _address = self.listener.accept()
-                with connection:
-                    data, descriptors, _flags, _ = socket.recv_fds(connection, 4096, 1)
-                socket.send_fds(self.console, [data or b"/dev/ptmx"], descriptors)
-                for descriptor in descriptors:
-                    os.close(descriptor)
-        os.unlink(self.path)
+    if not console:
+        yield
+        return
+    textfile.remove(path)
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen(1)
+            yield
+            connection, _address = listener.accept()
+            with connection:
+                data, descriptors, _flags, _ = socket.recv_fds(connection, 4096, 1)
+            socket.send_fds(console, [data or b"/dev/ptmx"], descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
+    finally:
+        textfile.remove(path)

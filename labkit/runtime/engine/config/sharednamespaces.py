@@ -13,13 +13,8 @@ from labkit.runtime.operations import Operation
 from labkit.runtime.operations.files import MakeDirectory
 from labkit.runtime.std.typing import Any
 
-#: The specification's name of a kind -> the field of Options, and the kernel's name.
-_KINDS = {
-    "pid": ("pid", "pid"),
-    "ipc": ("ipc", "ipc"),
-    "uts": ("uts", "uts"),
-    "cgroup": ("cgroupns", "cgroup"),
-}
+#: The specification's name of a kind, and the kernel's -> the field of Options.
+_KINDS = {"pid": "pid", "ipc": "ipc", "uts": "uts", "cgroup": "cgroupns"}
 #: A new user namespace has the machine's numbers: files belong to whom they belonged, and root has no rights out here.
 _ALL_NUMBERS = [{"containerID": 0, "hostID": 0, "size": (1 << 32) - 2}]
 
@@ -30,10 +25,10 @@ _INITS = ("/usr/bin/docker-init", "/usr/bin/tini-static", "/usr/libexec/podman/c
 def namespaces(options: Options) -> list[dict[str, str]]:
     """``linux.namespaces`` but the network's. ConflictError where another container is named that does not run."""
     found: list[dict[str, str]] = []
-    for kind, (field, kernels) in _KINDS.items():
+    for kind, field in _KINDS.items():
         mode = getattr(options, field)
         if mode.startswith("container:"):
-            found.append({"type": kind, "path": path_of(mode[len("container:") :], kernels)})
+            found.append({"type": kind, "path": path_of(mode[len("container:") :], kind)})
         elif mode != "host":
             found.append({"type": kind})
     found.append({"type": "mount"})
@@ -49,18 +44,14 @@ def mappings(options: Options) -> dict[str, Any]:
 
 def path_of(name: str, kind: str) -> str:
     """Where the namespace of a running container can be joined. NotFoundError, or ConflictError if it does not run."""
-    return f"/proc/{first_process(record.find(name))}/ns/{kind}"
-
-
-def first_process(container: Container) -> int:
-    """The pid of its first process, as long as that is the same one. ConflictError if it does not run."""
+    container = record.find(name)
     state = container.state()
     if not state.runs or not process.is_alive(state.pid, state.pid_started):
         raise ConflictError(
             f"the container {container.name}, whose namespace is to be joined, is not running",
             f"labkit start {container.name}",
         )
-    return state.pid
+    return f"/proc/{state.pid}/ns/{kind}"
 
 
 def check(options: Options) -> None:
@@ -84,7 +75,7 @@ def shared_memory(options: Options) -> str | None:
             raise UsageError(
                 f"the container {other.name} does not share its shared memory", "start that one with --ipc shareable"
             )
-        return f"{other.run_directory}/shm"
+        return own_shared_memory(other)
     return ""
 
 

@@ -8,13 +8,7 @@ import os
 from labkit.errors import ConfigError
 from labkit.runtime.kernel import filedata
 from labkit.runtime.std import importlib
-from labkit.runtime.std.typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-
-    class _Source(Protocol):
-        def readinto(self, buffer: memoryview, /) -> int | None: ...
-
+from labkit.runtime.std.typing import Any
 
 _BLOCK = 512
 _BUFFER = 1 << 18
@@ -48,9 +42,11 @@ class _Raw(io.RawIOBase):
 
 
 class Forward:
-    """What tarfile.TarFile needs of a file, and ``into``, by which data goes on without passing through it."""
+    """What tarfile.TarFile needs of a file, and ``into``, by which data goes on without passing through it. ``source``
+    has ``readinto``, and ``damage`` are the errors by which that says that the stream is none.
+    """
 
-    def __init__(self, source: _Source, damage: tuple[type[Exception], ...] = ()) -> None:
+    def __init__(self, source: Any, damage: tuple[type[Exception], ...] = ()) -> None:
         self._source = source
         self._damage = damage
         self._position = 0

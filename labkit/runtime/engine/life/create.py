@@ -95,9 +95,7 @@ def make(container: Container) -> None:
 def take_back(container: Container, lease: Lease) -> None:
     """Undo ``make``."""
     with suppress(LabkitError):
-        container.forget_state()
-        record.creation_journal(container.id).undo()
-        eventlog.note("destroy", container)
+        record.unmake(container)
         lease.release()
 
 

@@ -88,7 +88,8 @@ def _is_unfinished(container_id: str) -> bool:
     except FileNotFoundError:
         return True
     # "running" in the file, and no lease: that was before the last boot.
-    return state.status in ("running", "restarting") or not record.is_known(container_id)
+    has_record = os.path.exists(f"{DATA}/containers/{container_id}/container.json")
+    return state.status in ("running", "restarting") or not has_record
 
 
 def _names(directory: str) -> list[str]:
@@ -110,9 +111,7 @@ def _clean(container_id: str) -> Container | None:
         container.save_state(replace(state, status="exited", pid=0, exit_code=137, finished_at=time.time()))
         eventlog.note("die", container, exit_code=137)
     if container.options.auto_remove:
-        container.forget_state()
-        record.creation_journal(container_id).undo()
-        eventlog.note("destroy", container)
+        record.unmake(container)
         return None
     return container if was_running else None
 

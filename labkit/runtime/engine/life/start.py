@@ -31,22 +31,14 @@ from labkit.runtime.text import textfile
 class Started:
     """A container that runs, seen from the command that has started it. ``PASSED_ON`` are blocked."""
 
-    wire: Wire
+    wire: Line
     pid: int
     pipes: Pipes
-    input: int
-    """What it reads from, or -1: its terminal's master, or the end of a pipe."""
 
     def let_go(self) -> None:
         """Leave it to its shim."""
         self.wire.close()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
-
-
-def _first(container: Container, image: Image, attached: bool) -> Started:
-    """Make a new container and start it. Whatever fails: nothing is left of it."""
-    create.refuse_chroot()
-    return _launch(container, image, lease.take_new(container.id), attached, fresh=True)
 
 
 def again(container: Container, attached: bool = False) -> Started:
@@ -82,7 +74,7 @@ def _launch(container: Container, image: Image, taken: Lease, attached: bool, fr
         wire.abort()
         _abandon(container, taken, fresh)
         raise
-    return Started(wire, pid, pipes, wire.descriptors[0] if wire.descriptors else -1)
+    return Started(wire, pid, pipes)
 
 
 def _prepare(container: Container, image: Image) -> Container:
@@ -131,7 +123,8 @@ def run(options: Options, detach: bool) -> int:
     """
     image = imagestore.find(options.image)
     container = create.new_container(options, image)
-    started = _first(container, image, attached=not detach)
+    create.refuse_chroot()
+    started = _launch(container, image, lease.take_new(container.id), attached=not detach, fresh=True)
     if detach:
         started.let_go()
         print(container.id, flush=True)
@@ -148,10 +141,10 @@ def start_again(container: Container, attached: bool, stdin: bool) -> int:
     return _wait(started, container, stdin and container.options.interactive)
 
 
-def _wait(started: Started, container: Container, stdin: bool) -> int:
-    foreground = Foreground(started.wire, started.pid, started.pipes, started.input, container.options.tty)
-    code = foreground.wait(stdin)
-    return 0 if code is None else code  # None: the user has left by the detach keys
+def _wait(started: Started, container: Container, stdin: bool, signals: bool = True) -> int:
+    # What it reads from: its terminal's master, or the end of a pipe.
+    given = started.wire.descriptors[0] if started.wire.descriptors else -1
+    return Foreground(started.wire, started.pid, started.pipes, given, container.options.tty, signals).wait(stdin)
 
 
 def attach(container: Container, stdin: bool, signals: bool) -> int:
@@ -165,25 +158,18 @@ def attach(container: Container, stdin: bool, signals: bool) -> int:
     if event["event"] != "started":
         raise ConflictError(f"the container {container.name} has just ended")
     signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
-    given = line.descriptors[0] if line.descriptors else -1
-    code = Foreground(line, int(event["pid"]), pipes, given, container.options.tty, signals).wait(stdin)
-    return 0 if code is None else code  # None: the user has left by the detach keys
+    return _wait(Started(line, int(event["pid"]), pipes), container, stdin, signals)
 
 
 def wait(container: Container) -> int:
     """Its exit status, when it has ended; at once where it does not run."""
     if container.state().lives:
-        try:
+        with suppress(ConflictError):
             line = Line(_connect(container))
-        except ConflictError:
-            return container.state().exit_code
-        line.write(attach="end")
-        while True:
-            event = line.read()
-            if event["event"] == "exited":
-                return int(event["code"])
-            if event["event"] == "end":
-                break
+            line.write(attach="end")
+            while (event := line.read())["event"] != "end":
+                if event["event"] == "exited":
+                    return int(event["code"])
     return container.state().exit_code
 
 

@@ -100,9 +100,7 @@ def remove(container: Container, force: bool = False, with_volumes: bool = False
             from labkit.runtime.engine import volumes  # local: most have none
 
             volumes.keep(container, with_volumes)
-        container.forget_state()
-        record.creation_journal(container.id).undo()
-        eventlog.note("destroy", container)
+        record.unmake(container)
         taken.release()
     except BaseException:
         taken.let_go()

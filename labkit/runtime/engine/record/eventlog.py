@@ -9,15 +9,17 @@ import fcntl
 import os
 import time
 
-from labkit.runtime.engine.record.record import RUN, Container
 from labkit.runtime.kernel.blocks import kept_open
 from labkit.runtime.std import json
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import suppress
-from labkit.runtime.std.typing import Any
+from labkit.runtime.std.typing import TYPE_CHECKING, Any
 from labkit.runtime.text import textfile
 
-LOG = f"{RUN}/events/log"
+if TYPE_CHECKING:
+    from labkit.runtime.engine.record.record import Container
+
+LOG = "/run/labkit/events/log"
 _LONGEST = 1 << 20
 _PAUSE = 0.1
 

@@ -17,7 +17,7 @@ import os
 from labkit.errors import ConfigError, ConflictError, NotFoundError, UsageError
 from labkit.runtime.cgroups import freezer
 from labkit.runtime.cgroups.detect import here
-from labkit.runtime.engine.record import lease
+from labkit.runtime.engine.record import eventlog, lease
 from labkit.runtime.engine.record.options import Options
 from labkit.runtime.kernel import process
 from labkit.runtime.network.model import PortMapping
@@ -183,10 +183,6 @@ class Container:
         """Whether its making came to an end. One that failed leaves nothing, this file least of all."""
         return os.path.exists(f"{self.directory}/state.json")
 
-    def forget_state(self) -> None:
-        """The first step of its removal: from now on it counts as one that was never complete, whoever goes on."""
-        textfile.remove(f"{self.directory}/state.json")
-
     def save_state(self, state: State) -> None:
         """Write it in one step."""
         textfile.save(f"{self.directory}/state.json", json.dumps(asdict(state)))
@@ -228,6 +224,13 @@ def _check_moments(*moments: float) -> None:
 def creation_journal(container_id: str) -> Journal:
     """What ``rm`` takes back."""
     return Journal(f"{DATA}/journals/{container_id}")
+
+
+def unmake(container: Container) -> None:
+    """Take back its making. From the first step on it counts as one that was never complete, whoever goes on."""
+    textfile.remove(f"{container.directory}/state.json")
+    creation_journal(container.id).undo()
+    eventlog.note("destroy", container)
 
 
 def run_journal(container_id: str) -> Journal:
@@ -299,11 +302,6 @@ def load(container_id: str) -> Container | None:
         return read(f"{DATA}/containers/{container_id}/container.json", from_record)
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def is_known(container_id: str) -> bool:
-    """Whether there is a record of it, readable or not."""
-    return os.path.exists(f"{DATA}/containers/{container_id}/container.json")
 
 
 def state_of(container_id: str) -> State:

@@ -61,8 +61,8 @@ class Foreground:
         """The first of the detach keys, until it is known what follows."""
         self.detached = False
 
-    def wait(self, stdin: bool = True) -> int | None:
-        """Its exit status, when all of its output is written; None when the user detached.
+    def wait(self, stdin: bool = True) -> int:
+        """Its exit status, when all of its output is written; 0 when the user has left by the detach keys.
 
         If our reader goes away, the container is killed. ``stdin``: read our own.
         """
@@ -79,7 +79,7 @@ class Foreground:
                 for number in (signal.SIGTERM, signal.SIGHUP):
                     signal.signal(number, _leave)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
-            return self._carry()
+            return self._carry() or 0
 
     @contextmanager
     def _as_terminal(self, stdin: bool) -> Iterator[None]:

@@ -45,7 +45,7 @@ def _start(container: Container, request: ExecRequest, state: State) -> tuple[in
     """The program's pid, and its terminal's master (-1 for none). LabkitError if it cannot be executed."""
     if container.runtime != OWN_RUNTIME:
         return _start_by_runtime(container, request)
-    wanted = beside.process(container, request, state)
+    wanted = beside.of(container, request, state)
     if not request.tty:
         created = oci_exec.create(wanted, here())
         created.start()
@@ -61,9 +61,7 @@ def _start(container: Container, request: ExecRequest, state: State) -> tuple[in
             console.copy_size(master)  # our standard input is the command's still: before the program asks for it
         created.start()
     except BaseException:
-        with suppress(ProcessLookupError):
-            os.kill(created.pid, signal.SIGKILL)
-        os.waitpid(created.pid, 0)
+        created.abandon()
         raise
     return created.pid, master
 

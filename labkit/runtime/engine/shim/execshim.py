@@ -44,7 +44,7 @@ def execute(container: Container, request: ExecRequest) -> int:
         "the process that kept the program died, so nobody knows how it ends",
         f"it may still run: labkit top {container.name}",
     )
-    return foreground.wait(request.interactive) or 0  # None: the user has left by the detach keys
+    return foreground.wait(request.interactive)
 
 
 def fork(container: Container, request: ExecRequest, state: State) -> tuple[Line, Pipes, int]:

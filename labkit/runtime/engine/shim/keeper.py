@@ -227,9 +227,7 @@ class Keeper:
 
     def _remove(self) -> None:
         with suppress(LabkitError):
-            self.container.forget_state()
-            record.creation_journal(self.container.id).undo()
-            eventlog.note("destroy", self.container)
+            record.unmake(self.container)
 
 
 def _log(container: Container) -> LogWriter | None:

@@ -18,7 +18,7 @@ from labkit.runtime.kernel import namespaces
 from labkit.runtime.network import reading
 from labkit.runtime.network.iptables import choose, saved
 from labkit.runtime.oci import plan, spec
-from labkit.runtime.operations import Journal, Operation
+from labkit.runtime.operations import Operation
 from labkit.runtime.std.contextlib import suppress
 from labkit.runtime.std.typing import Any
 from labkit.runtime.text import textfile
@@ -57,17 +57,13 @@ def explain(container: Container) -> dict[str, Any]:
 
 
 def _operations(container: Container, runs: bool) -> list[dict[str, str]]:
-    rows = _rows(record.creation_journal(container.id), "create")
+    rows = [_row(operation, "host", "create") for operation in record.creation_journal(container.id).operations()]
     for journal in reversed(record.journals_of_run(container.id)):
-        rows += _rows(journal, "start")
+        rows += [_row(operation, "host", "start") for operation in journal.operations()]
     if runs and container.runtime == runtimes.OWN:
         inside = plan.inside(spec.load(container.directory), here())
         rows += [_row(operation, "init", "start") for operation in inside]
     return rows
-
-
-def _rows(journal: Journal, when: str) -> list[dict[str, str]]:
-    return [_row(operation, "host", when) for operation in journal.operations()]
 
 
 def _row(operation: Operation, who: str, when: str) -> dict[str, str]:

@@ -82,16 +82,12 @@ def _mounts(container: Container) -> list[dict[str, Any]]:
     return [mount for mount in container.options.mounts if isinstance(mount, dict)]
 
 
-def _network(container: Container, value: str) -> bool:
-    return value in (container.network, *container.endpoints)
-
-
 _RECORD: dict[str, Callable[[Container, str], bool]] = {
     "id": lambda container, value: container.id.startswith(value),
     "name": lambda container, value: value in container.name,
     "label": lambda container, value: has_label(container.options.labels, value),
     "ancestor": _ancestor,
-    "network": _network,
+    "network": lambda container, value: value in (container.network, *container.endpoints),
     "volume": _volume,
     "publish": _publish,
     "before": lambda container, value: container.created < record.find(value).created,

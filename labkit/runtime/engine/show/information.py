@@ -17,6 +17,7 @@ from labkit.runtime.images import imagestore
 from labkit.runtime.kernel import mounts, seccomp
 from labkit.runtime.network import definitions, iptables
 from labkit.runtime.oci.state import OCI_VERSION
+from labkit.runtime.std.collections.abc import Callable
 from labkit.runtime.std.typing import Any
 from labkit.runtime.text import textfile
 
@@ -44,9 +45,9 @@ def information() -> dict[str, Any]:
         "logs": logoptions.shown(),
         "cgroups": {"version": here().mode, "controllers": _controllers()},
         "namespaces": sorted(name for name in os.listdir("/proc/self/ns") if not name.endswith("_for_children")),
-        "runtimes": {name: _path(name) for name in (runtimes.OWN, *runtimes.OTHERS)},
+        "runtimes": {runtimes.OWN: "built in", **{name: _found(runtimes.path_of, name) for name in runtimes.OTHERS}},
         "seccomp": seccomp.has_flag(seccomp.FLAG_LOG),
-        "iptables": _iptables(),
+        "iptables": _found(iptables.choose),
         "processors": os.cpu_count(),
         "memory_bytes": stats.memory_of_machine(),
         "data": record.DATA,
@@ -60,18 +61,9 @@ def _controllers() -> list[str]:
     return sorted(found)
 
 
-def _path(runtime: str) -> str:
-    """Where it is; empty where it is not installed."""
-    if runtime == runtimes.OWN:
-        return "built in"
+def _found(look: Callable[..., str], *words: str) -> str:
+    """What it says of a program; empty where that is not installed."""
     try:
-        return runtimes.path_of(runtime)
-    except MissingToolError:
-        return ""
-
-
-def _iptables() -> str:
-    try:
-        return iptables.choose()
+        return look(*words)
     except MissingToolError:
         return ""

@@ -29,23 +29,9 @@ FROM = ("localhost", "host", "container", "hairpin")
 _SECONDS = 3.0
 
 # The order in which the kernel calls a packet's hooks, and at each the tables (linux/netfilter_ipv4.h, priorities).
-_SENT_HERE = (
-    ("raw", "OUTPUT"),
-    ("mangle", "OUTPUT"),
-    ("nat", "OUTPUT"),
-    ("filter", "OUTPUT"),
-    ("mangle", "POSTROUTING"),
-    ("nat", "POSTROUTING"),
-)
-_FORWARDED = (
-    ("raw", "PREROUTING"),
-    ("mangle", "PREROUTING"),
-    ("nat", "PREROUTING"),
-    ("mangle", "FORWARD"),
-    ("filter", "FORWARD"),
-    ("mangle", "POSTROUTING"),
-    ("nat", "POSTROUTING"),
-)
+_LEAVING = {"POSTROUTING": ("mangle", "nat")}
+_SENT_HERE = {"OUTPUT": ("raw", "mangle", "nat", "filter"), **_LEAVING}
+_FORWARDED = {"PREROUTING": ("raw", "mangle", "nat"), "FORWARD": ("mangle", "filter"), **_LEAVING}
 
 
 def walk(container: Container, start: str, port: int = 0) -> dict[str, Any]:
@@ -118,12 +104,8 @@ def _address(mapping: PortMapping, start: str, network: Network) -> str:
         return wanted
     if start == "localhost":
         return "127.0.0.1"
-    return _own_address(network) if start == "host" else network.gateway
-
-
-def _own_address(network: Network) -> str:
-    """The address by which this machine goes out; the bridge's where it does not."""
-    return reading.source_for("192.0.2.1") or network.gateway  # an address for documentation (RFC 5737)
+    # The address by which this machine goes out (to one for documentation, RFC 5737); the bridge's where it does not.
+    return (start == "host" and reading.source_for("192.0.2.1")) or network.gateway
 
 
 def _outside(endpoint: Endpoint) -> list[reading.Fact]:
@@ -182,7 +164,7 @@ def _connect(protocol: str, address: str, port: int, namespace: str) -> tuple[st
 
 
 def _steps(
-    hooks: tuple[tuple[str, str], ...],
+    hooks: dict[str, tuple[str, ...]],
     before: counters.Counters,
     after: counters.Counters,
     source: str,
@@ -192,7 +174,7 @@ def _steps(
 ) -> list[dict[str, Any]]:
     """Each table at each hook, the rules that counted, and the packet's addresses behind it."""
     made = []
-    for table, hook in hooks:
+    for hook, table in [(hook, table) for hook, tables in hooks.items() for table in tables]:
         if table not in counters.tables(after):
             continue
         rules = counters.passed(before, after, table, hook)
