@@ -120,16 +120,12 @@ def specification(options: Options, rootfs: str) -> str:
         document["root"]["path"] = os.path.abspath(rootfs)
         del document["linux"]["cgroupsPath"]  # the runtime's own place, which it removes, too
         # What names the container lies in a directory that only a run makes; so does its network.
-        document["mounts"] = [mount for mount in document["mounts"] if os.path.exists(_source(mount))]
+        mounts = document["mounts"]
+        document["mounts"] = [each for each in mounts if each["type"] != "bind" or os.path.exists(each["source"])]
         for namespace in document["linux"]["namespaces"]:
             if namespace["type"] == "network" and not os.path.exists(namespace.get("path", "/")):
                 del namespace["path"]
     return json.dumps(document, indent=2)
-
-
-def _source(mount: dict[str, str]) -> str:
-    """What must be there: the source of a bind mount."""
-    return mount["source"] if mount["type"] == "bind" else "/"
 
 
 def execute(container: Container, request: ExecRequest, typed: list[str]) -> str:
@@ -199,7 +195,9 @@ def remove(container: Container, force: bool, with_volumes: bool, typed: list[st
     ConflictError if it runs and ``force`` is not given.
     """
     stopping.check_removable(container, force)
-    kept = [] if with_volumes else _keeping(container)
+    kept = []
+    if not with_volumes and any(mount.get("anonymous") for mount in volumes.of(container)):
+        kept = ["# Its volumes without names stay.", f": > {quote(volumes.stay_mark(container))}", ""]
     lines = [*_ends(container, typed), *_stopping(container, 0), *kept, *_removing(container)]
     return "\n".join(lines) + "\n"
 
@@ -207,12 +205,6 @@ def remove(container: Container, force: bool, with_volumes: bool, typed: list[st
 def _ends(container: Container, typed: list[str]) -> list[str]:
     told = f"ends the container {container.name} as it is now; run it as root, as long as that is so."
     return _head(typed, told, flags="-u")
-
-
-def _keeping(container: Container) -> list[str]:
-    if not any(mount.get("anonymous") for mount in volumes.of(container)):
-        return []
-    return ["# Its volumes without names stay.", f": > {quote(volumes.stay_mark(container))}", ""]
 
 
 def _stopping(container: Container, seconds: float) -> list[str]:

@@ -20,7 +20,7 @@ from labkit.runtime.engine.record.options import Options
 from labkit.runtime.engine.record.record import DATA, Container, check_volume_name
 from labkit.runtime.kernel import mounts, rootdir
 from labkit.runtime.kernel.blocks import kept_open, kernel_error
-from labkit.runtime.operations import Operation
+from labkit.runtime.operations import GoesAlong, Operation
 from labkit.runtime.operations.files import MakeTree
 from labkit.runtime.operations.journal import perform
 from labkit.runtime.std import json
@@ -133,8 +133,8 @@ class OwnVolumes(Operation):
 
 
 @dataclass(frozen=True)
-class FillVolume(Operation):
-    """At its first use an empty volume begins with what the root file system has at its place."""
+class FillVolume(GoesAlong):
+    """At its first use an empty volume begins with what the root file system has at its place, and keeps it."""
 
     name: str
     rootfs: str
@@ -177,9 +177,6 @@ class FillVolume(Operation):
                 os.fchmod(target, stat.S_IMODE(about.st_mode))
             os.rename(f"{base}/.filling", f"{base}/_data")
 
-    def undo(self) -> None:
-        """Nothing: what it holds is the volume's from now on."""
-
 
 def making(container: Container) -> list[Operation]:
     """For the creation of a container: its volumes, and that some go with it."""
@@ -215,11 +212,6 @@ def stay_mark(container: Container) -> str:
 def names() -> list[str]:
     """All volumes, in order."""
     return sorted(name for name in textfile.names(ROOT) if not name.startswith("."))
-
-
-def is_there(name: str) -> bool:
-    """Whether there is one of that name."""
-    return os.path.isdir(data(name))
 
 
 def remove(name: str) -> None:
@@ -301,14 +293,14 @@ def everything() -> list[Volume]:
 def find(name: str) -> Volume:
     """NotFoundError where there is none."""
     check_volume_name(name)
-    if not is_there(name):
+    if not os.path.isdir(data(name)):
         raise NotFoundError(f"there is no volume {name}", "see 'labkit volume ls'")
     return _load(name, _users())
 
 
 def to_remove(wanted: list[str], force: bool) -> list[Volume]:
     """All of them are looked at before one is removed. NotFoundError (not with ``force``), ConflictError if in use."""
-    found = [find(name) for name in wanted if not force or is_there(check_volume_name(name))]
+    found = [find(name) for name in wanted if not force or os.path.isdir(data(check_volume_name(name)))]
     for volume in found:
         if volume.users:
             raise ConflictError(

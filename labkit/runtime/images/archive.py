@@ -13,14 +13,13 @@ import re
 import shutil
 import tarfile
 import zlib
-from pathlib import Path
 
 from labkit.errors import ConfigError, KernelError, NotFoundError
 from labkit.runtime.images import imagestore, layers
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager
 from labkit.runtime.std.typing import IO, Any, BinaryIO, cast
-from labkit.runtime.text import timestamps
+from labkit.runtime.text import textfile, timestamps
 from labkit.runtime.text.document import Reader
 
 _NAME = "org.opencontainers.image.ref.name"
@@ -124,7 +123,7 @@ def _load_one(blobs: _Blobs, text: str, digest: str) -> imagestore.Image:
         layers=diff_ids,
         config=settings,
         created=created,
-        size=sum(int(Path(imagestore.LAYERS, layer, "size").read_text(encoding="utf-8")) for layer in diff_ids),
+        size=sum(int(textfile.read(f"{imagestore.LAYERS}/{layer}/size")) for layer in diff_ids),
     )
     imagestore.save(image)
     return image
@@ -187,15 +186,10 @@ def _unpack(blobs: _Blobs, layer: Reader, diff_id: str) -> None:
             pass
         if packed and counted.sha256.hexdigest() != diff_id:
             raise damaged
-        Path(beside, "size").write_text(str(counted.length), encoding="utf-8")
-        _move_into_place(beside, diff_id)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def _move_into_place(beside: str, diff_id: str) -> None:
-    try:
+        textfile.write(f"{beside}/size", str(counted.length))
         os.rename(beside, f"{imagestore.LAYERS}/{diff_id}")
     except OSError:
         if not imagestore.has_layer(diff_id):  # another process was quicker with the same layer: as good
             raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

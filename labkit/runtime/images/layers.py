@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import shutil
 import tarfile
-from pathlib import Path
 
 from labkit.errors import ConfigError
 from labkit.runtime import storage
@@ -161,4 +160,4 @@ def _remove(target: str) -> None:
         if os.path.isdir(target) and not os.path.islink(target):
             shutil.rmtree(target)
         else:
-            Path(target).unlink()
+            os.unlink(target)

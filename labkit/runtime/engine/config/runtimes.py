@@ -38,13 +38,11 @@ OWN = OWN_RUNTIME
 OTHERS = ("runc", "crun")
 
 
-def check(name: str) -> str:
-    """The runtime of that name, labkit's own for none. UsageError, or MissingToolError where it is not installed."""
-    if name not in ("", OWN, *OTHERS):
+def check(name: str) -> None:
+    """UsageError where it is none of the others, MissingToolError where it is not installed."""
+    if name not in OTHERS:
         raise UsageError(f"there is no runtime '{name}'", f"one of {OWN}, {', '.join(OTHERS)}")
-    if name in OTHERS:
-        path_of(name)
-    return name or OWN
+    path_of(name)
 
 
 def path_of(program: str) -> str:

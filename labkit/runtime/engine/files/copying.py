@@ -91,13 +91,13 @@ def _pack(found: copyplaces.Source, stream: int) -> int:
     return packer.bytes
 
 
-def _copy(found: copyplaces.Source, target: copyplaces.Target, keep: bool) -> int:
+def _copy(found: copyplaces.Source, target: tuple[int, str], keep: bool) -> int:
     copier = tree.Copier(keep)
     if found.place.is_directory:
         with found.opened() as opened:
-            copier.directory(opened, target.directory, target.name)
+            copier.directory(opened, *target)
     else:
-        copier.entry(found.place.directory, found.place.name, target.directory, target.name)
+        copier.entry(found.place.directory, found.place.name, *target)
     return copier.bytes
 
 

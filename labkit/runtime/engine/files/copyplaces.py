@@ -45,14 +45,6 @@ class Source:
             raise NotFoundError(f"{self.words} is there no more", "somebody has just removed it") from None
 
 
-@dataclass(frozen=True)
-class Target:
-    """Where it goes: a name in an open directory; without a name the directory takes in contents."""
-
-    directory: int
-    name: str
-
-
 def absolute(path: str) -> str:
     """A path of ours from the root on, its end as it is. UsageError for an empty one."""
     if not path:
@@ -93,22 +85,25 @@ def source(root: str, path: str, links: bool, prefix: str) -> Iterator[Source]:
 
 
 @contextmanager
-def target(root: str, path: str, copied: Source, prefix: str) -> Iterator[Target]:
-    """Where what is copied goes. NotFoundError where a directory is missing; ConflictError for what is in the way."""
+def target(root: str, path: str, copied: Source, prefix: str) -> Iterator[tuple[int, str]]:
+    """Where what is copied goes: an open directory, and a name in it; without a name the directory takes in contents.
+
+    NotFoundError where a directory is missing; ConflictError for what is in the way.
+    """
     must_be_directory, contents = _ending(path)
     clean, words = _clean(path), f"{prefix}{path}"
     with _found(root, clean, prefix) as place:
         if place.is_directory:
             with _opened(place) as directory:
                 _check_writable(directory, words)
-                yield Target(directory, copied.name)
+                yield directory, copied.name
             return
         if place.kind:
             _check_replaceable(place, copied, words, must_be_directory)
         elif must_be_directory and (contents or not copied.place.is_directory):
             raise NotFoundError(f"there is no directory {words}", f"mkdir -p {clean}")
         _check_writable(place.directory, words)
-        yield Target(place.directory, place.name)
+        yield place.directory, place.name
 
 
 def check_directory(root: str, path: str, prefix: str) -> None:

@@ -30,7 +30,11 @@ def new_container(options: Options, image: Image) -> Container:
     container_id = random.hex()
     words = _ADJECTIVES[random[-1] % len(_ADJECTIVES)], _ANIMALS[random[-2] % len(_ANIMALS)]
     name = options.name or f"{'_'.join(words)}_{container_id[:4]}"
-    changes: dict[str, Any] = {"runtime": _runtime(options.runtime)}
+    changes: dict[str, Any] = {"runtime": options.runtime or record.OWN_RUNTIME}
+    if changes["runtime"] != record.OWN_RUNTIME:
+        from labkit.runtime.engine.config import runtimes  # local: the shim loads our own, while we make mounts
+
+        runtimes.check(options.runtime)
     if options.mounts or image.config.get("Volumes"):
         from labkit.runtime.engine import volumes  # local: most containers have none
 
@@ -49,16 +53,6 @@ def new_container(options: Options, image: Image) -> Container:
         options=replace(options, **changes),
         storage_driver=storage.choose(options.storage_driver),
     )
-
-
-def _runtime(name: str) -> str:
-    if name in ("", record.OWN_RUNTIME):
-        return record.OWN_RUNTIME
-    from labkit.runtime.engine.config import (
-        runtimes,  # local: our own is loaded by the shim, while we make mounts and networks
-    )
-
-    return runtimes.check(name)
 
 
 def refuse_chroot() -> None:

@@ -54,8 +54,11 @@ def collect(only: str = "") -> list[str]:
 
         update.recover_all()
     for container in to_restart:
+        from labkit.runtime.engine.life import start
+
+        log.emit("restart", container=container.id, name=container.name)
         try:
-            _restart(container)
+            start.again(container).let_go()
         except LabkitError as error:
             first_error = first_error or error
     if first_error:
@@ -116,21 +119,13 @@ def _clean(container_id: str) -> Container | None:
     return container if was_running else None
 
 
-def _restart(container: Container) -> None:
-    from labkit.runtime.engine.life import start  # local, as below: only after a death
-
-    log.emit("restart", container=container.id, name=container.name)
-    start.again(container).let_go()
-
-
 def _networks() -> None:
     from labkit.runtime.network import reservations  # local: only needed where there are networks
 
-    with suppress(FileNotFoundError):
-        for entry in os.scandir(reservations.RUN_DIRECTORY):
-            if entry.is_dir() and entry.name != "ports":
-                with reservations.locked(entry.name):
-                    reservations.forget_dead(entry.name, _is_someones)
+    for name in textfile.names(reservations.RUN_DIRECTORY):
+        if os.path.isdir(f"{reservations.RUN_DIRECTORY}/{name}") and name != "ports":
+            with reservations.locked(name):
+                reservations.forget_dead(name, _is_someones)
 
 
 def _is_someones(container_id: str) -> bool:

@@ -13,15 +13,15 @@ import time
 from labkit.errors import ConflictError, KernelError, LabkitError
 from labkit.runtime.cgroups import group, limits
 from labkit.runtime.cgroups.detect import here
+from labkit.runtime.engine.net.networking import WriteFile
 from labkit.runtime.engine.record import eventlog, lease
 from labkit.runtime.engine.record.record import UPDATES, Container, running
 from labkit.runtime.oci import spec
-from labkit.runtime.operations import Journal, Operation
+from labkit.runtime.operations import Journal
 from labkit.runtime.std import json
 from labkit.runtime.std.collections.abc import Iterator
 from labkit.runtime.std.contextlib import contextmanager, suppress
 from labkit.runtime.std.dataclasses import dataclass
-from labkit.runtime.std.shlex import quote
 from labkit.runtime.std.typing import Any
 from labkit.runtime.text import textfile
 from labkit.runtime.text.document import Reader
@@ -31,26 +31,16 @@ _PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
-class ReplaceFile(Operation):
-    """Another text in a file of ours, in one step."""
+class ReplaceFile(WriteFile):
+    """Another text in a file of ours, and the one that was there."""
 
-    path: str
-    text: str
     before: str
-
-    def describe(self) -> str:
-        """As printf(1) in a shell."""
-        return f"printf %s {quote(self.text)} > {quote(self.path)}"
-
-    def do(self) -> None:
-        """Write it beside, and rename."""
-        textfile.save(self.path, self.text)
 
     def undo(self) -> None:
         """The old text, if ours is there."""
         with suppress(FileNotFoundError):
             if textfile.read(self.path) == self.text:
-                ReplaceFile(self.path, self.before, "").do()
+                textfile.save(self.path, self.before)
 
 
 def update(container: Container, wanted: dict[str, Any]) -> None:

@@ -40,8 +40,7 @@ def connect(container_id: str, name: str, address: str = "", aliases: list[str] 
     wish: dict[str, Any] = {"address": address, "aliases": list(aliases or [])}
     networking.check_wish(network, address, wish["aliases"])
     with reservations.locked(_LOCK):
-        container = record.find(container_id)
-        _check_own_network(container)
+        container = _found(container_id)
         if network.name in networking.wishes(container):
             raise ConflictError(f"the container {container.name} is in {network.name} already")
         running = _is_running(container)
@@ -59,8 +58,7 @@ def disconnect(container_id: str, name: str) -> None:
     """
     name = DEFAULT.name if name == "bridge" else name
     with reservations.locked(_LOCK):
-        container = record.find(container_id)
-        _check_own_network(container)
+        container = _found(container_id)
         if name not in networking.wishes(container):
             names = ", ".join(networking.wishes(container)) or "none"
             raise ConflictError(f"the container {container.name} is not in {name}", f"its networks: {names}")
@@ -76,12 +74,14 @@ def disconnect(container_id: str, name: str) -> None:
         without.save()
 
 
-def _check_own_network(container: Container) -> None:
+def _found(container_id: str) -> Container:
+    container = record.find(container_id)
     if not networking.has_sandbox(container):
         raise ConflictError(
             f"the container {container.name} has no network of its own (--network {container.network})",
             "make it with --network bridge or NETWORK",
         )
+    return container
 
 
 def _is_running(container: Container) -> bool:

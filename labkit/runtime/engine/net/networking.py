@@ -7,7 +7,7 @@ import os
 from labkit.errors import ConflictError, UsageError
 from labkit.runtime.network import ipam
 from labkit.runtime.network.model import DEFAULT, Network, PortMapping
-from labkit.runtime.operations import Operation
+from labkit.runtime.operations import GoesAlong, Operation
 from labkit.runtime.std.dataclasses import dataclass, replace
 from labkit.runtime.std.shlex import quote
 from labkit.runtime.std.typing import TYPE_CHECKING, Any
@@ -269,10 +269,8 @@ def name_files(container: Container, resolver: str) -> dict[str, str]:
     options, name = container.options, host_name(container)
     known = dict.fromkeys([name, container.name])
     own = f"{container.address}\t{' '.join(known)}\n" if container.address else ""
-    added = ""
-    for entry in options.add_hosts:
-        host, _, address = entry.partition(":")
-        added += f"{address}\t{host}\n"
+    pairs = (entry.partition(":") for entry in options.add_hosts)
+    added = "".join(f"{address}\t{host}\n" for host, _, address in pairs)
     return {
         "hostname": f"{name}\n",
         "hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost\n{own}{added}",
@@ -295,7 +293,7 @@ def _without(text: str, words: tuple[str, ...]) -> str:
 
 
 @dataclass(frozen=True)
-class WriteFile(Operation):
+class WriteFile(GoesAlong):
     """A small text file of ours, in a directory that goes with the container."""
 
     path: str
@@ -306,11 +304,8 @@ class WriteFile(Operation):
         return f"printf %s {quote(self.text)} > {quote(self.path)}"
 
     def do(self) -> None:
-        """Write it."""
-        textfile.write(self.path, self.text)
-
-    def undo(self) -> None:
-        """Nothing: it goes with its directory."""
+        """Write it beside, and rename."""
+        textfile.save(self.path, self.text)
 
 
 def name_file_operations(container: Container) -> list[Operation]:

@@ -22,10 +22,7 @@ def check(driver: str, given: list[str]) -> tuple[str, dict[str, str]]:
     driver = driver or DRIVERS[0]
     if driver not in DRIVERS:
         raise UsageError(f"there is no log driver '{driver}'", f"one of {', '.join(DRIVERS)}")
-    options: dict[str, str] = {}
-    for text in given:
-        name, _, value = text.partition("=")
-        options[name] = value
+    options = dict(text.partition("=")[::2] for text in given)
     if options and driver == "none":
         raise UsageError("invalid logging opts for driver none", "it keeps nothing: leave --log-opt out")
     limits(options, driver)

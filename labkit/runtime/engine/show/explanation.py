@@ -15,6 +15,7 @@ from labkit.runtime.engine.config import runtimes
 from labkit.runtime.engine.record import record
 from labkit.runtime.engine.record.record import Container
 from labkit.runtime.kernel import namespaces
+from labkit.runtime.kernel.capabilities import NAMES
 from labkit.runtime.network import reading
 from labkit.runtime.network.iptables import choose, saved
 from labkit.runtime.oci import plan, spec
@@ -86,21 +87,15 @@ def process(pid: int) -> dict[str, Any]:
 
 
 def _names(mask: str) -> list[str]:
-    from labkit.runtime.kernel.capabilities import NAMES
-
     number = int(mask, 16)
     return [f"CAP_{NAMES[bit]}" for bit in range(len(NAMES)) if number >> bit & 1]
 
 
 def kinds_of_namespaces(pid: int) -> list[dict[str, Any]]:
     """Kind, its own number, ours, and whether it is another one. FileNotFoundError if the process is gone."""
-    rows = []
-    for kind in sorted(namespaces.FLAGS):
-        if not os.path.exists(f"/proc/self/ns/{kind}"):  # an old kernel
-            continue
-        own, ours = namespaces.inode(pid, kind), namespaces.inode("self", kind)
-        rows.append({"kind": kind, "inode": own, "host": ours, "own": own != ours})
-    return rows
+    kinds = [kind for kind in sorted(namespaces.FLAGS) if os.path.exists(f"/proc/self/ns/{kind}")]  # not on old kernels
+    inodes = [(kind, namespaces.inode(pid, kind), namespaces.inode("self", kind)) for kind in kinds]
+    return [{"kind": kind, "inode": own, "host": ours, "own": own != ours} for kind, own, ours in inodes]
 
 
 def _groups(container: Container) -> list[dict[str, str]]:
