@@ -10,6 +10,7 @@ import fcntl
 import os
 
 from labkit.errors import ConflictError, KernelError
+from labkit.runtime.kernel.blocks import kernel_error
 from labkit.runtime.network import bridge, ipam, iptables, portmap
 from labkit.runtime.network.model import Network, PortMapping
 from labkit.runtime.operations import Journal, Operation, Section
@@ -89,9 +90,14 @@ class Reserve(Operation):
         return f"rm -f {quote(self.path)}"
 
     def do(self) -> None:
-        """Write it; the caller holds the lock."""
-        os.makedirs(os.path.dirname(self.path), exist_ok=True)
-        textfile.write(self.path, self.owner)
+        """Write it; the caller holds the lock. KernelError where the disk is full, and no empty name stays."""
+        with kernel_error(f"{self.path} cannot be written"):
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            try:
+                textfile.write(self.path, self.owner)
+            except OSError:
+                textfile.remove(self.path)
+                raise
 
     def undo(self) -> None:
         """Give it back, if it is ours; the last one takes the network down."""

@@ -94,3 +94,14 @@ def test_a_mark_that_cannot_be_written_is_one_sentence_and_the_network_is_not_le
         journal.run([MakeDirectory(str(tmp_path / "bridge"))])
     assert not (tmp_path / "bridge").exists()
     assert journal.lines() == []
+
+
+def test_a_name_that_cannot_be_written_whole_is_not_there(reserved: Reserved, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(path: str, text: str) -> None:
+        Path(path).touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(reservations.textfile, "write", half)
+    with pytest.raises(KernelError, match="No space left"):
+        reserved.do()
+    assert not Path(reserved.path).exists()
