@@ -44,7 +44,7 @@ class ConfigError(LabkitError):
 
 
 class NotFoundError(LabkitError):
-    """No machine, scenario, container or image of that name."""
+    """No machine, lesson, container or image of that name."""
 
     exit_status = 4
 

@@ -1,1 +1,1 @@
-"""The participant's side: machines, lessons, tasks. It knows the guest side only through the command lines it sends."""
+"""What runs on your computer: machines, lessons, tasks. It knows the runtime by the command lines that it sends."""

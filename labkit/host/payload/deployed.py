@@ -84,7 +84,7 @@ def vendored() -> dict[str, bytes]:
     return dict(sorted(files.items()))
 
 
-def guest_code() -> dict[str, bytes]:
+def runtime_code() -> dict[str, bytes]:
     """The guest side, labkit without ``labkit.host``, and its launchers: path below ``PREFIX`` -> contents."""
     package = Path(labkit.__file__).parent
     files = {
@@ -98,7 +98,7 @@ def guest_code() -> dict[str, bytes]:
 
 def everything() -> dict[str, bytes]:
     """All that a deployed machine has: path below ``PREFIX`` -> contents."""
-    return {**vendored(), **guest_code()}
+    return {**vendored(), **runtime_code()}
 
 
 def image_files() -> dict[str, bytes]:

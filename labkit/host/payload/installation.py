@@ -37,7 +37,7 @@ def install(prefix: str = deployed.PREFIX) -> int:
     done = False
     while not done:
         old = _manifest(prefix)
-        files = deployed.guest_code()
+        files = deployed.runtime_code()
         # A machine from our own image has pyroute2 already, and maybe no Python environment that could give it.
         if not any(path.startswith(_PYROUTE2) for path in deployed.read_manifest(old)):
             files.update(deployed.vendored())

@@ -26,7 +26,7 @@ TESTS = "tests/guest"
 DIRECTORY_IN_MACHINE = "/opt/labkit-tests"
 
 CARRIED = ("pytest", "pluggy", "iniconfig", "packaging", "pygments", "pytest-timeout")
-"""pytest and what it needs on Python 3.11 (its metadata names them); tests/unit/host/test_guesttests.py starts it."""
+"""pytest and what it needs on Python 3.11 (its metadata names them); a test of this module starts it."""
 
 LEXERS = ("__init__.py", "_mapping.py", "diff.py", "python.py")
 """Of pygments' 250 lexers pytest uses two; the others are three quarters of all that would be carried."""

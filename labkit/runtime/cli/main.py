@@ -60,7 +60,8 @@ VERBS = {
 _TOGETHER = {
     "run": ("run", "create", "spec", "update"),
     "life": tuple("start stop restart kill wait attach pause unpause rm rename prune gc".split()),
-    "show": ("logs", "top", "diff", "port", "info", "version", "load"),
+    "show": ("logs", "top", "diff", "port", "info", "version"),
+    "images": ("images", "load"),
     "explain": ("explain", "packet-walk"),
 }
 

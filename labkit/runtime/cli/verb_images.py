@@ -1,4 +1,4 @@
-"""The list of images."""
+"""Images: the list of them, and where they come from."""
 
 from __future__ import annotations
 
@@ -55,3 +55,25 @@ def _fields(image: Image, whole: bool) -> dict[str, str]:
         "VirtualSize": table.size(image.size),
         "Layers": str(len(image.layers)),
     }
+
+
+@verb(
+    "",
+    Option(("input", "i"), "the archive, may be repeated", "FILE", many=True),
+    Option(("quiet", "q"), "print nothing"),
+    least=0,
+    most=0,
+)
+def load(call: VerbCall) -> int:
+    """Load images from archives: tar files with an OCI image layout in them.
+
+    Example:
+      labkit load -i redis.tar
+    """
+    from labkit.runtime.images import archive
+
+    for path in call.options.input:
+        for image in archive.load(path):
+            if not call.options.quiet:
+                print(f"Loaded image: {image.reference}")
+    return 0

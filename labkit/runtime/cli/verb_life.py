@@ -273,15 +273,15 @@ def gc_(call: VerbCall) -> int:
     if call.options.quiet:
         gc.collect()
         return 0
-    from labkit.runtime.engine.net import networks  # who wants no words waits for none
+    from labkit.runtime.engine.life import leftovers  # who wants no words waits for none
 
     try:
-        before = networks.leftovers()
+        before = leftovers.everything()
     except MissingToolError:
         gc.collect()  # which needs nobody's eyes
         raise
     cleaned = gc.collect()
-    after = networks.leftovers()
+    after = leftovers.everything()
     said = [f"cleaned up after {container_id[:12]}" for container_id in cleaned]
     said += [f"  {thing}" for thing, is_alive in before.items() if not is_alive and thing not in after]
     left = [f"  {thing}" for thing, is_alive in after.items() if not is_alive]

@@ -65,28 +65,6 @@ def diff(call: VerbCall) -> int:
     return listing.told(call.options, found, (f"{one['kind']} {one['path']}" for one in found))
 
 
-@verb(
-    "",
-    Option(("input", "i"), "the archive, may be repeated", "FILE", many=True),
-    Option(("quiet", "q"), "print nothing"),
-    least=0,
-    most=0,
-)
-def load(call: VerbCall) -> int:
-    """Load images from archives: tar files with an OCI image layout in them.
-
-    Example:
-      labkit load -i redis.tar
-    """
-    from labkit.runtime.images import archive
-
-    for path in call.options.input:
-        for image in archive.load(path):
-            if not call.options.quiet:
-                print(f"Loaded image: {image.reference}")
-    return 0
-
-
 @verb("", JSON, least=0, most=0)
 def info(call: VerbCall) -> int:
     """Show what this machine has for containers, from its kernel to its runtimes, and what labkit keeps.

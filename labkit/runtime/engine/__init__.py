@@ -1,10 +1,10 @@
 """Containers as a user sees them: names, ports, logs, start and stop (as dockerd and containerd-shim are).
 
-The story of ``labkit run``: ``config/bundle.py`` writes the specification, and ``config/steps.py`` lists what is to
-be done. ``life/start.py`` does the host's part and hands over to the container's shim (``shim/keeper.py``). That starts
-the process by ``runtime.oci`` (what runs as pid 1 before the program is ``oci/init.py``), keeps its output and its exit
-status, and takes everything back when it ends. ``life/gc.py`` takes back what the dead left. There is no daemon: who is
-responsible for a container holds its lease (``record/lease.py``).
+The story of ``labkit run``: ``config/steps.py`` lists what is to be done, and ``config/bundle.py`` makes the
+specification. ``life/start.py`` does the host's part and hands over to the container's shim (``shim/keeper.py``). That
+starts the process by ``runtime.oci`` (what runs as pid 1 before the program is ``oci/init.py``), keeps its output and
+its exit status, and takes everything back when it ends. ``life/gc.py`` takes back what the dead left. There is no
+daemon: who is responsible for a container holds its lease (``record/lease.py``).
 
 record    what is written down of a container, and who is responsible for it
 volumes   directories that outlive containers: what one needs, how it is made, filled and removed

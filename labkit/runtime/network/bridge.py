@@ -1,5 +1,4 @@
-"""What a network is made of: a bridge with the gateway's address, forwarding, the chains that rules go into; and a
-container's side of it, a Sandbox with an Endpoint.
+"""What a network is made of: a bridge with the gateway's address, forwarding, and the chains that rules go into.
 
 Each network has chains of its own (``LABKIT…`` for labkit0, ``LABKIT-1f2e3d4c…`` for another), so that it comes and
 goes whole, and no other program's rules are touched.
@@ -12,7 +11,6 @@ from labkit.runtime.network.iptables import AddRules
 from labkit.runtime.network.model import Network
 from labkit.runtime.operations import Operation
 from labkit.runtime.operations.files import WriteSetting
-from labkit.runtime.std.dataclasses import dataclass
 from labkit.runtime.text import textfile
 
 _FORWARDING = "/proc/sys/net/ipv4/ip_forward"
@@ -129,49 +127,3 @@ def _forward(name: str, chain: str) -> list[str]:
 def _forward_internal(name: str) -> list[str]:
     """Within, and nowhere else. (And nothing from it is translated to another network's published port.)"""
     return [f"-i {name} -o {name} -j ACCEPT", f"-i {name} -j DROP", f"-o {name} -j DROP"]
-
-
-@dataclass(frozen=True)
-class Sandbox:
-    """A container's network namespace."""
-
-    name: str
-
-    @property
-    def path(self) -> str:
-        """The file that stands for the namespace: what the OCI specification takes."""
-        return links.namespace_path(self.name)
-
-    def operations(self) -> list[Operation]:
-        """Make it, with its own loopback up."""
-        return [links.AddNamespace(self.name), links.SetUp("lo", self.name)]
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """A veth pair that joins a sandbox to a network: ``host_link`` is a port of the bridge, ``device`` in the
-    sandbox.
-    """
-
-    network: Network
-    sandbox: Sandbox
-    host_link: str
-    address: str
-    device: str = "eth0"
-    has_default_route: bool = True
-    """Of several endpoints the first one has it."""
-
-    def operations(self) -> list[Operation]:
-        """Plug it in, give it its address and the way out."""
-        inside, network = self.sandbox.name, self.network
-        made: list[Operation] = [
-            links.AddVeth(self.host_link, self.device, inside, ipam.mac_of(self.address)),
-            links.JoinBridge(self.host_link, network.bridge),
-            links.SetHairpin(self.host_link),
-            links.SetUp(self.host_link),
-            links.AddAddress(self.device, inside, address=self.address, prefix=ipam.prefix_of(network.subnet)),
-            links.SetUp(self.device, inside),
-        ]
-        if network.way_out and self.has_default_route:
-            made.append(links.AddDefaultRoute(self.device, inside, gateway=network.way_out))
-        return made

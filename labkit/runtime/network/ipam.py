@@ -2,7 +2,8 @@
 
 Elsewhere an address is a word that is handed on, and IPv6 would begin here: with another form for ``number_of`` and
 ``text_of``, ``packed`` and FAMILY by the address, 128 bits in ``bounds``, ``[ADDRESS]:PORT`` in ``split``. Beside this,
-bridge.py and portmap.py say IPv4 (rules, settings), definitions.py (/proc/net/route), conntrack.py and watching.py.
+what says IPv4 is found by ``ipam.FAMILY`` (messages of the kernel), ``/32`` and ``ipv4`` (rules, settings), and
+``ANY`` in model.py (ports).
 
 Addresses are whole numbers here: the standard ``ipaddress`` takes 4 ms to import, on every start of a container.
 """

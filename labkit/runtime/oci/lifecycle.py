@@ -1,4 +1,4 @@
-"""What happens to a container between two commands: create, start, kill, delete (runtime.md, "Operations").
+"""What create, start, kill, delete, pause and resume do to a container (runtime.md, "Operations").
 
 Every message that a caller may look for is runc's.
 """

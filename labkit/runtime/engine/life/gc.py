@@ -1,5 +1,7 @@
-"""Taking back what the dead left: the processes, mounts, links, rules, groups and files of containers without a
-keeper.
+"""Taking back what the dead left: the processes, mounts, links, rules, groups and files of containers without a keeper.
+
+It is for where nobody is left. A start that failed is taken back by ``start.py`` itself, and one whose command alone
+died by the container's shim (``shim/keeper.py``).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from labkit.runtime.text import textfile
 if TYPE_CHECKING:
     from labkit.runtime.engine.record.options import Options
     from labkit.runtime.engine.record.record import Container
-    from labkit.runtime.network.bridge import Endpoint
+    from labkit.runtime.network.endpoint import Endpoint
     from labkit.runtime.operations import Section
     from labkit.runtime.std.collections.abc import Callable
 
@@ -181,7 +181,7 @@ def endpoint_record(container: Container, number: int, address: str, wish: dict[
 def endpoint(container: Container, name: str) -> Endpoint:
     """One of its endpoints as the network's model has it."""
     from labkit.runtime.network import definitions
-    from labkit.runtime.network.bridge import Endpoint, Sandbox
+    from labkit.runtime.network.endpoint import Endpoint, Sandbox
 
     known = container.endpoints[name]
     return Endpoint(
@@ -228,7 +228,7 @@ def operations(container: Container) -> list[Operation]:
     """The sandbox; an endpoint in it for each network, and its name for the others."""
     if not has_sandbox(container):
         return []
-    from labkit.runtime.network.bridge import Sandbox
+    from labkit.runtime.network.endpoint import Sandbox
 
     made = Sandbox(sandbox_name(container)).operations()
     for name in container.endpoints:

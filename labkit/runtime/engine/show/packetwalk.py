@@ -15,8 +15,8 @@ from labkit.runtime.engine.record import lease, record
 from labkit.runtime.engine.record.record import Container, running
 from labkit.runtime.kernel import namespaces
 from labkit.runtime.network import counters, ipam, reading, reservations
-from labkit.runtime.network.bridge import Endpoint, Sandbox
 from labkit.runtime.network.conntrack import Entry
+from labkit.runtime.network.endpoint import Endpoint, Sandbox
 from labkit.runtime.network.iptables import saved
 from labkit.runtime.network.model import Network, PortMapping
 from labkit.runtime.std import socket

@@ -17,8 +17,8 @@ from labkit.host.lab import paths
 from labkit.host.payload import deployed
 
 
-def test_the_guest_code_is_labkit_without_its_host_side() -> None:
-    files = deployed.guest_code()
+def test_the_runtime_code_is_labkit_without_its_host_side() -> None:
+    files = deployed.runtime_code()
     assert "lib/labkit/__init__.py" in files
     assert "lib/labkit/errors.py" in files
     assert not [path for path in files if path.startswith("lib/labkit/host")]
@@ -26,7 +26,7 @@ def test_the_guest_code_is_labkit_without_its_host_side() -> None:
 
 
 def test_the_guest_side_can_be_read_by_the_oldest_python_that_it_promises() -> None:
-    for path, contents in deployed.guest_code().items():
+    for path, contents in deployed.runtime_code().items():
         if path.endswith(".py"):
             ast.parse(contents, path, feature_version=(3, 9))
 
@@ -47,7 +47,7 @@ def test_line_ends_are_the_guests(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     (package / ".#lock.py").touch()
     (package / "old.py~").touch()
     monkeypatch.setattr(labkit, "__file__", str(package / "__init__.py"))
-    files = deployed.guest_code()
+    files = deployed.runtime_code()
     assert files["lib/labkit/__init__.py"] == b"a = 1\nb = 2\n"
     assert files["lib/labkit/data.bin"] == b"\0\r\n"
     programs = {"bin/labkit", "bin/labkit-oci", "sbin/mount.aufs"}
@@ -67,7 +67,7 @@ def test_a_fresh_image_lacks_only_labkit_itself() -> None:
     known = json.loads(image["manifest.json"])
     wanted = deployed.manifest(deployed.everything())
     missing = {path for path, digest in wanted.items() if known.get(path) != digest}
-    assert missing == set(deployed.guest_code())
+    assert missing == set(deployed.runtime_code())
     assert set(known) == set(image) - {"manifest.json"}
 
 
@@ -95,7 +95,7 @@ def test_the_launcher_finds_its_library_through_a_link(tmp_path: Path) -> None:
 
 
 def test_every_launcher_starts_a_module_that_is_there() -> None:
-    files = deployed.guest_code()
+    files = deployed.runtime_code()
     for path, module in deployed.PROGRAMS.items():
         assert f"from {module} import main" in files[path].decode()
         names = {f"lib/{module.replace('.', '/')}{end}" for end in (".py", "/__init__.py")}

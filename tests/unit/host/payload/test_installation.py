@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers need
 def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """A small payload: a program that says which containers run."""
     contents = {"bin/labkit": b'#!/bin/sh\ncat "$0.running" 2>/dev/null\n', "lib/labkit/__init__.py": b"value = 1\n"}
-    monkeypatch.setattr(deployed, "guest_code", lambda: dict(contents))
+    monkeypatch.setattr(deployed, "runtime_code", lambda: dict(contents))
     monkeypatch.setattr(deployed, "vendored", lambda: {"lib/pyroute2/__init__.py": b""})
     return contents
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from labkit.runtime.network import bridge
-from labkit.runtime.network.bridge import Endpoint, Sandbox
+from labkit.runtime.network.endpoint import Endpoint, Sandbox
 from labkit.runtime.network.model import DEFAULT, Network
 from labkit.runtime.std.dataclasses import replace
 
