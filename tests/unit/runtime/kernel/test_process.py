@@ -11,6 +11,7 @@ if sys.platform != "linux":
     pytest.skip("it is for the guest side, which is Linux", allow_module_level=True)
 
 from labkit.runtime.kernel import process
+from labkit.runtime.std import ctypes  # which it takes for itself, and would count
 
 
 @pytest.mark.parametrize("number", process.ENDING)
@@ -48,6 +49,7 @@ def test_a_child_apart_hears_nothing_of_what_ends_the_command(number: int, monke
 _PROGRAM = """
 import json, re
 from labkit.runtime.kernel import process
+from labkit.runtime.std import ctypes  # which it takes for itself, and would count
 
 def resident():
     with open("/proc/self/statm") as file:
