@@ -80,11 +80,12 @@ def test_the_program_goes_on_when_the_command_is_killed(box: str, number: int, t
 
 
 def test_the_program_goes_on_when_nobody_reads_any_more(box: str) -> None:
-    script = "echo first; sleep 0.2; echo second; echo done > /tmp/done"
+    script = "echo first; until [ -e /tmp/closed ]; do sleep 0.05; done; echo second; echo done > /tmp/done"
     with subprocess.Popen([*LABKIT, "exec", box, "sh", "-c", script], stdout=subprocess.PIPE) as command:
         assert command.stdout is not None
         assert command.stdout.readline() == b"first\n"
         command.stdout.close()
+        (_inside(box) / "closed").touch()
         assert command.wait(20) == 141
     assert wait_for((_inside(box) / "done").exists)
 

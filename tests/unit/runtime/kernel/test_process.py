@@ -11,7 +11,6 @@ if sys.platform != "linux":
     pytest.skip("it is for the guest side, which is Linux", allow_module_level=True)
 
 from labkit.runtime.kernel import process
-from labkit.runtime.std import ctypes  # which it takes for itself, and would count
 
 
 @pytest.mark.parametrize("number", process.ENDING)
