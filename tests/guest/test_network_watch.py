@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -58,7 +59,9 @@ def test_a_start_and_a_stop_are_seen_event_by_event() -> None:
             break
     seen.send_signal(signal.SIGINT)
     assert seen.wait(20) == 130
-    assert [event[1:] for event in events if not event[0]] == [
+    # The kernel tells of a link's carrier when it comes to that, and so once more or less on a busy machine.
+    told = [event for event, _ in itertools.groupby(event[1:] for event in events if not event[0])]
+    assert told == [
         ("new", "link", "labkit0", False),
         ("new", "address", "labkit0", None),
         ("changed", "link", "labkit0", True),
