@@ -67,20 +67,28 @@ def is_alive(pid: int, started: int) -> bool:
     return int(fields[19]) == started and fields[0] not in "ZX"
 
 
+def hold(pid: int) -> int:
+    """A descriptor that stands for a process (pidfd_open(2), from kernel 5.3 on). ProcessLookupError where it is gone.
+
+    In the moment in which it goes its number is still known and nobody's: EINVAL (kernel/pid.c, pidfd_prepare), as for
+    a thread's number; newer kernels call that ENOENT.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOENT):
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH)) from error
+        raise
+
+
 def wait_for_end(pid: int, started: int, seconds: float) -> bool:
-    """Wait until a process (not only a child) has ended; whether it has. pidfd_open(2) is in kernels from 5.3 on."""
+    """Wait until a process (not only a child) has ended; whether it has."""
     if pid <= 0:
         return True
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        if not is_alive(pid, started):
-            return True
-        return bool(select.select([descriptor], [], [], seconds)[0])
-    finally:
-        os.close(descriptor)
+    with suppress(ProcessLookupError), kept_open(hold(pid)) as descriptor:
+        if is_alive(pid, started):
+            return bool(select.select([descriptor], [], [], seconds)[0])
+    return True
 
 
 def pid_namespace_of(pid: int) -> str:
@@ -107,7 +115,7 @@ def kill(pid: int, started: int, number: int) -> None:
     """Send a signal to this very process, or to nobody; a ``pid`` of 0 is nobody."""
     if pid <= 0:
         return
-    with suppress(ProcessLookupError), kept_open(os.pidfd_open(pid)) as descriptor:
+    with suppress(ProcessLookupError), kept_open(hold(pid)) as descriptor:
         if is_alive(pid, started):
             signal.pidfd_send_signal(descriptor, number)
 

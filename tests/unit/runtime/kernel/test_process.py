@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -65,3 +66,20 @@ print(before - after)
 def test_a_process_that_lets_its_code_go_is_smaller_and_goes_on() -> None:
     done = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 1 << 20, "less than a MiB went"
+
+
+def test_who_is_just_going_is_gone() -> None:
+    """The kernel says EINVAL in that moment, and at any time of a thread's number, which is no process's either."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    try:
+        assert thread.native_id
+        with pytest.raises(OSError, match=r"Invalid argument|No such file") as told:
+            os.pidfd_open(thread.native_id)
+        assert not isinstance(told.value, ProcessLookupError)
+        assert process.wait_for_end(thread.native_id, process.start_time(thread.native_id), 5.0)
+        process.kill(thread.native_id, process.start_time(thread.native_id), signal.SIGKILL)
+    finally:
+        over.set()
+        thread.join()
